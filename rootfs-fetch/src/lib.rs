@@ -1,0 +1,1 @@
+//! Make a root file system from the programs of this machine.

@@ -1,0 +1,73 @@
+//! What every forked process needs: pipes, standard streams, signals as a program expects them, a report, and the way out.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The longest report, in bytes.
+const MAX_REPORT: u64 = 1 << 20;
+
+/// A close-on-exec pipe: read end, write end.
+///
+/// # Panics
+/// Where the process has no descriptors left; a forked role then ends, and its parent reports that.
+pub fn pipe() -> (File, File) {
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).expect("pipe2: no descriptors left");
+    (read.into(), write.into())
+}
+
+/// Makes standard input, output and error of these; input from `/dev/null` where none is given. For children before exec.
+pub fn attach(input: Option<BorrowedFd<'_>>, output: &impl AsFd, error: &impl AsFd) {
+    let null = File::open("/dev/null").ok();
+    let input = input.or_else(|| null.as_ref().map(AsFd::as_fd));
+    if let Some(input) = input {
+        let _ = nix::unistd::dup2_stdin(input);
+    }
+    let _ = nix::unistd::dup2_stdout(output.as_fd());
+    let _ = nix::unistd::dup2_stderr(error.as_fd());
+}
+
+/// Undoes what a role did to its signals: nothing blocked, every handler the default one. Programs inherit both.
+pub fn fresh_signals() {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in Signal::iterator() {
+        // SAFETY: the default handler runs no code of ours.
+        let _ = unsafe { sigaction(signal, &default) };
+    }
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+}
+
+/// Makes reads from a descriptor return at once.
+pub fn nonblocking(fd: &impl AsFd) {
+    let _ = fcntl(fd.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+}
+
+/// Writes a report to the parent. One that can not be written is noticed there as missing.
+pub fn report(mut to: &File, what: &impl Serialize) {
+    if let Ok(text) = serde_json::to_vec(what) {
+        let _ = to.write_all(&text);
+    }
+}
+
+/// Reads a child's report up to the end; none where it sent nothing, or nothing that can be understood.
+pub fn read_report<T: DeserializeOwned>(from: File) -> Option<T> {
+    let mut text = Vec::new();
+    from.take(MAX_REPORT).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Ends this process at once: a fork must not run the exit handlers of the process that it was copied from.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(status) }
+}
+
+/// The descriptor's number, for traces.
+pub fn number(fd: &impl AsRawFd) -> i32 {
+    fd.as_raw_fd()
+}

@@ -1,0 +1,202 @@
+//! System calls by which processes are born, isolated and ended, each recorded in a [`Trace`] as it is made.
+//!
+//! Only what a learner should see goes through here; hardway's own housekeeping (sockets, waiting, reading `/proc`) does not.
+
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+pub use nix::mount::MsFlags;
+use nix::sched::CloneFlags;
+pub use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::namespace::Namespace;
+use super::trace::{CallError, Trace};
+
+/// Which side of a fork this is.
+#[derive(Debug)]
+pub enum Forked {
+    /// The new process.
+    Child,
+    /// The caller: the child's pid as it numbers it, and a descriptor that refers to the child and no other (pidfd_open(2)).
+    Parent {
+        /// The child's pid.
+        pid: i32,
+        /// Its pidfd.
+        pidfd: OwnedFd,
+    },
+}
+
+/// clone3(2) like fork, with new namespaces of these kinds for the child, and a pidfd for the parent.
+///
+/// # Errors
+/// `ENOMEM` in a pid namespace whose init has ended; `EPERM` without the right to make a namespace; `ENOSPC` or `EUSERS`
+/// beyond a limit of `/proc/sys/user`.
+pub fn clone3(trace: &mut Trace, namespaces: &[Namespace]) -> Result<Forked, CallError> {
+    let flags = flag_names(namespaces);
+    let bits = namespaces.iter().fold(CloneFlags::empty(), |all, one| all | one.bits()).bits();
+    let args = vec![format!(
+        "{{flags={}CLONE_PIDFD, exit_signal=SIGCHLD}}",
+        if flags.is_empty() { String::new() } else { format!("{flags}|") }
+    )];
+    let mut pidfd: libc::c_int = -1;
+    let pid = trace.call("clone3", args, || {
+        // SAFETY: clone_args is plain old data for which all zeroes is a valid value.
+        let mut clone: libc::clone_args = unsafe { std::mem::zeroed() };
+        clone.flags = u64::from(bits.cast_unsigned()) | libc::CLONE_PIDFD as u64;
+        clone.pidfd = (&raw mut pidfd) as u64;
+        clone.exit_signal = libc::SIGCHLD as u64;
+        // SAFETY: the structure is initialised and of the size given; without CLONE_VM the child goes on in a copy of this
+        // process, which has one thread (every role but the ui has, and the ui forks before it makes any).
+        let result =
+            unsafe { libc::syscall(libc::SYS_clone3, &raw mut clone, size_of::<libc::clone_args>()) };
+        Errno::result(result)
+    })?;
+    if pid == 0 {
+        return Ok(Forked::Child);
+    }
+    // SAFETY: the kernel has just stored a new descriptor there, and nobody else knows of it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Forked::Parent { pid: i32::try_from(pid).unwrap_or(i32::MAX), pidfd })
+}
+
+/// unshare(2): leaves the shared namespaces of these kinds for new ones. A new pid namespace takes only children.
+///
+/// # Errors
+/// `EPERM` without CAP_SYS_ADMIN (but for a user namespace), `EINVAL` from a process with several threads.
+pub fn unshare(trace: &mut Trace, namespaces: &[Namespace]) -> Result<(), CallError> {
+    let bits = namespaces.iter().fold(CloneFlags::empty(), |all, one| all | one.bits());
+    trace.call("unshare", vec![flag_names(namespaces)], || nix::sched::unshare(bits).map(|()| 0)).map(drop)
+}
+
+/// sethostname(2).
+///
+/// # Errors
+/// `EINVAL` for more than 64 bytes, `EPERM` without CAP_SYS_ADMIN in the user namespace that owns the UTS namespace.
+pub fn sethostname(trace: &mut Trace, name: &str) -> Result<(), CallError> {
+    trace
+        .call("sethostname", vec![quoted(name), name.len().to_string()], || nix::unistd::sethostname(name).map(|()| 0))
+        .map(drop)
+}
+
+/// mount(2).
+///
+/// # Errors
+/// As mount(2) says, among them `EPERM`, `EBUSY`, `ENOENT`, `EINVAL`.
+pub fn mount(
+    trace: &mut Trace,
+    source: &str,
+    target: &str,
+    fstype: Option<&str>,
+    flags: MsFlags,
+    data: Option<&str>,
+) -> Result<(), CallError> {
+    let names: Vec<&str> = flags.iter_names().map(|(name, _)| name).collect();
+    let args = vec![
+        quoted(source),
+        quoted(target),
+        fstype.map_or("NULL".to_owned(), quoted),
+        if names.is_empty() { "0".to_owned() } else { names.join("|") },
+        data.map_or("NULL".to_owned(), quoted),
+    ];
+    trace.call("mount", args, || nix::mount::mount(Some(source), target, fstype, flags, data).map(|()| 0)).map(drop)
+}
+
+/// kill(2).
+///
+/// # Errors
+/// `ESRCH` where no such process lives, `EPERM` where it belongs to somebody else.
+pub fn kill(trace: &mut Trace, pid: i32, signal: Signal) -> Result<(), CallError> {
+    trace
+        .call("kill", vec![pid.to_string(), signal.as_str().to_owned()], || {
+            nix::sys::signal::kill(Pid::from_raw(pid), signal).map(|()| 0)
+        })
+        .map(drop)
+}
+
+/// execve(2) with the environment as it is. Does not return when it succeeds, and nothing then records that; the caller of
+/// a process that executes notices by a close-on-exec descriptor.
+///
+/// # Errors
+/// `ENOENT` for a missing program (or a missing loader), `EACCES` for one that may not be executed.
+pub fn execve(trace: &mut Trace, program: &str, argv: &[String]) -> Result<(), CallError> {
+    let path = c_string(program);
+    let args: Vec<CString> = argv.iter().map(|arg| c_string(arg)).collect();
+    trace.call("execve", execve_args(program, argv), || nix::unistd::execv(&path, &args).map(|_| 0)).map(drop)
+}
+
+/// The arguments of an execve call, as the trace writes them.
+pub fn execve_args(program: &str, argv: &[String]) -> Vec<String> {
+    let list: Vec<String> = argv.iter().map(|arg| quoted(arg)).collect();
+    vec![quoted(program), format!("[{}]", list.join(", ")), "environ".to_owned()]
+}
+
+/// setresuid(2) and setresgid(2) to one id each, after setgroups(2) with an empty list: becomes an ordinary user for good.
+///
+/// # Errors
+/// `EINVAL` where the id is not mapped in this user namespace, `EPERM` without CAP_SETUID.
+pub fn become_user(trace: &mut Trace, id: u32) -> Result<(), CallError> {
+    let (uid, gid) = (nix::unistd::Uid::from_raw(id), nix::unistd::Gid::from_raw(id));
+    let three = || vec![id.to_string(), id.to_string(), id.to_string()];
+    // Groups first, users last: after setresuid the right to change groups is gone.
+    trace.call("setgroups", vec!["0".into(), "NULL".into()], || nix::unistd::setgroups(&[]).map(|()| 0))?;
+    trace.call("setresgid", three(), || nix::unistd::setresgid(gid, gid, gid).map(|()| 0))?;
+    trace.call("setresuid", three(), || nix::unistd::setresuid(uid, uid, uid).map(|()| 0))?;
+    Ok(())
+}
+
+/// wait4(2) for one child: its exit status, or 128 + n where signal n ended it, as a shell counts.
+///
+/// # Errors
+/// `ECHILD` where there is no such child.
+pub fn wait4(trace: &mut Trace, pid: i32) -> Result<i32, CallError> {
+    let mut status: libc::c_int = 0;
+    trace.call("wait4", vec![pid.to_string(), "&status".into(), "0".into(), "NULL".into()], || {
+        loop {
+            // SAFETY: status outlives the call; the last argument may be null.
+            let result = unsafe { libc::wait4(pid, &raw mut status, 0, std::ptr::null_mut()) };
+            match Errno::result(i64::from(result)) {
+                Err(Errno::EINTR) => {}
+                other => return other,
+            }
+        }
+    })?;
+    Ok(exit_status(status))
+}
+
+/// A wait status as a shell counts it: the exit status, or 128 + n for signal n.
+pub fn exit_status(status: libc::c_int) -> i32 {
+    if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
+}
+
+/// The flags for these kinds as C writes them: `CLONE_NEWUTS|CLONE_NEWPID`.
+fn flag_names(namespaces: &[Namespace]) -> String {
+    namespaces.iter().map(|kind| kind.flag()).collect::<Vec<_>>().join("|")
+}
+
+/// A string as the trace shows it: quoted, escaped, and cut where it is long.
+fn quoted(text: &str) -> String {
+    const LONGEST: usize = 96;
+    if text.chars().count() > LONGEST {
+        let start: String = text.chars().take(LONGEST).collect();
+        return format!("{start:?}...");
+    }
+    format!("{text:?}")
+}
+
+/// A C string; a NUL inside, which no caller passes, ends it.
+fn c_string(text: &str) -> CString {
+    let upto = text.split('\0').next().unwrap_or_default();
+    CString::new(upto).unwrap_or_default()
+}
+
+/// Waits until the process behind a pidfd has ended (pidfd_open(2): it is readable then), at most this long. False when it
+/// has not.
+pub fn wait_for_end(pidfd: &OwnedFd, at_most: Duration) -> bool {
+    let mut poll = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let millis = i32::try_from(at_most.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: one valid pollfd, which outlives the call.
+    unsafe { libc::poll(&raw mut poll, 1, millis) > 0 }
+}

@@ -1,0 +1,115 @@
+//! The trace: every system call that hardway makes for a step, as it was made, with what the kernel answered.
+//!
+//! A [`Call`] is recorded by the code that makes the call, around the call itself, so that a line of the trace can not
+//! exist without it.
+
+use std::fmt;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::errno::Errno;
+use crate::explain::Explanation;
+
+/// What the kernel answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The value that the call returned.
+    Returned(i64),
+    /// The call failed with this errno.
+    Failed(Errno),
+}
+
+/// One system call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Who made it: `box`, `host worker`, `child of box` …
+    pub by: String,
+    /// The name of the system call, as in its man page.
+    pub name: String,
+    /// The arguments, written as in C.
+    pub args: Vec<String>,
+    /// The kernel's answer.
+    pub answer: Answer,
+    /// How long the call took, in nanoseconds.
+    pub nanos: u64,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}({}) = ", self.name, self.args.join(", "))?;
+        match self.answer {
+            Answer::Returned(value) => write!(f, "{value}"),
+            Answer::Failed(errno) => write!(f, "-1 {errno}"),
+        }
+    }
+}
+
+/// A call that failed: the reason of an unsuccessful action, whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{call}")]
+pub struct CallError {
+    /// The call as it was made.
+    pub call: Call,
+    /// Its errno, also in `call.answer`.
+    pub errno: Errno,
+}
+
+impl CallError {
+    /// Tells a person; `what` is the deed that failed, `fix` the way on.
+    pub fn explain(&self, what: impl Into<String>, fix: impl Into<String>) -> Explanation {
+        Explanation::new(what, self.call.to_string(), fix)
+    }
+}
+
+/// Collects the calls of one process while it performs an action.
+#[derive(Debug)]
+pub struct Trace {
+    by: String,
+    calls: Vec<Call>,
+}
+
+impl Trace {
+    /// An empty trace of the process `by`.
+    pub fn new(by: impl Into<String>) -> Self {
+        Self { by: by.into(), calls: Vec::new() }
+    }
+
+    /// Makes a call and records it. `made` returns what the kernel returned.
+    ///
+    /// # Errors
+    /// The call's own errno, with the call.
+    pub fn call(
+        &mut self,
+        name: &str,
+        args: Vec<String>,
+        made: impl FnOnce() -> nix::Result<i64>,
+    ) -> Result<i64, CallError> {
+        let start = Instant::now();
+        let result = made();
+        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let answer = match result {
+            Ok(value) => Answer::Returned(value),
+            Err(errno) => Answer::Failed(errno.into()),
+        };
+        let call = Call { by: self.by.clone(), name: name.to_owned(), args, answer, nanos };
+        self.calls.push(call.clone());
+        result.map_err(|errno| CallError { call, errno: errno.into() })
+    }
+
+    /// Adds calls that another process recorded for the same action, in the order in which they were made.
+    pub fn append(&mut self, calls: Vec<Call>) {
+        self.calls.extend(calls);
+    }
+
+    /// The calls so far.
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// Ends the trace.
+    pub fn into_calls(self) -> Vec<Call> {
+        self.calls
+    }
+}

@@ -1,0 +1,167 @@
+//! Lessons: YAML → raw shapes → [`Lesson`]; predicates on observations; the gate that proves them.
+//!
+//! This file is the meaning of a lesson; [`raw`] is its syntax and the only place that knows YAML.
+
+pub mod builtin;
+pub mod check;
+pub mod compile;
+pub mod fault;
+pub mod raw;
+
+use serde::{Deserialize, Serialize};
+
+pub use check::{Check, Value, Verdict};
+
+use crate::probe::Panel;
+use crate::runtime::action::Action;
+
+/// One lesson, checked: every name in it refers to something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lesson {
+    /// The name of its file without `.yaml`: `05-pid`.
+    pub name: String,
+    /// Short name: `pid`.
+    pub id: String,
+    /// The stage that it teaches.
+    pub stage: String,
+    /// Title, for people.
+    pub title: String,
+    /// How long it takes, in minutes.
+    pub minutes: u32,
+    /// What the machine must offer.
+    pub needs: Vec<Need>,
+    /// What the learner can do afterwards.
+    pub goal: String,
+    /// The steps, at least one of kind *change*.
+    pub steps: Vec<Step>,
+}
+
+/// What a step proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The check is false before, true after, false after undo.
+    Change,
+    /// The last action fails with exactly its errno and changes nothing.
+    Fail,
+    /// A question whose answer is compared with a probe.
+    Observe,
+}
+
+/// How far a step goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// For everybody.
+    #[default]
+    Core,
+    /// For those who want more.
+    Deep,
+}
+
+/// Something that a machine may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Need {
+    /// The kernel has UTS namespaces.
+    UtsNamespace,
+    /// The kernel has pid namespaces.
+    PidNamespace,
+    /// More than one id is mapped in the lab host: root, or a range from newuidmap(1).
+    IdRange,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Short name, unique in the lesson.
+    pub id: String,
+    /// What it proves.
+    pub kind: Kind,
+    /// Title, for people.
+    pub title: String,
+    /// Markdown.
+    pub explain: String,
+    /// A guess to make before the effect.
+    pub predict: Option<Predict>,
+    /// For *observe*: what is asked, and the probe that knows.
+    pub question: Option<Question>,
+    /// What is done by calls.
+    pub actions: Vec<Action>,
+    /// What is typed: as the lesson says, or the actions' own shell lines. `^C` and `^D` stand for the keys.
+    pub by_hand: Vec<String>,
+    /// For *fail*: what the shell must say of the last line.
+    pub by_hand_fails: Option<HandFailure>,
+    /// Panels to show.
+    pub watch: Vec<Panel>,
+    /// All must hold after the step.
+    pub check: Vec<Check>,
+    /// Lines that must not pass the check.
+    pub wrong: Vec<Vec<String>>,
+    /// From vague to nearly the answer.
+    pub hints: Vec<Hint>,
+    /// For the instructor.
+    pub notes: String,
+    /// What to remember.
+    pub debrief: String,
+    /// For whom.
+    pub depth: Depth,
+    /// What this step needs beyond the lesson.
+    pub needs: Vec<Need>,
+}
+
+/// A guess to make before the effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predict {
+    /// The question.
+    pub ask: String,
+    /// Possible answers.
+    pub choices: Vec<String>,
+    /// Index of the right one, from 0.
+    pub answer: usize,
+    /// Why it is right.
+    pub because: String,
+}
+
+/// A question about the state of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// The question.
+    pub ask: String,
+    /// The value that answers it.
+    pub value: Value,
+}
+
+/// How a failing line ends in a shell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HandFailure {
+    /// Exit status, `$?`.
+    pub status: i32,
+    /// What it writes, at least.
+    pub says: String,
+}
+
+/// A hint; with `when`, only while that holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Hint {
+    /// Always.
+    Always(String),
+    /// Only while a check holds.
+    When {
+        /// The condition.
+        when: Check,
+        /// The text.
+        say: String,
+    },
+}
+
+impl Lesson {
+    /// The step with this short name.
+    pub fn step_index(&self, id: &str) -> Option<usize> {
+        self.steps.iter().position(|step| step.id == id)
+    }
+}

@@ -1,0 +1,3 @@
+//! hardway: chooses the role of this process before any thread exists.
+
+fn main() {}

@@ -1,0 +1,74 @@
+//! Readers of kernel state, and the plain data that they return: every value with where it was read, or why it is missing.
+//!
+//! One file a kind. Each reader takes the root of the tree it reads, `/proc` in life and a made-up one in tests. The
+//! typed data serve checks and the panels' shapes; [`rows::rows`] gives the same data as rows that can be shown, explained
+//! and compared, and [`diff::diff`] compares them.
+
+pub mod credentials;
+pub mod diff;
+pub mod mounts;
+pub mod namespaces;
+pub mod processes;
+pub mod reading;
+pub mod rows;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use credentials::{Credentials, IdMap};
+pub use diff::{Change, ChangeKind, diff};
+pub use mounts::Mount;
+pub use namespaces::Namespaces;
+pub use processes::Process;
+pub use reading::Reading;
+pub use rows::{Panel, Row, rows};
+
+/// What was read in one go, as seen from the process that read it: every pid and path can be typed there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The processes that `/proc` shows, in ascending order of pid; the reader itself is left out.
+    pub processes: Vec<Process>,
+    /// Host name by inode of the UTS namespace.
+    pub hostnames: BTreeMap<u64, Reading<String>>,
+    /// Mounts by inode of the mount namespace, in the order of mountinfo.
+    pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
+    /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
+    pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
+}
+
+impl Observation {
+    /// The process with this pid, as the reader numbers it.
+    pub fn process(&self, pid: i32) -> Option<&Process> {
+        self.processes.iter().find(|process| process.pid == pid)
+    }
+}
+
+/// Who is who in an observation: the words of lessons for pids.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The init of the lab host; 0 where there is none.
+    pub host: i32,
+    /// The boxes that live, by name.
+    pub boxes: BTreeMap<String, i32>,
+    /// The first process of the learner's shell pane.
+    pub shell: Option<i32>,
+    /// The subject of a by-hand check: the deepest descendant in the foreground group of the shell pane, where that is not
+    /// the shell itself as it was started.
+    pub subject: Option<i32>,
+    /// Whether the foreground group of the shell pane waits at a prompt (the leader is a shell) or runs something.
+    pub foreground: Option<i32>,
+}
+
+impl Names {
+    /// The word for a pid: `host`, the name of a box, `shell`, or none.
+    pub fn of(&self, pid: i32) -> Option<&str> {
+        if pid == self.host && pid != 0 {
+            return Some("host");
+        }
+        if let Some((name, _)) = self.boxes.iter().find(|(_, at)| **at == pid) {
+            return Some(name);
+        }
+        (self.shell == Some(pid)).then_some("shell")
+    }
+}

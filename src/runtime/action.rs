@@ -1,0 +1,128 @@
+//! An action: one typed thing that a step does. One definition gives its execution, sentence, shell line and effects.
+//!
+//! Each mechanism is one file of this module and implements [`Mechanism`]; [`Action`] only gathers them, under the names
+//! that lessons use. Adding a mechanism is: a file, a line in the enum, an arm in [`Action::mechanism`].
+
+use serde::{Deserialize, Serialize};
+
+use super::process::{Exec, Fork, Kill, MakeBox, Run};
+use super::{mount::MountProc, namespace::Unshare, uts::SetHostname};
+use crate::kernel::errno::Errno;
+use crate::kernel::trace::{CallError, Trace};
+
+/// The name by which lessons call the lab host's own processes.
+pub const HOST: &str = "host";
+
+/// One typed thing that a step does, as lessons write it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Make a new box.
+    Box(MakeBox),
+    /// The box forks; its handle moves to the child.
+    Fork(Fork),
+    /// The box becomes another program.
+    Exec(Exec),
+    /// Run a program and wait for it.
+    Run(Run),
+    /// Send a signal.
+    Kill(Kill),
+    /// Leave shared namespaces for new ones.
+    Unshare(Unshare),
+    /// Set the host name.
+    SetHostname(SetHostname),
+    /// Mount a new proc on `/proc`.
+    MountProc(MountProc),
+}
+
+/// What every action can tell.
+pub trait Mechanism {
+    /// The process that performs it: `host` (a worker) or the name of a box.
+    fn actor(&self) -> &str;
+
+    /// What it does, in a sentence of the learner's language: "box leaves its uts namespace for a new one".
+    fn sentence(&self) -> String;
+
+    /// The line that does the same in a shell; none where a shell has nothing to do (making a box is starting a shell).
+    fn shell(&self) -> Option<String>;
+
+    /// The errno that the lesson expects, where the action is there to fail.
+    fn fails_with(&self) -> Option<Errno> {
+        None
+    }
+
+    /// What it creates or changes when it succeeds.
+    fn effects(&self) -> Vec<Effect>;
+}
+
+/// What an action does when the actor can do it alone, by plain calls. Actions that concern the life of a box itself
+/// (making, forking, executing, signalling it) need to know its process: the agent and [`super::init`] perform those.
+pub trait Perform: Mechanism {
+    /// Makes the calls.
+    ///
+    /// # Errors
+    /// The call that failed.
+    fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError>;
+}
+
+/// What an action created or changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// What it is, for people: "a uts namespace, held by box".
+    pub what: String,
+    /// Where it lives; decides who takes it away.
+    pub home: Home,
+}
+
+/// Where an effect lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Home {
+    /// In the lab host: it ends with it, and needs no inverse.
+    Lab,
+}
+
+/// What an action gave besides its calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What a program that was run wrote to its standard output and error, cut at [`super::process::MAX_OUTPUT`] bytes.
+    pub output: String,
+    /// How a program that was run ended: its exit status, 128 + n for signal n.
+    pub status: Option<i32>,
+}
+
+/// The report of one performed action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Performed {
+    /// The calls made, in order.
+    pub calls: Vec<crate::kernel::trace::Call>,
+    /// What came of it, or the call that failed.
+    pub result: Result<Outcome, CallError>,
+}
+
+impl Action {
+    /// The mechanism behind the name.
+    pub fn mechanism(&self) -> &dyn Mechanism {
+        match self {
+            Self::Box(it) => it,
+            Self::Fork(it) => it,
+            Self::Exec(it) => it,
+            Self::Run(it) => it,
+            Self::Kill(it) => it,
+            Self::Unshare(it) => it,
+            Self::SetHostname(it) => it,
+            Self::MountProc(it) => it,
+        }
+    }
+
+    /// The deed of an action that its actor performs alone.
+    pub fn alone(&self) -> Option<&dyn Perform> {
+        match self {
+            Self::Run(it) => Some(it),
+            Self::Unshare(it) => Some(it),
+            Self::SetHostname(it) => Some(it),
+            Self::MountProc(it) => Some(it),
+            Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) => None,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The shared core: actions, their effects, and the steppable init. One file a mechanism.
+
+pub mod action;
+pub mod mount;
+pub mod namespace;
+pub mod process;
+pub mod uts;

@@ -1,0 +1,314 @@
+//! Processes: born by clone3, changed by execve, ended by a signal, waited for (clone(2), execve(2), kill(2), wait4(2)).
+
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::{Effect, Home, Mechanism, Outcome, Perform};
+use crate::kernel::errno::Errno;
+use crate::kernel::sys::{self, Forked, Signal};
+use crate::kernel::trace::{Call, CallError, Trace};
+use crate::kernel::{program, stdio};
+
+/// How much output of a program is kept, in bytes.
+pub const MAX_OUTPUT: usize = 16 * 1024;
+
+/// How long a program that a step runs may take before it is killed.
+pub const RUN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The agent makes a new process, the box, and gives it a name. A box of that name that lives is ended first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MakeBox {
+    /// Its name.
+    #[serde(default = "default_name")]
+    pub name: String,
+}
+
+fn default_name() -> String {
+    "box".to_owned()
+}
+
+impl Mechanism for MakeBox {
+    fn actor(&self) -> &str {
+        super::action::HOST
+    }
+
+    fn sentence(&self) -> String {
+        format!("the lab host forks a process: {}", self.name)
+    }
+
+    fn shell(&self) -> Option<String> {
+        Some("bash --norc".to_owned())
+    }
+
+    fn effects(&self) -> Vec<Effect> {
+        vec![Effect { what: format!("the process {}", self.name), home: Home::Lab }]
+    }
+}
+
+/// The box forks. Its handle moves to the child, which is where a new pid namespace begins; the parent only waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    /// Who.
+    pub r#in: String,
+    /// The expected errno.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails_with: Option<Errno>,
+}
+
+impl Mechanism for Fork {
+    fn actor(&self) -> &str {
+        &self.r#in
+    }
+
+    fn sentence(&self) -> String {
+        format!("{} forks; from here on its child goes by that name, and the parent only waits", self.r#in)
+    }
+
+    fn shell(&self) -> Option<String> {
+        Some("bash --norc".to_owned())
+    }
+
+    fn fails_with(&self) -> Option<Errno> {
+        self.fails_with
+    }
+
+    fn effects(&self) -> Vec<Effect> {
+        vec![Effect { what: format!("a child process, now called {}", self.r#in), home: Home::Lab }]
+    }
+}
+
+/// The box becomes another program: same process, same pid, same namespaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exec {
+    /// Who.
+    pub r#in: String,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// The expected errno.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails_with: Option<Errno>,
+}
+
+impl Mechanism for Exec {
+    fn actor(&self) -> &str {
+        &self.r#in
+    }
+
+    fn sentence(&self) -> String {
+        format!("{} replaces its program by `{}`", self.r#in, shell_words(&self.argv))
+    }
+
+    fn shell(&self) -> Option<String> {
+        Some(format!("exec {}", shell_words(&self.argv)))
+    }
+
+    fn fails_with(&self) -> Option<Errno> {
+        self.fails_with
+    }
+
+    fn effects(&self) -> Vec<Effect> {
+        vec![Effect { what: format!("the program of {}", self.r#in), home: Home::Lab }]
+    }
+}
+
+/// The actor forks a child that runs a program, and waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Who.
+    pub r#in: String,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// The expected errno: of the fork, or of execve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails_with: Option<Errno>,
+}
+
+impl Mechanism for Run {
+    fn actor(&self) -> &str {
+        &self.r#in
+    }
+
+    fn sentence(&self) -> String {
+        format!("{} runs `{}` in a child and waits for it", self.r#in, shell_words(&self.argv))
+    }
+
+    fn shell(&self) -> Option<String> {
+        Some(shell_words(&self.argv))
+    }
+
+    fn fails_with(&self) -> Option<Errno> {
+        self.fails_with
+    }
+
+    fn effects(&self) -> Vec<Effect> {
+        Vec::new()
+    }
+}
+
+impl Perform for Run {
+    fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
+        let path = program::find(self.argv.first().map_or("", String::as_str));
+        let (mut output, output_end) = stdio::pipe();
+        let (report, report_end) = stdio::pipe();
+        let (pid, pidfd) = match sys::clone3(trace, &[])? {
+            Forked::Child => {
+                let mut own = Trace::new("child");
+                stdio::attach(None, &output_end, &output_end);
+                stdio::fresh_signals();
+                let failed = sys::execve(&mut own, &path, &self.argv).is_err();
+                stdio::report(&report_end, &own.into_calls());
+                // 126 and 127 are how shells tell "found but not executable" from "not found"; here only `failed` counts.
+                stdio::exit_now(if failed { 127 } else { 126 });
+            }
+            Forked::Parent { pid, pidfd } => (pid, pidfd),
+        };
+        drop((output_end, report_end));
+        // The report's write end closes at a successful execve: nothing arrives, and that is the proof of it.
+        let failed_exec: Option<Call> = stdio::read_report::<Vec<Call>>(report).and_then(|mut calls| calls.pop());
+        match &failed_exec {
+            Some(call) => trace.append(vec![call.clone()]),
+            None => trace.append(vec![Call {
+                by: "child".into(),
+                name: "execve".into(),
+                args: sys::execve_args(&path, &self.argv),
+                answer: crate::kernel::trace::Answer::Returned(0),
+                nanos: 0,
+            }]),
+        }
+        let status = wait_or_kill(trace, pid, &pidfd)?;
+        if let Some(call) = failed_exec {
+            if let crate::kernel::trace::Answer::Failed(errno) = call.answer {
+                return Err(CallError { call, errno });
+            }
+        }
+        let mut text = Vec::new();
+        // Not to the end of the file: a grandchild that lives on may hold the other end for ever.
+        stdio::nonblocking(&output);
+        let mut chunk = [0; 4096];
+        while text.len() < MAX_OUTPUT {
+            match output.read(&mut chunk) {
+                Ok(0) | Err(_) => break,
+                Ok(n) => text.extend_from_slice(&chunk[..n]),
+            }
+        }
+        text.truncate(MAX_OUTPUT);
+        Ok(Outcome { output: String::from_utf8_lossy(&text).into_owned(), status: Some(status) })
+    }
+}
+
+/// A signal for the process that a box is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kill {
+    /// Whom.
+    pub who: String,
+    /// Sent by whom: the host, or the box itself, from inside.
+    pub from: String,
+    /// The signal's name without `SIG`: `TERM`, `KILL`.
+    pub signal: String,
+    /// The expected errno.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails_with: Option<Errno>,
+}
+
+impl Kill {
+    /// The signal, where its name is one.
+    pub fn signal(&self) -> Option<Signal> {
+        format!("SIG{}", self.signal).parse().ok()
+    }
+}
+
+impl Mechanism for Kill {
+    fn actor(&self) -> &str {
+        &self.from
+    }
+
+    fn sentence(&self) -> String {
+        let Self { who, from, signal, .. } = self;
+        if who == from {
+            return format!("{who} sends itself SIG{signal}");
+        }
+        format!("{from} sends SIG{signal} to {who}")
+    }
+
+    fn shell(&self) -> Option<String> {
+        Some(format!("kill -{} $$", self.signal))
+    }
+
+    fn fails_with(&self) -> Option<Errno> {
+        self.fails_with
+    }
+
+    fn effects(&self) -> Vec<Effect> {
+        Vec::new()
+    }
+}
+
+/// Performs calls in a child, because there is no way back from them. The child's calls join the trace.
+///
+/// # Errors
+/// The call that failed, in either process.
+pub fn in_child(trace: &mut Trace, deed: impl FnOnce(&mut Trace) -> Result<(), CallError>) -> Result<(), CallError> {
+    let (report, report_end) = stdio::pipe();
+    let (pid, pidfd) = match sys::clone3(trace, &[])? {
+        Forked::Child => {
+            let mut own = Trace::new("child");
+            let result = deed(&mut own);
+            stdio::report(&report_end, &(own.into_calls(), &result));
+            stdio::exit_now(i32::from(result.is_err()));
+        }
+        Forked::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    drop(report_end);
+    let told = stdio::read_report::<(Vec<Call>, Result<(), CallError>)>(report);
+    let status = wait_or_kill(trace, pid, &pidfd);
+    match told {
+        Some((calls, result)) => {
+            trace.append(calls);
+            status?;
+            result
+        }
+        None => status.map(drop),
+    }
+}
+
+/// Waits for a child, and kills it when it takes longer than [`RUN_DEADLINE`].
+fn wait_or_kill(trace: &mut Trace, pid: i32, pidfd: &OwnedFd) -> Result<i32, CallError> {
+    if !sys::wait_for_end(pidfd, RUN_DEADLINE) {
+        sys::kill(trace, pid, Signal::SIGKILL)?;
+    }
+    sys::wait4(trace, pid)
+}
+
+/// Arguments as a shell line, quoted where needed.
+pub fn shell_words(argv: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    argv.iter()
+        .map(|word| {
+            if !word.is_empty() && word.chars().all(plain) {
+                word.clone()
+            } else {
+                format!("'{}'", word.replace('\'', r"'\''"))
+            }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        let words = ["sh", "-c", "echo it's $HOME; sleep 1 &", ""].map(String::from);
+        assert_eq!(shell_words(&words), r"sh -c 'echo it'\''s $HOME; sleep 1 &' ''");
+    }
+}

@@ -1,0 +1,130 @@
+//! Walking a lesson over a lab host: what the screen, the plain mode, `hardway run` and the gate have in common.
+//!
+//! [`Order`]s go in, [`News`] come out. The screen runs the walker on a thread of its own ([`actor`]) so that no key waits
+//! for the kernel; the others call it directly.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::explain::Explanation;
+use crate::lesson::{Lesson, Verdict};
+use crate::probe::{Change, Names, Observation, Row};
+use crate::runtime::action::{Action, Performed};
+use crate::session::{Position, Record};
+
+/// How ids are mapped in the lab host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Root on the machine; no user namespace.
+    Root,
+    /// A user namespace with a range of ids, by newuidmap(1) and newgidmap(1).
+    RootlessRange,
+    /// A user namespace with the user's own id alone.
+    RootlessSingle,
+}
+
+/// What the learner wants.
+#[derive(Debug)]
+pub enum Order {
+    /// Open a lesson, by name or id, at a step (by short name or number from 1) or where progress left it.
+    Open {
+        /// The lesson.
+        lesson: String,
+        /// The step.
+        step: Option<String>,
+    },
+    /// Leave the lesson for the course; the lab host ends.
+    Close,
+    /// Do the step by calls; or, when it is done, go on to the next.
+    Next,
+    /// One step back.
+    Back,
+    /// Start the lesson again.
+    Reset,
+    /// Go before the effect of this step (index from 0), with the state of all steps before it built.
+    Goto(usize),
+    /// Evaluate the step's check, on the box and on what was made by hand.
+    Check,
+    /// Show one more hint.
+    Hint,
+    /// Predict: index of the choice.
+    Predict(usize),
+    /// Answer the question of an *observe* step.
+    Answer(String),
+    /// Make sure that there is a shell in the lab host, of this size (rows, columns).
+    OpenShell(u16, u16),
+    /// End the shell, whatever it runs, and start a new one.
+    NewShell(u16, u16),
+    /// The shell pane has another size now (rows, columns).
+    Resize(u16, u16),
+    /// A command ended in the shell (its prompt's mark arrived): look whether the step was done by hand.
+    ShellPrompt,
+    /// Take a sample of the live state now.
+    Sample,
+    /// End everything.
+    Quit,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum News {
+    /// The state of things after an order or a sample. Sent only when something differs from the last one sent.
+    View(Arc<View>),
+    /// A shell was opened: the master of its pty, to read, write and draw.
+    Shell(OwnedFd),
+    /// The shell has ended.
+    ShellEnded,
+    /// A lasting order began (lab host start, replay): what is being done.
+    Busy(String),
+    /// An order could not be carried out.
+    Trouble(Explanation),
+    /// A short word to the learner: "done by hand: check passed".
+    Notice(String),
+    /// Everything has ended; the machine is as before. The last news.
+    Ended,
+}
+
+/// One performed step: both truths.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// Index of the step.
+    pub step: usize,
+    /// Each action with what came of it.
+    pub actions: Vec<(Action, Performed)>,
+}
+
+/// Everything that a screen shows of a lesson. Plain data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The lesson.
+    pub lesson: Arc<Lesson>,
+    /// Ids mapped how.
+    pub mode: Mode,
+    /// Where the learner is.
+    pub position: Position,
+    /// What is remembered of each step.
+    pub records: Vec<Record>,
+    /// For each step, why it can not be done here; none where it can.
+    pub skipped: Vec<Option<String>>,
+    /// The current step as it was performed by calls; none before, or when it was done by hand alone.
+    pub report: Option<Arc<StepReport>>,
+    /// The last evaluation of the current step's check.
+    pub verdicts: Vec<Verdict>,
+    /// The learner's answer to the step's question, and whether the probe agrees, with what the probe read.
+    pub answer: Option<(String, bool, String)>,
+    /// The hints shown so far.
+    pub hints: Vec<String>,
+    /// The live state.
+    pub observation: Arc<Observation>,
+    /// Who is who in it.
+    pub names: Names,
+    /// The live state as rows.
+    pub rows: Arc<Vec<Row>>,
+    /// What changed since before this step.
+    pub since_step: Arc<Vec<Change>>,
+    /// What changed since the lesson began.
+    pub since_start: Arc<Vec<Change>>,
+    /// Whether the learner's shell holds something that would be lost when the lab host is made anew.
+    pub shell_at_stake: bool,
+}
