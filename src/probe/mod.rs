@@ -72,3 +72,20 @@ impl Names {
         (self.shell == Some(pid)).then_some("shell")
     }
 }
+
+/// TEMP
+pub struct Reader;
+/// TEMP
+pub struct Wanted;
+impl Wanted {
+    /// TEMP
+    pub fn panels(_: &[Panel]) -> Self { Self }
+    /// TEMP
+    pub fn without(self, _: i32) -> Self { self }
+}
+impl Reader {
+    /// TEMP
+    pub fn new(_: &str) -> Self { Self }
+    /// TEMP
+    pub fn observe(&self, _: &Wanted) -> Observation { Observation::default() }
+}

@@ -162,10 +162,9 @@ impl Perform for Run {
                 let mut own = Trace::new("child");
                 stdio::attach(None, &output_end, &output_end);
                 stdio::fresh_signals();
-                let failed = sys::execve(&mut own, &path, &self.argv).is_err();
+                let _ = sys::execve(&mut own, &path, &self.argv);
                 stdio::report(&report_end, &own.into_calls());
-                // 126 and 127 are how shells tell "found but not executable" from "not found"; here only `failed` counts.
-                stdio::exit_now(if failed { 127 } else { 126 });
+                stdio::exit_now(127);
             }
             Forked::Parent { pid, pidfd } => (pid, pidfd),
         };

@@ -7,22 +7,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::explain::Explanation;
+pub use crate::kernel::host::Mode;
 use crate::lesson::{Lesson, Verdict};
 use crate::probe::{Change, Names, Observation, Row};
 use crate::runtime::action::{Action, Performed};
 use crate::session::{Position, Record};
-
-/// How ids are mapped in the lab host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Root on the machine; no user namespace.
-    Root,
-    /// A user namespace with a range of ids, by newuidmap(1) and newgidmap(1).
-    RootlessRange,
-    /// A user namespace with the user's own id alone.
-    RootlessSingle,
-}
 
 /// What the learner wants.
 #[derive(Debug)]
