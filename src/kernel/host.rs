@@ -93,6 +93,64 @@ impl Person {
     }
 }
 
+/// The person behind this process: under sudo the one who called it (sudo(8), `SUDO_UID`), else its own user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoker {
+    uid: u32,
+    gid: u32,
+    by_sudo: bool,
+    home: PathBuf,
+}
+
+impl Invoker {
+    /// Looks at the environment and the user database.
+    pub fn current() -> Self {
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+        let own = effective_uid();
+        // Also after this process has become them: the environment is still the one that sudo made.
+        let caller = number("SUDO_UID").zip(number("SUDO_GID"));
+        let sudo = caller.filter(|(uid, _)| *uid != 0 && (own == 0 || own == *uid));
+        let (uid, gid) = sudo.unwrap_or_else(|| (own, nix::unistd::getegid().as_raw()));
+        let from_database = || nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.dir);
+        let from_environment = || std::env::var_os("HOME").map(PathBuf::from);
+        let home = if sudo.is_some() { from_database() } else { from_environment().or_else(from_database) };
+        Self { uid, gid, by_sudo: sudo.is_some(), home: home.unwrap_or_else(|| PathBuf::from("/")) }
+    }
+
+    /// Where their progress is kept: `$XDG_STATE_HOME/hardway`, by default `~/.local/state/hardway`.
+    pub fn state_directory(&self) -> PathBuf {
+        // Under sudo the variable would be root's, if anybody's.
+        let own = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|_| !self.by_sudo);
+        own.filter(|dir| dir.is_absolute()).unwrap_or_else(|| self.home.join(".local/state")).join("hardway")
+    }
+
+    /// Makes this process theirs, for good. Does nothing where it is already.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, so that nothing goes on as root by mistake.
+    pub fn become_them(&self) -> Result<(), Explanation> {
+        if self.uid == effective_uid() {
+            return Ok(());
+        }
+        let (uid, gid) = (nix::unistd::Uid::from_raw(self.uid), nix::unistd::Gid::from_raw(self.gid));
+        let groups = nix::unistd::User::from_uid(uid)
+            .ok()
+            .flatten()
+            .and_then(|user| nix::unistd::getgrouplist(&std::ffi::CString::new(user.name).ok()?, gid).ok());
+        // Groups first, the user last: afterwards there is no right to change groups.
+        nix::unistd::setgroups(&groups.unwrap_or_default())
+            .and_then(|()| nix::unistd::setresgid(gid, gid, gid))
+            .and_then(|()| nix::unistd::setresuid(uid, uid, uid))
+            .map_err(|errno| {
+                Explanation::new(
+                    format!("hardway could not become user {} again", self.uid),
+                    format!("setgroups, setresgid, setresuid: {errno}"),
+                    "start it without sudo",
+                )
+            })
+    }
+}
+
 /// The effective user id of this process.
 pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()

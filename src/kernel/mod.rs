@@ -5,6 +5,7 @@ pub mod children;
 pub mod errno;
 pub mod host;
 pub mod identity;
+pub mod leftover;
 pub mod mount;
 pub mod namespace;
 pub mod program;

@@ -79,13 +79,21 @@ pub struct Reader;
 pub struct Wanted;
 impl Wanted {
     /// TEMP
-    pub fn panels(_: &[Panel]) -> Self { Self }
+    pub fn panels(_: &[Panel]) -> Self {
+        Self
+    }
     /// TEMP
-    pub fn without(self, _: i32) -> Self { self }
+    pub fn without(self, _: i32) -> Self {
+        self
+    }
 }
 impl Reader {
     /// TEMP
-    pub fn new(_: &str) -> Self { Self }
+    pub fn new(_: &str) -> Self {
+        Self
+    }
     /// TEMP
-    pub fn observe(&self, _: &Wanted) -> Observation { Observation::default() }
+    pub fn observe(&self, _: &Wanted) -> Observation {
+        Observation::default()
+    }
 }

@@ -266,16 +266,12 @@ pub fn in_child(trace: &mut Trace, deed: impl FnOnce(&mut Trace) -> Result<(), C
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(report_end);
-    let told = stdio::read_report::<(Vec<Call>, Result<(), CallError>)>(report);
-    let status = wait_or_kill(trace, pid, &pidfd);
-    match told {
-        Some((calls, result)) => {
-            trace.append(calls);
-            status?;
-            result
-        }
-        None => status.map(drop),
-    }
+    let (calls, result) =
+        stdio::read_report::<(Vec<Call>, Result<(), CallError>)>(report).unwrap_or_else(|| (Vec::new(), Ok(())));
+    // Before the wait, because that is when they were made.
+    trace.append(calls);
+    wait_or_kill(trace, pid, &pidfd)?;
+    result
 }
 
 /// Waits for a child, and kills it when it takes longer than [`RUN_DEADLINE`].

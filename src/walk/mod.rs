@@ -3,6 +3,12 @@
 //! [`Order`]s go in, [`News`] come out. The screen runs the walker on a thread of its own ([`actor`]) so that no key waits
 //! for the kernel; the others call it directly.
 
+pub mod actor;
+pub mod gate;
+pub mod hands;
+pub mod run;
+pub mod walker;
+
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -48,7 +54,12 @@ pub enum Order {
     /// The shell pane has another size now (rows, columns).
     Resize(u16, u16),
     /// A command ended in the shell (its prompt's mark arrived): look whether the step was done by hand.
-    ShellPrompt,
+    ShellPrompt {
+        /// Its exit status.
+        status: i32,
+        /// What the terminal was sent since the prompt before, at most some kilobytes.
+        output: String,
+    },
     /// Take a sample of the live state now.
     Sample,
     /// End everything.
