@@ -11,6 +11,7 @@ pub mod raw;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Value, Verdict};
+pub use compile::check_file;
 
 use crate::probe::Panel;
 use crate::runtime::action::Action;
