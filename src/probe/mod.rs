@@ -9,6 +9,7 @@ pub mod diff;
 pub mod mounts;
 pub mod namespaces;
 pub mod processes;
+pub mod reader;
 pub mod reading;
 pub mod rows;
 
@@ -21,6 +22,7 @@ pub use diff::{Change, ChangeKind, diff};
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use processes::Process;
+pub use reader::{Reader, Wanted};
 pub use reading::Reading;
 pub use rows::{Panel, Row, rows};
 
@@ -70,30 +72,5 @@ impl Names {
             return Some(name);
         }
         (self.shell == Some(pid)).then_some("shell")
-    }
-}
-
-/// TEMP
-pub struct Reader;
-/// TEMP
-pub struct Wanted;
-impl Wanted {
-    /// TEMP
-    pub fn panels(_: &[Panel]) -> Self {
-        Self
-    }
-    /// TEMP
-    pub fn without(self, _: i32) -> Self {
-        self
-    }
-}
-impl Reader {
-    /// TEMP
-    pub fn new(_: &str) -> Self {
-        Self
-    }
-    /// TEMP
-    pub fn observe(&self, _: &Wanted) -> Observation {
-        Observation::default()
     }
 }
