@@ -9,7 +9,7 @@ use hardway::agent::client::{self, Keeper};
 use hardway::explain::Explanation;
 use hardway::kernel::host::{Invoker, Mode, Person};
 use hardway::kernel::leftover::Footprint;
-use hardway::lesson::{Lesson, builtin};
+use hardway::lesson::{Lesson, builtin, compile};
 use hardway::probe::{Names, Panel, Reader, Wanted, rows};
 use hardway::runtime::ledger;
 use hardway::session::Session;
@@ -72,8 +72,8 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
         None => (text, None),
     });
     if let Some((name, step)) = &start {
-        let lesson = builtin::find(&course, name)?;
-        step.as_ref().map(|step| step_number(lesson, step)).transpose()?;
+        let lesson = builtin::find(name)?;
+        step.as_ref().map(|step| step_number(&lesson, step)).transpose()?;
     }
     let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
     let plain = options.plain || dumb;
@@ -111,7 +111,7 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
     let (order, orders) = mpsc::channel();
     let (tell, news) = tui::news_channel();
     let walker = std::thread::spawn(move || {
-        Actor::new(keeper, course, store, move |one: News| {
+        Actor::new(keeper, store, move |one: News| {
             let _ = tell.send(one);
         })
         .run(&orders);
@@ -180,11 +180,10 @@ fn lessons(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
 
 /// `hardway run`.
 fn run_lessons(options: &cli::Run) -> Result<ExitCode, Explanation> {
-    let course = course();
-    let chosen: Vec<&Arc<Lesson>> = if options.all {
-        course.iter().collect()
+    let chosen: Vec<Arc<Lesson>> = if options.all {
+        course()
     } else {
-        options.lessons.iter().map(|name| builtin::find(&course, name)).collect::<Result<_, _>>()?
+        options.lessons.iter().map(|name| builtin::find(name).map(Arc::new)).collect::<Result<_, _>>()?
     };
     let until = match (&options.until, chosen.last()) {
         (Some(step), Some(lesson)) => Some(step_number(lesson, step)?),
@@ -265,7 +264,7 @@ fn in_words(line: &StepLine) -> String {
 fn check(files: &[std::path::PathBuf]) -> ExitCode {
     let mut faults = 0;
     for file in files {
-        match builtin::check_file(file) {
+        match compile::check_file(file) {
             Ok(lesson) => say(&format!("{}: {} steps, no faults", file.display(), lesson.steps.len())),
             Err(found) => {
                 faults += found.len();
@@ -280,15 +279,14 @@ fn check(files: &[std::path::PathBuf]) -> ExitCode {
 
 /// `hardway lesson test`.
 fn test(names: &[String], as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
-    let course = course();
     let mut chosen = Vec::new();
     for name in names {
         if name.ends_with(".yaml") {
             let path = std::path::Path::new(name);
-            let Ok(lesson) = builtin::check_file(path) else { return Ok(check(&[path.to_owned()])) };
+            let Ok(lesson) = compile::check_file(path) else { return Ok(check(&[path.to_owned()])) };
             chosen.push(Arc::new(lesson));
         } else {
-            chosen.push(Arc::clone(builtin::find(&course, name)?));
+            chosen.push(Arc::new(builtin::find(name)?));
         }
     }
     let mut keeper = start_keeper(ids)?;

@@ -38,7 +38,7 @@ pub fn run(
     output: &mut dyn Write,
 ) -> Result<(), Explanation> {
     let (tell, news) = mpsc::channel();
-    let actor = Actor::new(keeper, course.to_vec(), store, move |one| {
+    let actor = Actor::new(keeper, store, move |one| {
         let _ = tell.send(one);
     });
     let mut plain = Plain { actor, news, view: None, hands: None, course, output };

@@ -16,7 +16,6 @@ pub struct Actor<Tell: FnMut(News)> {
     /// The keeper while no lesson is open; the walker has it otherwise.
     keeper: Option<Keeper>,
     walker: Option<Walker>,
-    course: Vec<Arc<Lesson>>,
     store: Option<Store>,
     /// The last view sent: nothing is sent twice.
     sent: Option<Arc<View>>,
@@ -27,8 +26,8 @@ pub struct Actor<Tell: FnMut(News)> {
 
 impl<Tell: FnMut(News)> Actor<Tell> {
     /// An actor without a lesson.
-    pub fn new(keeper: Keeper, course: Vec<Arc<Lesson>>, store: Option<Store>, tell: Tell) -> Self {
-        Self { keeper: Some(keeper), walker: None, course, store, sent: None, terminal: None, tell }
+    pub fn new(keeper: Keeper, store: Option<Store>, tell: Tell) -> Self {
+        Self { keeper: Some(keeper), walker: None, store, sent: None, terminal: None, tell }
     }
 
     /// Carries out orders until the last one, [`Order::Quit`], or until nobody can give any; then ends everything.
