@@ -238,13 +238,13 @@ fn run_lessons(options: &cli::Run) -> Result<ExitCode, Explanation> {
     })
 }
 
+fn mark(holds: bool) -> &'static str {
+    if holds { "✓" } else { "✗" }
+}
+
 fn in_words(line: &StepLine) -> String {
-    let mark = match (&line.skipped, line.held) {
-        (Some(_), _) => "–",
-        (None, true) => "✓",
-        (None, false) => "✗",
-    };
-    let mut text = format!("{mark} {} {}", line.lesson, line.step);
+    let sign = if line.skipped.is_some() { "–" } else { mark(line.held) };
+    let mut text = format!("{sign} {} {}", line.lesson, line.step);
     if let Some(reason) = &line.skipped {
         text.push_str(&format!(": skipped: {reason}"));
     }
@@ -298,7 +298,12 @@ fn test(names: &[String], as_json: bool, ids: Ids) -> Result<ExitCode, Explanati
                 (None, true) => proved += 1,
                 (None, false) => failed += 1,
             }
-            let mut text = in_words(&proof.line);
+            let mut text = match &proof.wrong {
+                Some(lines) => {
+                    format!("{} {} {}: refuses {lines:?}", mark(proof.holds()), proof.line.lesson, proof.line.step)
+                }
+                None => in_words(&proof.line),
+            };
             for verdict in proof.gate.iter().filter(|verdict| !verdict.holds) {
                 text.push_str(&format!("\n    does not hold: {} – {}", verdict.claim, verdict.seen));
             }

@@ -224,4 +224,6 @@ pub fn pidfd_kill(pidfd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
 }
 
 /// setns(2)
-pub fn enter(f: &std::fs::File) -> std::io::Result<()> { nix::sched::setns(f, CloneFlags::empty()).map_err(std::io::Error::from) }
+pub fn enter(f: &std::fs::File) -> std::io::Result<()> {
+    nix::sched::setns(f, CloneFlags::empty()).map_err(std::io::Error::from)
+}

@@ -91,6 +91,11 @@ impl Walker {
         self.keeper
     }
 
+    /// Whether the keeper lives.
+    pub fn keeper_lives(&self) -> bool {
+        self.keeper.lives()
+    }
+
     /// How ids are mapped.
     pub fn mode(&self) -> Mode {
         self.keeper.mode()
