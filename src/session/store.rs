@@ -190,10 +190,7 @@ impl Store {
 
 /// The directory for progress: that of the person who called sudo, or else `$XDG_STATE_HOME/hardway`, or else
 /// `~/.local/state/hardway`. `var` looks up an environment variable, `home_of` the home directory of a user id.
-pub fn directory(
-    var: impl Fn(&str) -> Option<OsString>,
-    home_of: impl Fn(u32) -> Option<PathBuf>,
-) -> Option<PathBuf> {
+pub fn directory(var: impl Fn(&str) -> Option<OsString>, home_of: impl Fn(u32) -> Option<PathBuf>) -> Option<PathBuf> {
     let below = |home: PathBuf| home.join(".local/state/hardway");
     // Under sudo the variables may be root's or the person's, depending on its configuration; the id is certain.
     let sudo = var("SUDO_UID").and_then(|uid| uid.to_str()?.parse().ok());
@@ -223,9 +220,8 @@ fn session_of(progress: &Progress, lesson: &Lesson) -> Option<Session> {
 /// FNV-1a of the step ids: not a secret, only "are these the same steps?".
 fn digest(lesson: &Lesson) -> String {
     let ids = lesson.steps.iter().flat_map(|step| step.id.bytes().chain([b'\n']));
-    let hash = ids.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash =
+        ids.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("{hash:016x}")
 }
 
