@@ -92,7 +92,10 @@ impl Compiler<'_> {
     fn fault(&mut self, path: &[Segment], what: impl Into<String>, fix: impl Into<String>) {
         // Each place costs a pass over the text.
         if self.spots.len() < fault::MOST {
-            self.spots.push(Spot::new(pick::place(self.text, path), 1, what, fix));
+            let (line, column) = pick::place(self.text, path);
+            let rest = self.text.lines().nth(line - 1).unwrap_or_default().chars().skip(column - 1);
+            let width = rest.take_while(|c| !c.is_whitespace() && !",]}".contains(*c)).count().max(1);
+            self.spots.push(Spot::new((line, column), width, what, fix));
         }
     }
 
