@@ -50,8 +50,7 @@ pub fn clone3(trace: &mut Trace, namespaces: &[Namespace]) -> Result<Forked, Cal
         clone.exit_signal = libc::SIGCHLD as u64;
         // SAFETY: the structure is initialised and of the size given; without CLONE_VM the child goes on in a copy of this
         // process, which has one thread (every role but the ui has, and the ui forks before it makes any).
-        let result =
-            unsafe { libc::syscall(libc::SYS_clone3, &raw mut clone, size_of::<libc::clone_args>()) };
+        let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut clone, size_of::<libc::clone_args>()) };
         Errno::result(result)
     })?;
     if pid == 0 {
@@ -199,4 +198,12 @@ pub fn wait_for_end(pidfd: &OwnedFd, at_most: Duration) -> bool {
     let millis = i32::try_from(at_most.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: one valid pollfd, which outlives the call.
     unsafe { libc::poll(&raw mut poll, 1, millis) > 0 }
+}
+
+/// The signal by which a terminal's suspend key stops a process.
+pub const TERMINAL_STOP: i32 = libc::SIGTSTP;
+
+/// Stops this process until somebody continues it (signal(7)): what the suspend key does, after the terminal was given back.
+pub fn stop_self() {
+    let _ = nix::sys::signal::raise(Signal::SIGSTOP);
 }
