@@ -52,12 +52,10 @@ fn start_keeper(ids: Ids) -> Result<Keeper, Explanation> {
     Ok(keeper)
 }
 
-/// Opens the store of progress; where that fails the course goes on without it.
+/// Opens the store of progress, with what is wrong with it; the course goes on without.
 fn open_store() -> (Option<Store>, Option<Explanation>) {
-    match Store::open(&Invoker::current().state_directory()) {
-        Ok(store) => (Some(store), None),
-        Err(explanation) => (None, Some(explanation)),
-    }
+    let (store, notice) = Store::open(Invoker::current().state_directory());
+    (Some(store), notice)
 }
 
 fn course() -> Vec<Arc<Lesson>> {
@@ -109,7 +107,7 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
         ..Setup::default()
     };
     let (order, orders) = mpsc::channel();
-    let (tell, news) = tui::news_channel();
+    let (tell, news) = tokio::sync::mpsc::unbounded_channel();
     let walker = std::thread::spawn(move || {
         Actor::new(keeper, store, move |one: News| {
             let _ = tell.send(one);

@@ -227,3 +227,11 @@ pub fn pidfd_kill(pidfd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
 pub fn enter(f: &std::fs::File) -> std::io::Result<()> {
     nix::sched::setns(f, CloneFlags::empty()).map_err(std::io::Error::from)
 }
+
+/// The signal by which a terminal's suspend key stops a process.
+pub const TERMINAL_STOP: i32 = libc::SIGTSTP;
+
+/// Stops this process until somebody continues it (signal(7)): what the suspend key does, after the terminal was given back.
+pub fn stop_self() {
+    let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+}
