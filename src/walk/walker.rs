@@ -175,8 +175,8 @@ impl Walker {
     fn arrive(&mut self) -> Result<(), Explanation> {
         self.verdicts.clear();
         self.answer = None;
-        self.hands_can_pass = false;
         self.observe()?;
+        self.hands_can_pass = !self.evaluate(&by_hand(&self.sample.names)).iter().all(|verdict| verdict.holds);
         self.mark();
         Ok(())
     }
