@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 
 use hardway::lesson::compile::{self, compile};
 use hardway::lesson::fault::Fault;
-use hardway::lesson::{Kind, Lesson, builtin, check_file};
+use hardway::lesson::raw::pick;
+use hardway::lesson::{Check, Kind, Lesson, Need, Value, builtin, check_file};
+use hardway::probe::Panel;
+use hardway::runtime::action::Action;
 use proptest::prelude::*;
 
 const GOOD: &str = r#"format: 1
@@ -205,14 +208,14 @@ fn faults_of_the_syntax_are_told_all_at_once() {
         told,
         [
             "1:1 the field `goal` is missing",
-            "5:10 invalid type: string \"five\", expected u32",
+            "5:10 a whole number is expected here, not \"five\"",
             "6:1 there is no field `gaol` here",
             "7:1 the field `id` is written twice",
             "10:11 `chnage` is not known here",
             "15:29 there is no field `namespace` here",
             "17:9 `namespace_difers` is not known here",
             "18:5 the field `title` is missing",
-            "22:25 invalid type: sequence, expected a string",
+            "22:25 a text is expected here, not a list",
             "23:12 `deeper` is not known here",
             "24:31 the field `of` is missing",
         ]
@@ -222,6 +225,52 @@ fn faults_of_the_syntax_are_told_all_at_once() {
     assert!(fixes[4].starts_with("did you mean `change`?"), "{}", fixes[4]);
     assert!(fixes[5].starts_with("did you mean `namespaces`?"), "{}", fixes[5]);
     assert!(fixes[6].starts_with("did you mean `namespace_differs`?"), "{}", fixes[6]);
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_told_in_plain_words() {
+    let told = |actions: &str| {
+        let text = GOOD.replace("    by_hand: [hostname]", &format!("    actions: {actions}"));
+        let faults = faults(&text);
+        assert!(faults.iter().all(|it| it.line == 22), "{faults:?}");
+        faults.into_iter().map(|it| it.what).collect::<Vec<_>>().join("; ")
+    };
+    for (actions, words) in [
+        ("3", "a list is expected here, not `3`"),
+        ("[box]", "`name: { field: value }` is expected here, not a bare name"),
+        ("[3]", "`name: { field: value }` is expected here, not `3`"),
+        ("[{ unshare: { in: box, namespaces: uts } }]", "a list is expected here, not \"uts\""),
+        ("[{ unshare: { in: box, namespaces: [utc] } }]", "`utc` is not known here"),
+        ("[{ run: { in: box, argv: [x], fails_with: EFOO } }]", "`EFOO` is not the name of an errno, as `EPERM` is"),
+        (
+            "[{ box: {}, fork: { in: box } }]",
+            "one name alone (a further one is a further entry of the list) is expected here, not a mapping",
+        ),
+        ("[!box {}]", "`name: { field: value }` is expected here, not a tag"),
+        ("[{ nothing: 1 }]", "`nothing` is not known here"),
+    ] {
+        assert_eq!(told(actions), words, "{actions}");
+    }
+}
+
+#[test]
+fn the_readme_names_everything() {
+    let readme = include_str!("../lessons/README.md");
+    let names = |error: String| -> Vec<String> { error.split('`').skip(3).step_by(2).map(str::to_owned).collect() };
+    let all = [
+        pick::typed::<Action>("nope: {}", &[]).unwrap_err().to_string(),
+        pick::typed::<Check>("nope: {}", &[]).unwrap_err().to_string(),
+        pick::typed::<Value>("nope: {}", &[]).unwrap_err().to_string(),
+        pick::typed::<Need>("nope", &[]).unwrap_err().to_string(),
+        pick::typed::<Panel>("nope", &[]).unwrap_err().to_string(),
+    ];
+    for name in all.into_iter().flat_map(names) {
+        let named = [format!("`{name}`"), format!("`{name}:")].iter().any(|form| readme.contains(form.as_str()));
+        assert!(named, "lessons/README.md says nothing of `{name}`");
+    }
+    for stage in hardway::stages::ALL {
+        assert!(readme.contains(&format!("`{}`", stage.id)), "lessons/README.md says nothing of stage {}", stage.id);
+    }
 }
 
 #[test]
