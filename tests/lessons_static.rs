@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 
 use hardway::lesson::compile::{self, compile};
 use hardway::lesson::fault::Fault;
-use hardway::lesson::{Kind, Lesson, builtin, check_file};
+use hardway::lesson::raw::pick;
+use hardway::lesson::{Check, Kind, Lesson, Need, Value, builtin, check_file};
+use hardway::probe::Panel;
+use hardway::runtime::action::Action;
 use proptest::prelude::*;
 
 const GOOD: &str = r#"format: 1
@@ -140,6 +143,8 @@ fn each_rule_is_told_with_its_place() {
         &["14:9 an action that must fail, in a step that is not of kind `fail`"],
     );
     breaks("by_hand: [hostname]", "by_hand: [\"a\\nb\"]", &["22:15 this can not be typed as one line"]);
+    breaks("by_hand: [hostname]", "by_hand: [\"ls \\u202e\"]", &["22:15 this can not be typed as one line"]);
+    breaks("goal: A goal.", "goal: \"\\e[2J\"", &["6:7 the goal has a control character"]);
     breaks("by_hand: [hostname]", "by_hand: [^Z]", &["22:15 `^Z` is no key that can be typed"]);
     breaks(
         "by_hand: [hostname]",
@@ -205,14 +210,14 @@ fn faults_of_the_syntax_are_told_all_at_once() {
         told,
         [
             "1:1 the field `goal` is missing",
-            "5:10 invalid type: string \"five\", expected u32",
+            "5:10 a whole number is expected here, not \"five\"",
             "6:1 there is no field `gaol` here",
             "7:1 the field `id` is written twice",
             "10:11 `chnage` is not known here",
             "15:29 there is no field `namespace` here",
             "17:9 `namespace_difers` is not known here",
             "18:5 the field `title` is missing",
-            "22:25 invalid type: sequence, expected a string",
+            "22:25 a text is expected here, not a list",
             "23:12 `deeper` is not known here",
             "24:31 the field `of` is missing",
         ]
@@ -222,6 +227,52 @@ fn faults_of_the_syntax_are_told_all_at_once() {
     assert!(fixes[4].starts_with("did you mean `change`?"), "{}", fixes[4]);
     assert!(fixes[5].starts_with("did you mean `namespaces`?"), "{}", fixes[5]);
     assert!(fixes[6].starts_with("did you mean `namespace_differs`?"), "{}", fixes[6]);
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_told_in_plain_words() {
+    let told = |actions: &str| {
+        let text = GOOD.replace("    by_hand: [hostname]", &format!("    actions: {actions}"));
+        let faults = faults(&text);
+        assert!(faults.iter().all(|it| it.line == 22), "{faults:?}");
+        faults.into_iter().map(|it| it.what).collect::<Vec<_>>().join("; ")
+    };
+    for (actions, words) in [
+        ("3", "a list is expected here, not `3`"),
+        ("[box]", "`name: { field: value }` is expected here, not a bare name"),
+        ("[3]", "`name: { field: value }` is expected here, not `3`"),
+        ("[{ unshare: { in: box, namespaces: uts } }]", "a list is expected here, not \"uts\""),
+        ("[{ unshare: { in: box, namespaces: [utc] } }]", "`utc` is not known here"),
+        ("[{ run: { in: box, argv: [x], fails_with: EFOO } }]", "`EFOO` is not the name of an errno, as `EPERM` is"),
+        (
+            "[{ box: {}, fork: { in: box } }]",
+            "one name alone (a further one is a further entry of the list) is expected here, not a mapping",
+        ),
+        ("[!box {}]", "`name: { field: value }` is expected here, not a tag"),
+        ("[{ nothing: 1 }]", "`nothing` is not known here"),
+    ] {
+        assert_eq!(told(actions), words, "{actions}");
+    }
+}
+
+#[test]
+fn the_readme_names_everything() {
+    let readme = include_str!("../lessons/README.md");
+    let names = |error: String| -> Vec<String> { error.split('`').skip(3).step_by(2).map(str::to_owned).collect() };
+    let all = [
+        pick::typed::<Action>("nope: {}", &[]).unwrap_err().to_string(),
+        pick::typed::<Check>("nope: {}", &[]).unwrap_err().to_string(),
+        pick::typed::<Value>("nope: {}", &[]).unwrap_err().to_string(),
+        pick::typed::<Need>("nope", &[]).unwrap_err().to_string(),
+        pick::typed::<Panel>("nope", &[]).unwrap_err().to_string(),
+    ];
+    for name in all.into_iter().flat_map(names) {
+        let named = [format!("`{name}`"), format!("`{name}:")].iter().any(|form| readme.contains(form.as_str()));
+        assert!(named, "lessons/README.md says nothing of `{name}`");
+    }
+    for stage in hardway::stages::ALL {
+        assert!(readme.contains(&format!("`{}`", stage.id)), "lessons/README.md says nothing of stage {}", stage.id);
+    }
 }
 
 #[test]
@@ -284,7 +335,8 @@ fn mutated() -> impl Strategy<Value = String> {
 fn sane(text: &str) {
     if let Err(faults) = compile("x", "x.yaml", text) {
         assert!(!faults.is_empty());
-        let lines = text.lines().count() + 1;
+        // YAML has more line breaks than Unix.
+        let lines = text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() + 1;
         for fault in faults {
             assert!((1..=lines).contains(&fault.line) && fault.column >= 1, "{fault:?}");
             assert!(!fault.what.is_empty());

@@ -206,6 +206,8 @@ impl Compiler<'_> {
             self.fault(path, format!("the {what} is empty"), "write it");
         } else if text.len() > most {
             self.fault(path, format!("the {what} is longer than {most} bytes"), "shorten it");
+        } else if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+            self.fault(path, format!("the {what} has a control character"), "leave it out: it would reach a terminal");
         }
     }
 

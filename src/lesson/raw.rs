@@ -332,12 +332,31 @@ fn spot(error: &serde_yaml::Error) -> Spot {
     if message.starts_with("missing field") {
         return Spot::new(place, 1, format!("the field `{name}` is missing"), format!("add `{name}: …`"));
     }
-    let fix = if message.starts_with("invalid type") || message.starts_with("invalid value") {
-        "write what is expected there; lessons/README.md describes each field"
-    } else {
-        "see lessons/README.md"
-    };
-    Spot::new(place, 1, message, fix)
+    let mismatch = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    if let Some((got, wanted)) = mismatch.and_then(|words| words.split_once(", expected ")) {
+        let what = format!("{} is expected here, not {}", plain(wanted), plain(got));
+        return Spot::new(place, 1, what, "lessons/README.md describes each field");
+    }
+    Spot::new(place, 1, message, "lessons/README.md describes each field")
+}
+
+/// What serde calls a type, for people who write YAML.
+fn plain(name: &str) -> String {
+    match name {
+        "u32" | "u64" | "usize" | "i32" | "i64" => "a whole number",
+        "a string" => "a text",
+        "sequence" | "a sequence" => "a list",
+        "map" | "a map" => "a mapping",
+        "struct variant" | "newtype variant" => "`name: { field: value }`",
+        "map with a single key" => "one name alone (a further one is a further entry of the list)",
+        "enum" => "a tag",
+        "unit variant" => "a bare name",
+        "unit value" | "null" => "nothing",
+        _ if name.starts_with("struct ") => "a mapping",
+        _ if name.starts_with("enum ") => "`name: { field: value }`",
+        _ => return name.trim_start_matches("string ").trim_start_matches("integer ").to_owned(),
+    }
+    .to_owned()
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ impl Store {
         // Held until the new file is in place. The lock file stays: removing it would let two hardways hold "the" lock.
         let lock = private(OpenOptions::new().write(true).create(true).truncate(false)).open(self.dir.join(LOCK))?;
         give(&self.dir.join(LOCK), &owner);
-        flock(&lock, FlockOperation::LockExclusive)?;
+        rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))?;
         let (mut progress, aside) = match self.read() {
             Ok(progress) => (progress, None),
             Err(Unusable::Unreadable(error)) => return Err(error),

@@ -23,9 +23,8 @@ impl Compiler<'_> {
             self.fault(&join(path, key(name)), format!("more than {MAX_LIST} entries"), "split the step");
         }
         for (name, text) in [("notes", &raw.notes), ("debrief", &raw.debrief)] {
-            if text.len() > MAX_TEXT {
-                let what = format!("the {name} are longer than {MAX_TEXT} bytes");
-                self.fault(&join(path, key(name)), what, "a step says one thing");
+            if !text.is_empty() {
+                self.text_of(&join(path, key(name)), name, text, MAX_TEXT);
             }
         }
         for (index, action) in raw.actions.iter().enumerate().take(MAX_LIST) {
@@ -231,11 +230,18 @@ impl Compiler<'_> {
 
     /// A line to type.
     fn line(&mut self, path: &[Segment], line: &str) {
-        if line.trim().is_empty() || line.len() > MAX_LINE || line.chars().any(char::is_control) {
-            let fix = "write one line of at most 1024 bytes; the keys are `^C` and `^D`";
+        if line.trim().is_empty() || line.len() > MAX_LINE || line.chars().any(hides) {
+            let fix = "write one line of at most 1024 bytes without invisible characters; the keys are `^C` and `^D`";
             self.fault(path, "this can not be typed as one line", fix);
         } else if line.starts_with('^') && !["^C", "^D"].contains(&line) {
             self.fault(path, format!("`{line}` is no key that can be typed"), "the keys are `^C` and `^D`");
         }
     }
+}
+
+/// Whether a character would make a line look other than what is typed: control characters, and those that have no width
+/// or turn the direction of writing.
+fn hides(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
