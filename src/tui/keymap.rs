@@ -58,6 +58,9 @@ impl Chord {
             _ => match rest.to_ascii_lowercase().as_str() {
                 "enter" => KeyCode::Enter,
                 "esc" => KeyCode::Esc,
+                "backspace" => KeyCode::Backspace,
+                "delete" => KeyCode::Delete,
+                "insert" => KeyCode::Insert,
                 "tab" if modifiers.contains(KeyModifiers::SHIFT) => KeyCode::BackTab,
                 "tab" => KeyCode::Tab,
                 "space" => KeyCode::Char(' '),

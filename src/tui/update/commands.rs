@@ -163,17 +163,21 @@ fn step_pane(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
 /// The lines of a pane that can be chosen, and which is.
 pub(in crate::tui) fn choices(model: &Model, pane: Pane) -> (Vec<(usize, Target)>, usize) {
     let Some((doc, _)) = doc(model, pane) else { return (Vec::new(), 0) };
-    let lines: Vec<(usize, Target)> = doc
+    let mut lines: Vec<(usize, Target)> = doc
         .lines
         .into_iter()
         .enumerate()
         .filter_map(|(at, (_, target))| {
-            target.filter(|target| matches!(target, Target::Rows(_) | Target::Change(_))).map(|target| (at, target))
+            target.filter(|target| matches!(target, Target::Rows(_) | Target::Changes(_))).map(|target| (at, target))
         })
         .collect();
+    // A wrapped line is one choice.
+    lines.dedup_by(|next, line| next.1 == line.1);
     let at = match pane {
         Pane::State => lines.iter().position(|(_, target)| crate::tui::view::state::is_selected(model, target)),
-        _ => lines.iter().position(|(_, target)| *target == Target::Change(model.change_at)),
+        _ => lines
+            .iter()
+            .position(|(_, target)| matches!(target, Target::Changes(list) if list.contains(&model.change_at))),
     };
     (lines, at.unwrap_or(0))
 }
@@ -185,7 +189,7 @@ pub(super) fn choose(model: &mut Model, pane: Pane, line: usize, target: &Target
             model.selected =
                 rows_of(model, target).first().map(|row| (row.panel, row.subject.clone(), row.key.clone()));
         }
-        (_, Target::Change(index)) => model.change_at = *index,
+        (_, Target::Changes(list)) => model.change_at = list.first().copied().unwrap_or(0),
         _ => {}
     }
     let Some((_, height)) = doc(model, pane) else { return };

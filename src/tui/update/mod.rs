@@ -295,7 +295,9 @@ fn rows_of(model: &Model, target: &Target) -> Vec<Row> {
     let Some(view) = &model.view else { return Vec::new() };
     match target {
         Target::Rows(rows) => rows.iter().filter_map(|(_, index)| view.rows.get(*index)).cloned().collect(),
-        Target::Change(index) => model.changes().get(*index).map(|change| change.row.clone()).into_iter().collect(),
+        Target::Changes(list) => {
+            list.iter().filter_map(|index| model.changes().get(*index)).map(|change| change.row.clone()).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -326,6 +328,11 @@ fn carry_out(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
         Deed::Goto(step) => effects.push(Effect::Send(Order::Goto(step))),
         Deed::Close => {
             effects.push(Effect::Send(Order::Close));
+            let finished = |view: &View| view.position.done && view.position.step + 1 == view.lesson.steps.len();
+            if model.view.as_ref().is_some_and(|view| finished(view)) {
+                // The way goes on: the next lesson is chosen.
+                model.at = (model.at + 1).min(model.course.len().saturating_sub(1));
+            }
             model.view = None;
             model.open = None;
             model.capture = false;

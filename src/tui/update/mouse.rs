@@ -92,7 +92,7 @@ fn on_pane(model: &mut Model, place: &Place, at: Position, effects: &mut Vec<Eff
         Some((_, Target::Type(line))) => type_line(model, &line, effects),
         Some((_, Target::Choice(choice))) => commands::predict(model, choice, effects),
         Some((_, Target::Answer)) => model.answer = Some(String::new()),
-        Some((line, target @ (Target::Rows(_) | Target::Change(_)))) => {
+        Some((line, target @ (Target::Rows(_) | Target::Changes(_)))) => {
             commands::choose(model, pane, line, &target);
             let rows = rows_of(model, &target);
             // In the grid a column is a namespace: the one under the pointer is explained first.

@@ -165,8 +165,8 @@ pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
             ("Kernel state".to_owned(), aside(word.to_owned()))
         }
         Pane::Diff => {
-            let since = if model.base == Base::Step { "since before this step" } else { "since the lesson began" };
-            (format!("Changes {since}: {}", model.changes().len()), Vec::new())
+            let since = if model.base == Base::Step { "Changed by this step" } else { "Changed since the start" };
+            (format!("{since}: {}", model.changes().len()), aside("d switches".to_owned()))
         }
     }
 }

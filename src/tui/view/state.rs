@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{grid, tree};
-use crate::probe::{Change, ChangeKind, Panel, Row};
+use super::{diff, grid, tree};
+use crate::probe::{ChangeKind, Panel, Row};
 use crate::tui::app::{Model, Pane};
 use crate::tui::doc::{Doc, Target, clean, fit, width};
 use crate::tui::theme::Theme;
@@ -21,14 +21,15 @@ pub(super) struct State<'a> {
     pub view: &'a View,
     pub theme: &'a Theme,
     /// How each row changed, by its identity.
-    pub changes: HashMap<(Panel, &'a str, &'a str), &'a ChangeKind>,
+    changes: HashMap<(Panel, &'a str, &'a str), &'a ChangeKind>,
+    /// Rows by panel and pid: with hundreds of processes, looking through all rows for each would be felt.
+    of_process: HashMap<(Panel, i32), Vec<usize>>,
 }
 
 impl<'a> State<'a> {
     /// The indices of the rows of a panel that are about a process.
-    pub fn rows_of(&self, panel: Panel, pid: i32) -> Vec<usize> {
-        let of = |row: &Row| row.panel == panel && pid_of(&row.subject) == Some(pid);
-        self.view.rows.iter().enumerate().filter(|(_, row)| of(row)).map(|(index, _)| index).collect()
+    pub fn rows_of(&self, panel: Panel, pid: i32) -> &[usize] {
+        self.of_process.get(&(panel, pid)).map_or(&[], Vec::as_slice)
     }
 
     pub fn kind(&self, row: &Row) -> Option<&'a ChangeKind> {
@@ -41,12 +42,6 @@ impl<'a> State<'a> {
             rows.iter().filter_map(|index| self.view.rows.get(*index)).filter_map(|row| self.kind(row)).collect();
         let new = kinds.iter().find(|kind| **kind == &ChangeKind::Added);
         mark(new.or(kinds.first()).copied(), self.theme)
-    }
-
-    /// Removed rows of a panel.
-    pub fn removed(&self, panel: Panel) -> Vec<(usize, &'a Change)> {
-        let gone = |change: &Change| change.row.panel == panel && change.kind == ChangeKind::Removed;
-        self.model.changes().iter().enumerate().filter(|(_, change)| gone(change)).collect()
     }
 
     /// Adds a line that stands for rows; the chosen one stands out.
@@ -65,10 +60,17 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     let mut doc = Doc::new(columns);
     let Some(view) = &model.view else { return doc };
     let changes = model.changes().iter().map(|change| (change.row.identity(), &change.kind)).collect();
-    let state = State { model, view, theme, changes };
+    let mut of_process: HashMap<(Panel, i32), Vec<usize>> = HashMap::new();
+    for (index, row) in view.rows.iter().enumerate() {
+        if let Some(pid) = pid_of(&row.subject) {
+            of_process.entry((row.panel, pid)).or_default().push(index);
+        }
+    }
+    let state = State { model, view, theme, changes, of_process };
     let watch = model.step().map_or(&USUAL[..], |step| if step.watch.is_empty() { &USUAL } else { &step.watch });
     for panel in watch {
-        doc.heading(&panel.to_string(), theme.heading, theme.border);
+        let aside = if *panel == Panel::Namespaces { "last digits of the inodes" } else { "" };
+        doc.heading_with(&panel.to_string(), Span::styled(aside, theme.dim), theme.heading, theme.border);
         let from = doc.len();
         if view.observation.processes.is_empty() {
             doc.text("nothing sampled yet: the first sample is taken when the lab host stands", theme.dim);
@@ -125,13 +127,16 @@ fn rows(doc: &mut Doc, state: &State<'_>, panel: Panel) {
     removed(doc, state, panel);
 }
 
-/// The rows of a panel that are gone.
+/// The rows of a panel that are gone: of each subject one line.
 pub(super) fn removed(doc: &mut Doc, state: &State<'_>, panel: Panel) {
-    for (index, change) in state.removed(panel) {
-        let row = &change.row;
-        let text = format!("{} {}  {}", row.subject, row.key, row.value);
-        let spans = vec![mark(Some(&change.kind), state.theme), Span::styled(clean(&text), state.theme.removed)];
-        state.line(doc, spans, Target::Change(index));
+    let changes = state.model.changes();
+    for group in diff::groups(changes) {
+        let first = &changes[group[0]];
+        if first.row.panel == panel && first.kind == ChangeKind::Removed {
+            let text = diff::told(changes, &group);
+            let spans = vec![mark(Some(&first.kind), state.theme), Span::styled(text, state.theme.removed)];
+            state.line(doc, spans, Target::Changes(group));
+        }
     }
 }
 
@@ -180,7 +185,9 @@ pub fn is_selected(model: &Model, target: &Target) -> bool {
     let is = |row: &Row| row.identity() == (*panel, subject, key);
     match target {
         Target::Rows(rows) => rows.iter().filter_map(|(_, index)| view.rows.get(*index)).any(is),
-        Target::Change(index) => model.changes().get(*index).is_some_and(|change| is(&change.row)),
+        Target::Changes(list) => {
+            list.iter().filter_map(|index| model.changes().get(*index)).any(|change| is(&change.row))
+        }
         _ => false,
     }
 }
