@@ -1,3 +1,14 @@
-//! hardway: chooses the role of this process before any thread exists.
+//! hardway: learn Linux containers by building one.
 
-fn main() {}
+mod cli;
+mod commands;
+mod report;
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    match commands::run(cli::Cli::parse()) {
+        Ok(code) => code,
+        Err(explanation) => report::trouble(&explanation),
+    }
+}

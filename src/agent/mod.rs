@@ -1,1 +1,14 @@
-//! Nothing yet.
+//! The roles around the core, and how they talk: transport and supervision only.
+//!
+//! ```text
+//! ui ── keeper ── agent (init of the lab host) ─┬─ worker, one for each deed and sample
+//!  └───────────────┘                            ├─ box, served by runtime::init
+//!                                               └─ the learner's shell
+//! ```
+
+pub mod client;
+pub mod keeper;
+pub mod protocol;
+pub mod server;
+pub mod shell;
+pub mod tree;

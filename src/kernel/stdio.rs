@@ -32,14 +32,22 @@ pub fn attach(input: Option<BorrowedFd<'_>>, output: &impl AsFd, error: &impl As
     let _ = nix::unistd::dup2_stderr(error.as_fd());
 }
 
-/// Undoes what a role did to its signals: nothing blocked, every handler the default one. Programs inherit both.
-pub fn fresh_signals() {
+/// Undoes what a role did to its signals: nothing blocked, every handler the default one. A program that is executed keeps
+/// the mask and the ignored ones. Returns the mask as it was.
+pub fn fresh_signals() -> SigSet {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     for signal in Signal::iterator() {
         // SAFETY: the default handler runs no code of ours.
         let _ = unsafe { sigaction(signal, &default) };
     }
-    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    let mut before = SigSet::empty();
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), Some(&mut before));
+    before
+}
+
+/// Puts a signal mask back.
+pub fn restore_mask(mask: &SigSet) {
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None);
 }
 
 /// Makes reads from a descriptor return at once.

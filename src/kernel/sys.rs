@@ -115,15 +115,16 @@ pub fn kill(trace: &mut Trace, pid: i32, signal: Signal) -> Result<(), CallError
         .map(drop)
 }
 
-/// execve(2) with the environment as it is. Does not return when it succeeds, and nothing then records that; the caller of
-/// a process that executes notices by a close-on-exec descriptor.
+/// execve(2) with the environment as it is. Returns only when it failed: a success has replaced this program, and whoever
+/// waits for it notices by a close-on-exec descriptor.
 ///
-/// # Errors
-/// `ENOENT` for a missing program (or a missing loader), `EACCES` for one that may not be executed.
-pub fn execve(trace: &mut Trace, program: &str, argv: &[String]) -> Result<(), CallError> {
+/// The errors are `ENOENT` for a missing program (or a missing loader), `EACCES` for one that may not be executed, and others.
+pub fn execve(trace: &mut Trace, program: &str, argv: &[String]) -> CallError {
     let path = c_string(program);
     let args: Vec<CString> = argv.iter().map(|arg| c_string(arg)).collect();
-    trace.call("execve", execve_args(program, argv), || nix::unistd::execv(&path, &args).map(|_| 0)).map(drop)
+    trace.failure("execve", execve_args(program, argv), || match nix::unistd::execv(&path, &args) {
+        Err(errno) => errno,
+    })
 }
 
 /// The arguments of an execve call, as the trace writes them.
@@ -198,6 +199,33 @@ pub fn wait_for_end(pidfd: &OwnedFd, at_most: Duration) -> bool {
     let millis = i32::try_from(at_most.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: one valid pollfd, which outlives the call.
     unsafe { libc::poll(&raw mut poll, 1, millis) > 0 }
+}
+
+/// pidfd_open(2): a descriptor that refers to this process and no other.
+///
+/// # Errors
+/// `ESRCH` where there is no such process.
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: two numbers; the result is a new descriptor or -1.
+    let result = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(result).unwrap_or(-1)) })
+}
+
+/// pidfd_send_signal(2): a signal for exactly the process that the descriptor refers to.
+///
+/// # Errors
+/// `ESRCH` where it has ended, `EPERM` where it is somebody else's.
+pub fn pidfd_kill(pidfd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a descriptor, a number, a null pointer that the call allows, and no flags.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as i32, none, 0) };
+    Errno::result(result).map(drop)
+}
+
+/// setns(2)
+pub fn enter(f: &std::fs::File) -> std::io::Result<()> {
+    nix::sched::setns(f, CloneFlags::empty()).map_err(std::io::Error::from)
 }
 
 /// The signal by which a terminal's suspend key stops a process.

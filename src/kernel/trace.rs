@@ -98,6 +98,16 @@ impl Trace {
         result.map_err(|errno| CallError { call, errno: errno.into() })
     }
 
+    /// Makes a call that returns only when it fails, and records that.
+    pub fn failure(&mut self, name: &str, args: Vec<String>, made: impl FnOnce() -> nix::errno::Errno) -> CallError {
+        let start = Instant::now();
+        let errno = made().into();
+        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let call = Call { by: self.by.clone(), name: name.to_owned(), args, answer: Answer::Failed(errno), nanos };
+        self.calls.push(call.clone());
+        CallError { call, errno }
+    }
+
     /// Adds calls that another process recorded for the same action, in the order in which they were made.
     pub fn append(&mut self, calls: Vec<Call>) {
         self.calls.extend(calls);

@@ -1,1 +1,69 @@
-//! Nothing yet.
+//! The lessons that come with hardway, embedded in the binary.
+
+use super::fault;
+use super::{Lesson, compile};
+use crate::explain::Explanation;
+
+/// Names and texts, sorted by name.
+const SOURCES: &[(&str, &str)] = &[
+    ("00-process", include_str!("../../lessons/00-process.yaml")),
+    ("03-uts", include_str!("../../lessons/03-uts.yaml")),
+    ("05-pid", include_str!("../../lessons/05-pid.yaml")),
+];
+
+/// All lessons, sorted by name. One that does not compile is left out here and fails the tests.
+pub fn all() -> Vec<Lesson> {
+    SOURCES
+        .iter()
+        .filter_map(|(name, text)| compile::compile(name, &format!("lessons/{name}.yaml"), text).ok())
+        .collect()
+}
+
+/// The text of a lesson.
+pub fn source(name: &str) -> Option<&'static str> {
+    SOURCES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// The lesson of this name (`05-pid`) or id (`pid`).
+///
+/// # Errors
+/// That there is none, with the names that there are.
+pub fn find(name_or_id: &str) -> Result<Lesson, Explanation> {
+    let lessons = all();
+    if let Some(lesson) = lessons.iter().find(|lesson| lesson.name == name_or_id || lesson.id == name_or_id) {
+        return Ok(lesson.clone());
+    }
+    let ids: Vec<&str> = lessons.iter().flat_map(|lesson| [lesson.id.as_str(), lesson.name.as_str()]).collect();
+    let names = lessons.iter().map(|lesson| lesson.name.as_str()).collect::<Vec<_>>().join(", ");
+    let near = fault::nearest(name_or_id, &ids).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    Err(Explanation::new(
+        format!("there is no lesson `{}`", name_or_id.escape_debug()),
+        "a lesson goes by the name of its file, `05-pid`, or by its id, `pid`",
+        format!("{near}the lessons are: {names}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn every_lesson_compiles() {
+        for (name, text) in SOURCES {
+            if let Err(faults) = compile::compile(name, name, text) {
+                panic!("{}", faults.iter().map(|fault| fault.snippet.as_str()).collect::<String>());
+            }
+        }
+        assert!(SOURCES.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn lessons_are_found_by_name_and_by_id() {
+        assert_eq!(find("pid").unwrap().name, "05-pid");
+        assert_eq!(find("05-pid").unwrap().id, "pid");
+        let trouble = find("utss").unwrap_err();
+        assert!(trouble.fix.contains("did you mean `uts`?") && trouble.fix.contains("00-process"), "{trouble}");
+    }
+}

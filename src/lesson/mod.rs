@@ -11,8 +11,9 @@ pub mod raw;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Value, Verdict};
+pub use compile::check_file;
 
-use crate::probe::Panel;
+use crate::probe::{Names, Observation, Panel};
 use crate::runtime::action::Action;
 
 /// One lesson, checked: every name in it refers to something.
@@ -163,5 +164,15 @@ impl Lesson {
     /// The step with this short name.
     pub fn step_index(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)
+    }
+}
+
+impl Hint {
+    /// The text, where the hint applies to what is observed.
+    pub fn text(&self, observation: &Observation, names: &Names) -> Option<String> {
+        match self {
+            Self::Always(text) => Some(text.clone()),
+            Self::When { when, say } => when.evaluate(observation, names).holds.then(|| say.clone()),
+        }
     }
 }

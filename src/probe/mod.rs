@@ -9,6 +9,7 @@ pub mod diff;
 pub mod mounts;
 pub mod namespaces;
 pub mod processes;
+pub mod reader;
 pub mod reading;
 pub mod rows;
 
@@ -21,6 +22,7 @@ pub use diff::{Change, ChangeKind, diff};
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use processes::Process;
+pub use reader::{Reader, Wanted};
 pub use reading::Reading;
 pub use rows::{Panel, Row, rows};
 

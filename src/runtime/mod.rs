@@ -1,6 +1,8 @@
 //! The shared core: actions, their effects, and the steppable init. One file a mechanism.
 
 pub mod action;
+pub mod init;
+pub mod ledger;
 pub mod mount;
 pub mod namespace;
 pub mod process;

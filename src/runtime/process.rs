@@ -162,10 +162,9 @@ impl Perform for Run {
                 let mut own = Trace::new("child");
                 stdio::attach(None, &output_end, &output_end);
                 stdio::fresh_signals();
-                let failed = sys::execve(&mut own, &path, &self.argv).is_err();
+                let _ = sys::execve(&mut own, &path, &self.argv);
                 stdio::report(&report_end, &own.into_calls());
-                // 126 and 127 are how shells tell "found but not executable" from "not found"; here only `failed` counts.
-                stdio::exit_now(if failed { 127 } else { 126 });
+                stdio::exit_now(127);
             }
             Forked::Parent { pid, pidfd } => (pid, pidfd),
         };
@@ -267,16 +266,12 @@ pub fn in_child(trace: &mut Trace, deed: impl FnOnce(&mut Trace) -> Result<(), C
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(report_end);
-    let told = stdio::read_report::<(Vec<Call>, Result<(), CallError>)>(report);
-    let status = wait_or_kill(trace, pid, &pidfd);
-    match told {
-        Some((calls, result)) => {
-            trace.append(calls);
-            status?;
-            result
-        }
-        None => status.map(drop),
-    }
+    let (calls, result) =
+        stdio::read_report::<(Vec<Call>, Result<(), CallError>)>(report).unwrap_or_else(|| (Vec::new(), Ok(())));
+    // Before the wait, because that is when they were made.
+    trace.append(calls);
+    wait_or_kill(trace, pid, &pidfd)?;
+    result
 }
 
 /// Waits for a child, and kills it when it takes longer than [`RUN_DEADLINE`].

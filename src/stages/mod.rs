@@ -1,1 +1,34 @@
-//! Nothing yet.
+//! The stages: each mechanism of isolation that lessons teach, in one table.
+
+use crate::probe::Panel;
+
+/// One mechanism of isolation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// The name that lessons use.
+    pub id: &'static str,
+    /// What it is about, in a sentence.
+    pub teaches: &'static str,
+    /// The panels that a step shows when it names none.
+    pub panels: &'static [Panel],
+}
+
+/// All stages, in the order of the course.
+pub const ALL: &[Stage] = &[
+    Stage {
+        id: "process",
+        teaches: "how a process is born, becomes another program, and ends",
+        panels: &[Panel::Processes, Panel::Namespaces],
+    },
+    Stage { id: "uts", teaches: "a host name of its own", panels: &[Panel::Hostname, Panel::Namespaces] },
+    Stage {
+        id: "pid",
+        teaches: "a process tree of its own",
+        panels: &[Panel::Processes, Panel::Namespaces, Panel::Mounts],
+    },
+];
+
+/// The stage of this name.
+pub fn find(id: &str) -> Option<&'static Stage> {
+    ALL.iter().find(|stage| stage.id == id)
+}

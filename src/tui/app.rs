@@ -10,6 +10,7 @@ use crate::explain::Explanation;
 use crate::lesson::Step;
 use crate::probe::{Change, Panel, Row};
 use crate::walk::View;
+use crate::walk::hands::Endings;
 
 /// How many lines of the shell pane's past are kept.
 const SCROLLBACK: usize = 2000;
@@ -68,13 +69,15 @@ pub struct Shell {
     pub pending: Vec<u8>,
     /// Whether it has printed a prompt.
     pub prompted: bool,
+    /// Finds the ends of commands in its output.
+    pub endings: Endings,
 }
 
 impl Shell {
     /// A terminal of this size with nothing on it.
     pub fn new(state: ShellState, rows: u16, columns: u16) -> Self {
         let parser = vt100::Parser::new_with_callbacks(rows.max(1), columns.max(1), SCROLLBACK, Marks::default());
-        Self { state, parser, pending: Vec::new(), prompted: false }
+        Self { state, parser, pending: Vec::new(), prompted: false, endings: Endings::default() }
     }
 }
 

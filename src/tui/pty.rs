@@ -11,19 +11,11 @@ use tokio::sync::mpsc::Sender;
 /// What the program in the pane says to its terminal beyond what is drawn. Collected by the parser's callbacks.
 #[derive(Debug, Default)]
 pub struct Marks {
-    /// How many commands have ended: the prompt's `OSC 133;D;status` (semantic prompts, as terminals know them).
-    pub ended: usize,
     /// Answers that the program waits for.
     pub replies: Vec<u8>,
 }
 
 impl vt100::Callbacks for Marks {
-    fn unhandled_osc(&mut self, _: &mut vt100::Screen, params: &[&[u8]]) {
-        if let [b"133", b"D", ..] = params {
-            self.ended += 1;
-        }
-    }
-
     fn unhandled_csi(
         &mut self,
         screen: &mut vt100::Screen,
@@ -119,10 +111,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prompt_marks_and_questions_are_noticed() {
+    fn questions_are_answered_and_marks_not_drawn() {
         let mut parser = vt100::Parser::new_with_callbacks(5, 20, 0, Marks::default());
         parser.process(b"\x1b]133;D;1\x07$ \x1b]133;D;0\x1b\\ab\x1b[6n");
-        assert_eq!(parser.callbacks().ended, 2);
         assert_eq!(parser.callbacks().replies, b"\x1b[1;5R");
         assert_eq!(parser.screen().contents(), "$ ab");
     }

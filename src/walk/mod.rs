@@ -3,26 +3,21 @@
 //! [`Order`]s go in, [`News`] come out. The screen runs the walker on a thread of its own ([`actor`]) so that no key waits
 //! for the kernel; the others call it directly.
 
+pub mod actor;
+pub mod gate;
+pub mod hands;
+pub mod run;
+pub mod walker;
+
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::explain::Explanation;
+pub use crate::kernel::host::Mode;
 use crate::lesson::{Lesson, Verdict};
 use crate::probe::{Change, Names, Observation, Row};
 use crate::runtime::action::{Action, Performed};
 use crate::session::{Position, Record};
-
-/// How ids are mapped in the lab host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Root on the machine; no user namespace.
-    Root,
-    /// A user namespace with a range of ids, by newuidmap(1) and newgidmap(1).
-    RootlessRange,
-    /// A user namespace with the user's own id alone.
-    RootlessSingle,
-}
 
 /// What the learner wants.
 #[derive(Debug)]
@@ -59,7 +54,12 @@ pub enum Order {
     /// The shell pane has another size now (rows, columns).
     Resize(u16, u16),
     /// A command ended in the shell (its prompt's mark arrived): look whether the step was done by hand.
-    ShellPrompt,
+    ShellPrompt {
+        /// Its exit status.
+        status: i32,
+        /// What the terminal was sent since the prompt before, at most some kilobytes.
+        output: String,
+    },
     /// Take a sample of the live state now.
     Sample,
     /// End everything.

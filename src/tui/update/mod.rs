@@ -16,6 +16,7 @@ use super::keymap::{self, Chord};
 use super::layout::{self, Layout};
 use super::view;
 use crate::probe::Row;
+use crate::walk::hands::Ended;
 use crate::walk::{News, Order, View};
 
 pub use popup::matches;
@@ -178,14 +179,15 @@ fn on_shell_opened(model: &mut Model, effects: &mut Vec<Effect>) {
 fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effect>) {
     model.shell.parser.process(bytes);
     let marks = model.shell.parser.callbacks_mut();
-    let (ended, replies) = (std::mem::take(&mut marks.ended), std::mem::take(&mut marks.replies));
+    let replies = std::mem::take(&mut marks.replies);
+    model.shell.endings.push(bytes);
     if !replies.is_empty() {
         effects.push(Effect::Write(replies));
     }
-    if ended > 0 {
+    while let Some(Ended { status, output }) = model.shell.endings.next() {
         model.shell.prompted = true;
         flush_pending(model, effects);
-        effects.push(Effect::Send(Order::ShellPrompt));
+        effects.push(Effect::Send(Order::ShellPrompt { status, output }));
     }
 }
 

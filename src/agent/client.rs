@@ -1,0 +1,184 @@
+//! The ui's side: the keeper that it forked, and the lab host that it walks through.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::keeper;
+use super::protocol::{KeeperReply, KeeperRequest, LabSpec, Reply, Request, Sample};
+use super::shell;
+use crate::explain::Explanation;
+use crate::kernel::channel::{Channel, FrameError};
+use crate::kernel::host::{Mode, Person};
+use crate::kernel::sys::{self, Forked};
+use crate::kernel::trace::Trace;
+use crate::probe::Panel;
+use crate::runtime::action::{Action, Performed};
+use crate::runtime::ledger::{self, Reverted};
+
+/// Longest wait for the keeper: it may have to build a lab host.
+const KEEPER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Longest wait for the agent: an action's own deadline, and some.
+const AGENT_DEADLINE: Duration = Duration::from_secs(12);
+
+/// The keeper, as the ui holds it.
+#[derive(Debug)]
+pub struct Keeper {
+    channel: Option<Channel>,
+    pid: i32,
+    pidfd: OwnedFd,
+    spec: LabSpec,
+}
+
+impl Keeper {
+    /// Forks the keeper. Must be called before this process makes any thread, opens the terminal or drops privileges.
+    ///
+    /// # Errors
+    /// That of the fork.
+    pub fn fork(person: &Person, mode: Mode) -> Result<Self, Explanation> {
+        let failed =
+            |why: String| Explanation::new("hardway could not start its keeper", why, "end something, and try again");
+        let (ours, theirs) = Channel::pair().map_err(|error| failed(error.to_string()))?;
+        match sys::clone3(&mut Trace::new("ui"), &[]).map_err(|error| failed(error.to_string()))? {
+            Forked::Child => {
+                drop(ours);
+                keeper::run(&theirs)
+            }
+            Forked::Parent { pid, pidfd } => {
+                let spec = LabSpec { mode, uid: person.uid, gid: person.gid, sub_ids: person.sub_ids };
+                Ok(Self { channel: Some(ours), pid, pidfd, spec })
+            }
+        }
+    }
+
+    /// How ids are mapped in the lab hosts of this keeper.
+    pub fn mode(&self) -> Mode {
+        self.spec.mode
+    }
+
+    /// Whether the keeper lives. Without it there are no lab hosts, and nobody else who could take things back.
+    pub fn lives(&self) -> bool {
+        !sys::wait_for_end(&self.pidfd, Duration::ZERO)
+    }
+
+    /// Makes a new lab host; one that runs is ended first.
+    ///
+    /// # Errors
+    /// Why the kernel, or the machine's settings, refused.
+    pub fn start_lab(&mut self) -> Result<Lab, Explanation> {
+        match self.ask(&KeeperRequest::Start(self.spec.clone()))? {
+            (KeeperReply::Started(pid), Some(channel)) => Ok(Lab { channel: Channel::from_fd(channel), pid }),
+            (KeeperReply::Failed(explanation), _) => Err(explanation),
+            (other, _) => Err(lost("keeper", &FrameError::Malformed(format!("{other:?}")))),
+        }
+    }
+
+    /// Ends the lab host, and waits until nothing of it is left.
+    ///
+    /// # Errors
+    /// Where the keeper itself is gone.
+    pub fn end_lab(&mut self) -> Result<(), Explanation> {
+        self.ask(&KeeperRequest::End).map(drop)
+    }
+
+    fn ask(&self, request: &KeeperRequest) -> Result<(KeeperReply, Option<OwnedFd>), Explanation> {
+        let channel = self.channel.as_ref().ok_or_else(|| lost("keeper", &FrameError::Closed))?;
+        channel.send(request).map_err(|error| lost("keeper", &error))?;
+        let (reply, fds) = channel.receive_with(Some(KEEPER_DEADLINE)).map_err(|error| lost("keeper", &error))?;
+        Ok((reply, fds.into_iter().next()))
+    }
+}
+
+impl Drop for Keeper {
+    /// Ends everything: the keeper reverts when its channel closes; where it can not, this process does.
+    fn drop(&mut self) {
+        self.channel = None;
+        if !sys::wait_for_end(&self.pidfd, Duration::from_secs(8)) {
+            let _ = sys::pidfd_kill(&self.pidfd, sys::Signal::SIGKILL);
+        }
+        let _ = sys::wait4(&mut Trace::new("ui"), self.pid);
+        revert_dead();
+    }
+}
+
+/// Takes back what sessions that have died have left.
+pub fn revert_dead() -> Vec<Reverted> {
+    ledger::dead(&ledger::base()).iter().flat_map(|ledger| ledger::revert(ledger)).collect()
+}
+
+/// A lab host, as the ui holds it.
+#[derive(Debug)]
+pub struct Lab {
+    channel: Channel,
+    /// The pid of its init on the machine.
+    pub pid: i32,
+}
+
+impl Lab {
+    /// Performs an action. An action that the kernel refused is a success here: the refusal is in the report.
+    ///
+    /// # Errors
+    /// Where it could not be tried, or the lab host is gone.
+    pub fn perform(&mut self, action: &Action) -> Result<Performed, Explanation> {
+        match self.ask(&Request::Perform(action.clone()))? {
+            (Reply::Performed(performed), _) => Ok(performed),
+            (other, _) => Err(unexpected(other)),
+        }
+    }
+
+    /// Takes a sample of what these panels show.
+    ///
+    /// # Errors
+    /// Where the worker failed, or the lab host is gone.
+    pub fn observe(&mut self, panels: &[Panel]) -> Result<Sample, Explanation> {
+        match self.ask(&Request::Observe(panels.to_vec()))? {
+            (Reply::Observed(sample), _) => Ok(*sample),
+            (other, _) => Err(unexpected(other)),
+        }
+    }
+
+    /// Makes sure that the learner's shell runs; a duplicate of its terminal's master.
+    ///
+    /// # Errors
+    /// Where it can not be started.
+    pub fn open_shell(&mut self, rows: u16, columns: u16) -> Result<OwnedFd, Explanation> {
+        match self.ask(&Request::OpenShell(rows, columns))? {
+            (Reply::ShellOpened, Some(master)) => Ok(master),
+            (other, _) => Err(unexpected(other)),
+        }
+    }
+
+    /// Ends the learner's shell and all that runs under it.
+    ///
+    /// # Errors
+    /// Where the lab host is gone.
+    pub fn end_shell(&mut self) -> Result<(), Explanation> {
+        self.ask(&Request::EndShell).map(drop)
+    }
+
+    fn ask(&mut self, request: &Request) -> Result<(Reply, Option<OwnedFd>), Explanation> {
+        self.channel.send(request).map_err(|error| lost("lab host", &error))?;
+        let (reply, fds) = self.channel.receive_with(Some(AGENT_DEADLINE)).map_err(|error| lost("lab host", &error))?;
+        Ok((reply, fds.into_iter().next()))
+    }
+}
+
+/// Sets the size of the learner's terminal.
+pub fn resize(master: &OwnedFd, rows: u16, columns: u16) {
+    shell::resize(master, rows, columns);
+}
+
+fn unexpected(reply: Reply) -> Explanation {
+    match reply {
+        Reply::Failed(explanation) => explanation,
+        other => lost("lab host", &FrameError::Malformed(format!("{other:?}"))),
+    }
+}
+
+fn lost(whom: &str, error: &FrameError) -> Explanation {
+    Explanation::new(
+        format!("The {whom} does not answer"),
+        format!("{error}; it was ended from outside, or crashed"),
+        "start anew (key r): a new lab host is made and your progress is kept",
+    )
+}

@@ -1,0 +1,213 @@
+//! The keeper: outside of every lab, in a session of its own. It starts lab hosts, maps their ids, owns the ledger, and
+//! when the ui is gone takes everything back.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Command;
+use std::time::Duration;
+
+use super::protocol::{Built, KeeperReply, KeeperRequest, LabSpec};
+use super::server;
+use crate::explain::Explanation;
+use crate::kernel::channel::Channel;
+use crate::kernel::children::readable;
+use crate::kernel::host::{self, Mode, SubIds};
+use crate::kernel::identity::ProcessIdentity;
+use crate::kernel::namespace::Namespace;
+use crate::kernel::sys::{self, Forked, Signal};
+use crate::kernel::trace::{CallError, Trace};
+use crate::kernel::{process_name, stdio};
+use crate::runtime::ledger::{Entry, Ledger};
+
+/// The namespaces of every lab host. A time namespace is for lessons to make.
+const LAB: [Namespace; 6] =
+    [Namespace::Mnt, Namespace::Pid, Namespace::Net, Namespace::Uts, Namespace::Ipc, Namespace::Cgroup];
+
+/// How long a lab host may take to be built, on a slow emulated machine.
+const BUILD_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Serves the ui until it is gone, then reverts everything.
+pub fn run(ui: &Channel) -> ! {
+    process_name("hw-keeper");
+    // Away from the terminal and its signals: Ctrl-C and a hang-up are the ui's to answer.
+    let _ = nix::unistd::setsid();
+    if let Ok(null) = fs::File::options().read(true).write(true).open("/dev/null") {
+        stdio::attach(Some(null.as_fd()), &null, &null);
+    }
+    let mut keeper = Keeper { ledger: None, lab: None };
+    loop {
+        let [asked] = readable([ui.as_fd()], None);
+        if !asked {
+            continue;
+        }
+        let Ok(request) = ui.receive::<KeeperRequest>(None) else { break };
+        let sent = match request {
+            KeeperRequest::Start(spec) => match keeper.start(&spec) {
+                Ok((pid, channel)) => ui.send_with(&KeeperReply::Started(pid), &[channel.as_fd()]),
+                Err(explanation) => {
+                    keeper.end_lab();
+                    ui.send(&KeeperReply::Failed(explanation))
+                }
+            },
+            KeeperRequest::End => {
+                keeper.end_lab();
+                ui.send(&KeeperReply::Ended)
+            }
+        };
+        if sent.is_err() {
+            break;
+        }
+    }
+    keeper.end_lab();
+    if let Some(ledger) = keeper.ledger.take() {
+        ledger.end();
+    }
+    stdio::exit_now(0);
+}
+
+struct Keeper {
+    ledger: Option<Ledger>,
+    lab: Option<Lab>,
+}
+
+/// A lab host as the keeper holds it.
+struct Lab {
+    pid: i32,
+    pidfd: OwnedFd,
+    /// Open as long as the lab shall live: its end tells the agent to end.
+    _channel: Channel,
+}
+
+impl Keeper {
+    /// Starts a lab host; its pid and the ui's end of the channel to it.
+    fn start(&mut self, spec: &LabSpec) -> Result<(i32, Channel), Explanation> {
+        self.end_lab();
+        let ledger = match &mut self.ledger {
+            Some(ledger) => ledger,
+            none => none.insert(Ledger::begin(&crate::runtime::ledger::base())?),
+        };
+        ledger.write(&Entry::Intent)?;
+        let pair = || {
+            Channel::pair().map_err(|error| {
+                Explanation::new("The lab host could not be started", format!("socketpair: {error}"), "")
+            })
+        };
+        let (ours, theirs) = pair()?;
+        let (ui_end, agent_end) = pair()?;
+        let mut namespaces = LAB.to_vec();
+        if spec.mode != Mode::Root {
+            // clone(2): the user namespace is made first, and owns the others.
+            namespaces.push(Namespace::User);
+        }
+        let (pid, pidfd) = match sys::clone3(&mut Trace::new("keeper"), &namespaces) {
+            Ok(Forked::Child) => {
+                drop((ours, ui_end));
+                // Not before the ids are mapped: until then this process is nobody in its user namespace.
+                match theirs.receive::<()>(Some(BUILD_DEADLINE)) {
+                    Ok(()) => server::run(spec, &theirs, agent_end),
+                    Err(_) => stdio::exit_now(1),
+                }
+            }
+            Ok(Forked::Parent { pid, pidfd }) => (pid, pidfd),
+            Err(error) => return Err(no_namespaces(&error, spec.mode)),
+        };
+        let identity = ProcessIdentity::of(pid);
+        self.lab = Some(Lab { pid, pidfd, _channel: ours });
+        if let Some(identity) = identity {
+            ledger.write(&Entry::Lab(identity))?;
+        }
+        map_ids(pid, spec)?;
+        let trouble = |error: &dyn std::fmt::Display| {
+            Explanation::new(
+                "The lab host did not come up",
+                format!("its init: {error}"),
+                "try again; `hardway cleanup` takes away what may be left",
+            )
+        };
+        let channel = &self.lab.as_ref().ok_or_else(|| trouble(&"it is gone"))?._channel;
+        channel.send(&()).map_err(|error| trouble(&error))?;
+        let built: Built = channel.receive(Some(BUILD_DEADLINE)).map_err(|error| trouble(&error))?;
+        built?;
+        Ok((pid, ui_end))
+    }
+
+    /// Ends the lab host, and waits until all in it has ended: the kernel ends an init only after its whole pid namespace.
+    fn end_lab(&mut self) {
+        if let Some(lab) = self.lab.take() {
+            let _ = sys::pidfd_kill(&lab.pidfd, Signal::SIGKILL);
+            let _ = sys::wait4(&mut Trace::new("keeper"), lab.pid);
+        }
+    }
+}
+
+/// Why namespaces could not be made.
+fn no_namespaces(error: &CallError, mode: Mode) -> Explanation {
+    let (reason, fix) = if mode == Mode::Root {
+        (
+            "this root may not make namespaces: a container without CAP_SYS_ADMIN, or a limit of /proc/sys/user".into(),
+            "run hardway outside of the container, or as an ordinary user".into(),
+        )
+    } else {
+        host::userns_obstacle()
+    };
+    Explanation::new(
+        "The lab host needs namespaces of its own, and the kernel refused",
+        format!("{}: {reason}", error.call),
+        fix,
+    )
+}
+
+/// Writes the id maps of a new user namespace (user_namespaces(7)).
+fn map_ids(pid: i32, spec: &LabSpec) -> Result<(), Explanation> {
+    match (spec.mode, spec.sub_ids) {
+        (Mode::Root, _) => Ok(()),
+        (Mode::RootlessRange, Some((users, groups))) => {
+            with_helper("newuidmap", pid, spec.uid, users)?;
+            with_helper("newgidmap", pid, spec.gid, groups)
+        }
+        (Mode::RootlessRange | Mode::RootlessSingle, _) => {
+            // Before gid_map: without privilege it may be written only after setgroups(2) has been given up for good.
+            write_map(pid, "setgroups", "deny")?;
+            write_map(pid, "gid_map", &format!("0 {} 1", spec.gid))?;
+            write_map(pid, "uid_map", &format!("0 {} 1", spec.uid))
+        }
+    }
+}
+
+fn write_map(pid: i32, file: &str, text: &str) -> Result<(), Explanation> {
+    let path = format!("/proc/{pid}/{file}");
+    fs::write(&path, text).map_err(|error| {
+        let (reason, fix) = host::userns_obstacle();
+        Explanation::new(
+            "The ids of the lab host could not be mapped",
+            format!("write {text:?} to {path}: {error}; {reason}"),
+            fix,
+        )
+    })
+}
+
+/// The person's own id becomes 0, the subordinate ids follow from 1 on. Only a set-uid helper may map more than one's own.
+fn with_helper(name: &str, pid: i32, own: u32, ids: SubIds) -> Result<(), Explanation> {
+    let failed = |why: String| {
+        Explanation::new(
+            "The range of ids for the lab host could not be mapped",
+            why,
+            "check /etc/subuid and /etc/subgid, or start with --single-id",
+        )
+    };
+    let program = host::helper(name).ok_or_else(|| failed(format!("{name} is not installed")))?;
+    let args = [
+        pid.to_string(),
+        "0".into(),
+        own.to_string(),
+        "1".into(),
+        "1".into(),
+        ids.first.to_string(),
+        ids.count.to_string(),
+    ];
+    let output = Command::new(&program).args(&args).output().map_err(|error| failed(format!("{name}: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(format!("{name} {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim())))
+}

@@ -1,0 +1,81 @@
+//! The messages between ui, keeper and agent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::explain::Explanation;
+use crate::kernel::host::{Mode, SubIds};
+use crate::probe::{Names, Observation, Panel};
+use crate::runtime::action::{Action, Performed};
+
+/// ui → keeper.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum KeeperRequest {
+    /// Start a lab host; the ui's end of the agent's channel travels with the answer. One that runs is ended first.
+    Start(LabSpec),
+    /// End the lab host.
+    End,
+}
+
+/// keeper → ui.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum KeeperReply {
+    /// The lab host is ready; its init has this pid on the machine. The channel to it travels with this.
+    Started(i32),
+    /// The lab host has ended, and nothing of it is left.
+    Ended,
+    /// It could not be done.
+    Failed(Explanation),
+}
+
+/// What kind of lab host is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabSpec {
+    /// How ids are mapped.
+    pub mode: Mode,
+    /// The person's ids on the machine.
+    pub uid: u32,
+    /// The person's group on the machine.
+    pub gid: u32,
+    /// Subordinate ids for [`Mode::RootlessRange`].
+    pub sub_ids: Option<(SubIds, SubIds)>,
+}
+
+/// agent → keeper, once, when the lab host stands or could not be built.
+pub type Built = Result<(), Explanation>;
+
+/// ui → agent. Each is answered by exactly one [`Reply`].
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Perform an action.
+    Perform(Action),
+    /// Take a sample of what these panels show.
+    Observe(Vec<Panel>),
+    /// Make sure that a shell runs, on a terminal of this size (rows, columns). Its master travels with the answer.
+    OpenShell(u16, u16),
+    /// End the shell and all that runs under it.
+    EndShell,
+}
+
+/// agent → ui.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Reply {
+    /// The action with its calls, successful or not.
+    Performed(Performed),
+    /// The sample.
+    Observed(Box<Sample>),
+    /// A shell runs.
+    ShellOpened,
+    /// No shell runs any more.
+    ShellEnded,
+    /// The request could not be carried out.
+    Failed(Explanation),
+}
+
+/// One sample of the lab host.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// What was read.
+    pub observation: Observation,
+    /// Who is who.
+    pub names: Names,
+}

@@ -1,0 +1,354 @@
+//! The agent: init of the lab host. One thread, one loop. After it has built the lab host it changes nothing of itself:
+//! workers, boxes and shells do.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use super::protocol::{Built, LabSpec, Reply, Request, Sample};
+use super::shell::{self, Shell};
+use super::tree;
+use crate::explain::Explanation;
+use crate::kernel::channel::{Channel, FrameError, MAX_BODY};
+use crate::kernel::children::{ChildWatch, Worked, in_worker, readable};
+use crate::kernel::host::Mode;
+use crate::kernel::sys::{self, Forked, Signal};
+use crate::kernel::trace::{Answer, Call, Trace};
+use crate::kernel::{process_name, stdio};
+use crate::probe::{Names, Panel, Reader, Wanted};
+use crate::runtime::action::{Action, HOST, Outcome, Performed};
+use crate::runtime::init::{self, Told};
+use crate::runtime::process::{Kill, MakeBox, RUN_DEADLINE};
+
+/// How long a sample may take.
+const SAMPLE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long an action may take: a program's own deadline, and some.
+const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duration::from_secs(2));
+
+/// How long the end of a signalled process is waited for, so that the next sample shows it.
+const END_DEADLINE: Duration = Duration::from_millis(300);
+
+/// The pid of the agent in the lab host: it is its init.
+const SELF: i32 = 1;
+
+/// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
+pub fn run(spec: &LabSpec, keeper: &Channel, ui: Channel) -> ! {
+    process_name("hw-agent");
+    let built: Built = become_init(spec);
+    let sent = keeper.send(&built);
+    let Ok(children) = ChildWatch::new() else { stdio::exit_now(1) };
+    if built.is_err() || sent.is_err() {
+        stdio::exit_now(1);
+    }
+    let mut server = Server { boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None };
+    loop {
+        let [asked, keeper_gone, ended] = readable([ui.as_fd(), keeper.as_fd(), children.as_fd()], None);
+        if keeper_gone {
+            stdio::exit_now(0);
+        }
+        if ended {
+            children.reap();
+        }
+        if asked && server.answer(&ui).is_err() {
+            // The end of an init is the end of all in its pid namespace.
+            stdio::exit_now(0);
+        }
+    }
+}
+
+/// From a process in new namespaces to the init of a lab host.
+fn become_init(spec: &LabSpec) -> Built {
+    // A change of credentials would clear this (prctl(2)), so it comes after the id maps are written and not before.
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+    // So that processes of the lab may look into /proc/1: they share no exec with us that would have made it so.
+    let _ = nix::sys::prctl::set_dumpable(true);
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    if spec.mode == Mode::RootlessRange {
+        // The person's supplementary groups are not mapped and would show as 65534.
+        let _ = nix::unistd::setgroups(&[]);
+    }
+    tree::build(spec.mode)?;
+    if spec.mode == Mode::Root {
+        drop_machine_capabilities();
+    }
+    nix::unistd::sethostname("lab")
+        .map_err(|errno| Explanation::new("The lab host could not be named", format!("sethostname: {errno}"), ""))?;
+    set_environment();
+    Ok(())
+}
+
+/// Programs in the lab have no use for what would reach the machine itself: its clock, modules, ports, kernel log, power.
+fn drop_machine_capabilities() {
+    // Numbers of <linux/capability.h>: MAC_OVERRIDE 32, MAC_ADMIN 33, SYSLOG 34, WAKE_ALARM 35, BLOCK_SUSPEND 36,
+    // AUDIT_CONTROL 30, SYS_TIME 25, SYS_BOOT 22, SYS_RAWIO 17, SYS_MODULE 16.
+    for capability in [16, 17, 22, 25, 30, 32, 33, 34, 35, 36_u64] {
+        // SAFETY: PR_CAPBSET_DROP takes one number; an unknown one is refused.
+        let _ = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    }
+}
+
+/// The environment of everything that is run in the lab.
+fn set_environment() {
+    const KEPT: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
+    let names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
+    for name in names.iter().filter(|name| !KEPT.iter().any(|kept| name == kept)) {
+        // SAFETY: the agent has one thread.
+        unsafe { std::env::remove_var(name) };
+    }
+    let fixed = [
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("HOME", "/root"),
+        ("USER", "root"),
+        ("LOGNAME", "root"),
+        ("SHELL", "/bin/bash"),
+    ];
+    for (name, value) in fixed {
+        // SAFETY: the agent has one thread.
+        unsafe { std::env::set_var(name, value) };
+    }
+}
+
+/// A box as the agent holds it.
+struct BoxHandle {
+    pid: i32,
+    pidfd: OwnedFd,
+    channel: Channel,
+}
+
+impl BoxHandle {
+    fn lives(&self) -> bool {
+        !sys::wait_for_end(&self.pidfd, Duration::ZERO)
+    }
+}
+
+struct Server {
+    boxes: BTreeMap<String, BoxHandle>,
+    /// Last pid of boxes that have ended, so that a lesson can signal one that is no more.
+    ended: BTreeMap<String, i32>,
+    shell: Option<Shell>,
+}
+
+impl Server {
+    /// Answers one request.
+    fn answer(&mut self, ui: &Channel) -> Result<(), FrameError> {
+        let reply = match ui.receive(Some(SAMPLE_DEADLINE))? {
+            Request::Perform(action) => self.perform(&action).map_or_else(Reply::Failed, Reply::Performed),
+            Request::Observe(panels) => match self.sample(&panels) {
+                // The worker's report is the reply, as it stands.
+                Ok(body) => return ui.send_body(&body, &[]),
+                Err(explanation) => Reply::Failed(explanation),
+            },
+            Request::OpenShell(rows, columns) => {
+                return match self.open_shell(rows, columns) {
+                    Ok(shell) => ui.send_with(&Reply::ShellOpened, &[shell.master.as_fd()]),
+                    Err(explanation) => ui.send(&Reply::Failed(explanation)),
+                };
+            }
+            Request::EndShell => {
+                self.end_shell();
+                Reply::ShellEnded
+            }
+        };
+        ui.send(&reply)
+    }
+
+    fn perform(&mut self, action: &Action) -> Result<Performed, Explanation> {
+        match action {
+            Action::Box(make) => self.make_box(make),
+            Action::Kill(kill) if kill.from == HOST => self.kill(kill),
+            other if other.mechanism().actor() == HOST => on_host(other),
+            other => self.in_box(other),
+        }
+    }
+
+    /// Forks the process that becomes a box.
+    fn make_box(&mut self, make: &MakeBox) -> Result<Performed, Explanation> {
+        if let Some(old) = self.boxes.remove(&make.name) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(old.pid), Signal::SIGKILL);
+            sys::wait_for_end(&old.pidfd, END_DEADLINE);
+        }
+        let (ours, theirs) = Channel::pair().map_err(|error| {
+            Explanation::new("A box could not be made", error.to_string(), "end something, and try again")
+        })?;
+        let mut trace = Trace::new(HOST);
+        let result = match sys::clone3(&mut trace, &[]) {
+            Ok(Forked::Child) => {
+                drop(ours);
+                if let Ok(null) = File::options().write(true).open("/dev/null") {
+                    stdio::attach(None, &null, &null);
+                }
+                // Its parent is the lab host's init: without it there is nothing to be a box in.
+                init::serve(&make.name, theirs);
+            }
+            Ok(Forked::Parent { pid, pidfd }) => {
+                self.boxes.insert(make.name.clone(), BoxHandle { pid, pidfd, channel: ours });
+                Ok(Outcome::default())
+            }
+            Err(error) => Err(error),
+        };
+        Ok(Performed { calls: trace.into_calls(), result })
+    }
+
+    /// Has a box perform an action on itself.
+    fn in_box(&mut self, action: &Action) -> Result<Performed, Explanation> {
+        let name = action.mechanism().actor();
+        let Some(handle) = self.boxes.get_mut(name).filter(|handle| handle.lives()) else {
+            return Err(Explanation::new(
+                format!("There is no {name} that could do this"),
+                format!("the process {name} has ended, or was never made"),
+                "go back (key b) or start again (key r): the lab host is made anew",
+            ));
+        };
+        let gone = |error: FrameError| {
+            Explanation::new(
+                format!("The {name} did not answer"),
+                error.to_string(),
+                "go back (key b) or start again (key r): the lab host is made anew",
+            )
+        };
+        handle.channel.send(action).map_err(gone)?;
+        let told = match handle.channel.receive(Some(ACTION_DEADLINE)) {
+            Ok(told) => told,
+            Err(error) => {
+                // A box that hangs is ended: nothing it does later may surprise anybody.
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(handle.pid), Signal::SIGKILL);
+                return Err(gone(error));
+            }
+        };
+        let performed = match told {
+            Told::Performed(performed) => performed,
+            Told::Executing(args) => match handle.channel.receive(Some(ACTION_DEADLINE)) {
+                Ok(Told::Performed(refused)) => refused,
+                // The close-on-exec channel has closed: the kernel has replaced the program.
+                Err(FrameError::Closed) if handle.lives() => executed(name, args),
+                Ok(Told::Executing(_)) => return Err(gone(FrameError::Malformed("a second exec".into()))),
+                Err(error) => return Err(gone(error)),
+            },
+        };
+        if matches!(action, Action::Fork(_)) && performed.result.is_ok() {
+            let (pid, pidfd) = only_child(handle.pid).ok_or_else(|| gone(FrameError::Closed))?;
+            self.ended.insert(format!("{name}'s parent"), handle.pid);
+            (handle.pid, handle.pidfd) = (pid, pidfd);
+        }
+        Ok(performed)
+    }
+
+    /// A signal from the host, that is from outside of every namespace that the box may have.
+    fn kill(&mut self, kill: &Kill) -> Result<Performed, Explanation> {
+        let handle = self.boxes.get(&kill.who);
+        let known = handle.map(|handle| handle.pid).or_else(|| self.ended.get(&kill.who).copied());
+        let (Some(pid), Some(signal)) = (known, kill.signal()) else {
+            return Err(Explanation::new(
+                format!("There is no {} to send SIG{} to", kill.who, kill.signal),
+                "it was never made, or the signal does not exist",
+                "go back (key b) to the step that makes it",
+            ));
+        };
+        let performed = worker(|trace| sys::kill(trace, pid, signal).map(|()| Outcome::default()))?;
+        if performed.result.is_ok() && handle.is_some_and(|handle| sys::wait_for_end(&handle.pidfd, END_DEADLINE)) {
+            self.boxes.remove(&kill.who);
+            self.ended.insert(kill.who.clone(), pid);
+            // Taken away here and not at the next turn of the loop: a zombie still has its number.
+            let _ =
+                nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
+        }
+        Ok(performed)
+    }
+
+    fn names(&self) -> Names {
+        let boxes = self.boxes.iter().filter(|(_, it)| it.lives()).map(|(name, it)| (name.clone(), it.pid)).collect();
+        let shell = self.shell.as_ref().filter(|shell| shell.lives());
+        Names {
+            host: SELF,
+            boxes,
+            shell: shell.map(|shell| shell.pid),
+            subject: None,
+            foreground: shell.and_then(Shell::foreground),
+        }
+    }
+
+    /// One sample, taken by a worker: a whole reply, serialised.
+    fn sample(&self, panels: &[Panel]) -> Result<Vec<u8>, Explanation> {
+        let mut names = self.names();
+        let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |mut report| {
+            let own = i32::try_from(std::process::id()).unwrap_or(0);
+            let observation = Reader::new("/proc").observe(&Wanted::panels(panels).without(own));
+            if let (Some(shell), Some(foreground)) = (names.shell, names.foreground) {
+                names.subject = shell::subject(&observation.processes, SELF, shell, foreground);
+            }
+            let reply = Reply::Observed(Box::new(Sample { observation, names }));
+            if let Ok(body) = serde_json::to_vec(&reply) {
+                let _ = report.write_all(&body);
+            }
+        });
+        match worked {
+            Ok(Worked::Report(body)) => Ok(body),
+            Ok(Worked::Late) => Err(worker_trouble("it took longer than 2 seconds and was killed")),
+            Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),
+            Err(error) => Err(error.explain("The live state could not be read", "end something, and try again")),
+        }
+    }
+
+    fn open_shell(&mut self, rows: u16, columns: u16) -> Result<&Shell, Explanation> {
+        if self.shell.as_ref().is_some_and(|shell| !shell.lives()) {
+            self.shell = None;
+        }
+        match &mut self.shell {
+            Some(shell) => shell::resize(&shell.master, rows, columns),
+            none => *none = Some(Shell::start(rows, columns)?),
+        }
+        self.shell.as_ref().ok_or_else(|| worker_trouble("the shell has ended at once"))
+    }
+
+    fn end_shell(&mut self) {
+        if let Some(shell) = self.shell.take() {
+            let wanted = Wanted::panels(&[Panel::Processes]);
+            shell.end(&Reader::new("/proc").observe(&wanted).processes);
+        }
+    }
+}
+
+/// The report of an exec that succeeded; the call itself never returned, the closed channel proved it.
+fn executed(name: &str, args: Vec<String>) -> Performed {
+    let call = Call { by: name.to_owned(), name: "execve".into(), args, answer: Answer::Returned(0), nanos: 0 };
+    Performed { calls: vec![call], result: Ok(Outcome::default()) }
+}
+
+/// The one child of a process, from `/proc/PID/task/PID/children` (proc(5)), and a pidfd of it.
+fn only_child(pid: i32) -> Option<(i32, OwnedFd)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    let child = text.split_whitespace().next()?.parse().ok()?;
+    Some((child, sys::pidfd_open(child).ok()?))
+}
+
+/// Performs an action of the host's in a worker.
+fn on_host(action: &Action) -> Result<Performed, Explanation> {
+    let Some(deed) = action.alone() else {
+        return Err(worker_trouble("the lab host itself neither forks nor executes; only a box does"));
+    };
+    worker(|trace| deed.perform(trace))
+}
+
+/// Performs calls in a worker, which reports them.
+fn worker(
+    deed: impl FnOnce(&mut Trace) -> Result<Outcome, crate::kernel::trace::CallError>,
+) -> Result<Performed, Explanation> {
+    let worked = in_worker(ACTION_DEADLINE, MAX_BODY, |report| {
+        let mut trace = Trace::new(HOST);
+        let result = deed(&mut trace);
+        stdio::report(&report, &Performed { calls: trace.into_calls(), result });
+    });
+    match worked {
+        Ok(Worked::Report(body)) => serde_json::from_slice(&body).map_err(|error| worker_trouble(&error.to_string())),
+        Ok(Worked::Late) => Err(worker_trouble("it took too long and was killed")),
+        Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),
+        Err(error) => Err(error.explain("A worker could not be started", "end something, and try again")),
+    }
+}
+
+fn worker_trouble(why: &str) -> Explanation {
+    Explanation::new("A worker of the lab host failed", why, "try again; if it happens again, start anew (key r)")
+}

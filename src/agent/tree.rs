@@ -1,0 +1,236 @@
+//! The lab host's own file tree.
+//!
+//! Everything that a learner types happens in a copy: each top directory of the machine lies under an overlay whose writes
+//! go to a tmpfs of limited size; directories of people and of running programs are fresh; `/proc` is the lab's own; what
+//! the kernel has only once for the whole machine, `/sys` and most of `/proc/sys`, is read-only.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::explain::Explanation;
+use crate::kernel::host::Mode;
+
+/// Where the tree is put together: a directory that every machine has, hidden by the first mount.
+const STAGE: &str = "/tmp";
+
+/// Limit of everything that is written in the lab.
+const LAYER_OPTIONS: &str = "mode=755,size=256m,nr_inodes=64k";
+
+/// Directories that are not the machine's but fresh in every lab, with their modes.
+const FRESH: [(&str, u32); 6] =
+    [("tmp", 0o1777), ("run", 0o755), ("home", 0o755), ("root", 0o700), ("lab", 0o755), ("mnt", 0o755)];
+
+/// Directories that the lab makes in its own way.
+const OWN: [&str; 3] = ["proc", "sys", "dev"];
+
+/// Files of `/proc/sys` that each namespace has for itself, so that writing them in the lab is writing the lab's.
+const NAMESPACED: [&str; 12] = [
+    "net",
+    "fs/mqueue",
+    "kernel/hostname",
+    "kernel/domainname",
+    "kernel/msgmax",
+    "kernel/msgmnb",
+    "kernel/msgmni",
+    "kernel/sem",
+    "kernel/shmall",
+    "kernel/shmmax",
+    "kernel/shmmni",
+    "kernel/shm_rmid_forced",
+];
+
+/// Parts of `/proc`, besides `/proc/sys`, through which root could reach the whole machine.
+const DANGEROUS: [&str; 8] = ["sysrq-trigger", "irq", "bus", "fs", "acpi", "mtrr", "latency_stats", "timer_list"];
+
+/// mount(2) without a source.
+const NONE: Option<&str> = None;
+
+/// Builds the tree and makes it the root of this mount namespace. The caller is the init of new namespaces.
+///
+/// # Errors
+/// The call that failed, explained.
+pub fn build(mode: Mode) -> Result<(), Explanation> {
+    // First of all: nothing that is mounted from here on may propagate to the machine.
+    attach(NONE, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
+    attach(Some("lab"), STAGE, Some("tmpfs"), MsFlags::MS_NODEV, Some(LAYER_OPTIONS))?;
+    let root = Path::new(STAGE).join("root");
+    let layers = Path::new(STAGE).join("layers");
+    make_dir(&root, 0o755)?;
+    make_dir(&layers, 0o755)?;
+    // pivot_root wants a mount point.
+    attach(Some("lab"), &root, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=1m"))?;
+    for name in top_directories()? {
+        copy_top(&name, &root, &layers, mode)?;
+    }
+    for (name, permissions) in FRESH {
+        let target = root.join(name);
+        make_dir(&target, permissions)?;
+        let options = format!("mode={permissions:o},size=128m");
+        attach(Some("lab"), &target, Some("tmpfs"), MsFlags::MS_NODEV, Some(&options))?;
+    }
+    proc(&root.join("proc"), mode)?;
+    sys(&root.join("sys"))?;
+    dev(&root.join("dev"), mode)?;
+    pivot(&root)
+}
+
+/// The entries of `/` that the lab shows, sorted.
+fn top_directories() -> Result<Vec<String>, Explanation> {
+    let entries = fs::read_dir("/").map_err(|error| failed("read the directory /", &error))?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| !OWN.contains(&name.as_str()) && !FRESH.iter().any(|(fresh, _)| fresh == name))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Shows one entry of `/` in the lab: a link as a link, a directory under an overlay. Files in `/` are left out.
+fn copy_top(name: &str, root: &Path, layers: &Path, mode: Mode) -> Result<(), Explanation> {
+    let (original, target) = (Path::new("/").join(name), root.join(name));
+    let Ok(kind) = fs::symlink_metadata(&original) else { return Ok(()) };
+    if kind.is_symlink() {
+        let to = fs::read_link(&original).map_err(|error| failed(&format!("read the link /{name}"), &error))?;
+        return symlink(to, &target).map_err(|error| failed(&format!("make the link /{name}"), &error));
+    }
+    if !kind.is_dir() {
+        return Ok(());
+    }
+    make_dir(&target, kind.permissions().mode() & 0o7777)?;
+    let (upper, work) = (layers.join(name).join("upper"), layers.join(name).join("work"));
+    make_dir(&layers.join(name), 0o755)?;
+    make_dir(&upper, kind.permissions().mode() & 0o7777)?;
+    make_dir(&work, 0o755)?;
+    let mut options =
+        format!("lowerdir={},upperdir={},workdir={}", original.display(), upper.display(), work.display());
+    if mode != Mode::Root {
+        // Without privilege over the upper file system overlayfs may not write trusted.* attributes.
+        options.push_str(",userxattr");
+    }
+    let plain = !name.contains([',', ':', '\\']);
+    if plain && attach(Some("lab"), &target, Some("overlay"), MsFlags::MS_NODEV, Some(&options)).is_ok() {
+        return Ok(());
+    }
+    // Overlay refuses some lower directories (an overlay of too many levels, some network file systems).
+    read_only_copy(&original, &target)
+}
+
+/// Shows a directory with all that is mounted below it, read-only.
+fn read_only_copy(original: &Path, target: &Path) -> Result<(), Explanation> {
+    attach(Some(original), target, None, MsFlags::MS_BIND | MsFlags::MS_REC, None)?;
+    set_read_only(target)
+}
+
+/// mount_setattr(2): read-only, the whole tree below.
+fn set_read_only(target: &Path) -> Result<(), Explanation> {
+    crate::kernel::mount::set_attributes(target, libc::MOUNT_ATTR_RDONLY, 0, true)
+        .map_err(|errno| failed(&format!("make {} read-only", target.display()), &errno.into()))
+}
+
+/// A proc of the lab's own pid namespace.
+fn proc(target: &Path, mode: Mode) -> Result<(), Explanation> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    make_dir(target, 0o555)?;
+    attach(Some("proc"), target, Some("proc"), flags, None)?;
+    if mode != Mode::Root {
+        // Files for the whole machine belong to the machine's root there: the kernel itself refuses. And a proc that has
+        // other mounts on it could not be mounted again in a user namespace below this one (mount_namespaces(7)).
+        return Ok(());
+    }
+    for name in DANGEROUS.iter().chain(&["sys"]).map(|name| target.join(name)).filter(|path| path.exists()) {
+        attach(Some(&name), &name, None, MsFlags::MS_BIND, None)?;
+        attach(NONE, &name, None, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags, None)?;
+    }
+    for name in NAMESPACED.map(|name| target.join("sys").join(name)).iter().filter(|path| path.exists()) {
+        attach(Some(name), name, None, MsFlags::MS_BIND, None)?;
+        attach(NONE, name, None, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | flags, None)?;
+    }
+    Ok(())
+}
+
+/// sysfs, read-only, with the machine's cgroup file systems, read-only.
+fn sys(target: &Path) -> Result<(), Explanation> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
+    make_dir(target, 0o555)?;
+    if attach(Some("sysfs"), target, Some("sysfs"), flags, None).is_err() {
+        return read_only_copy(Path::new("/sys"), target);
+    }
+    let cgroups = Path::new("/sys/fs/cgroup");
+    let shown = target.join("fs/cgroup");
+    if cgroups.exists() && shown.exists() { read_only_copy(cgroups, &shown) } else { Ok(()) }
+}
+
+/// `/dev` with the harmless devices, terminals of its own, shared memory and message queues of its own.
+fn dev(target: &Path, mode: Mode) -> Result<(), Explanation> {
+    make_dir(target, 0o755)?;
+    attach(Some("lab"), target, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=755,size=1m"))?;
+    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
+        let node = target.join(name);
+        fs::write(&node, "").map_err(|error| failed(&format!("make /dev/{name}"), &error))?;
+        attach(Some(&Path::new("/dev").join(name)), &node, None, MsFlags::MS_BIND, None)?;
+    }
+    for (link, to) in [
+        ("ptmx", "pts/ptmx"),
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
+        symlink(to, target.join(link)).map_err(|error| failed(&format!("make the link /dev/{link}"), &error))?;
+    }
+    // Group 5 is `tty`; with a single id it is not mapped, and devpts refuses it.
+    let tty = if mode == Mode::RootlessSingle { "" } else { ",gid=5" };
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    let places = [
+        ("pts", "devpts", quiet, format!("newinstance,ptmxmode=0666,mode=620{tty}")),
+        ("shm", "tmpfs", quiet | MsFlags::MS_NODEV, "mode=1777,size=64m".to_owned()),
+        ("mqueue", "mqueue", quiet | MsFlags::MS_NODEV, String::new()),
+    ];
+    for (name, fstype, flags, options) in places {
+        let place = target.join(name);
+        make_dir(&place, 0o755)?;
+        attach(Some(fstype), &place, Some(fstype), flags, Some(&options))?;
+    }
+    Ok(())
+}
+
+/// Makes the tree the root, and lets go of the old one.
+fn pivot(root: &Path) -> Result<(), Explanation> {
+    std::env::set_current_dir(root).map_err(|error| failed("enter the new root", &error))?;
+    // With both paths the same, the old root ends up on top of the new one, and is what `.` leads to (pivot_root(2)).
+    nix::unistd::pivot_root(".", ".").map_err(|errno| failed("pivot_root(\".\", \".\")", &errno.into()))?;
+    umount2(".", MntFlags::MNT_DETACH).map_err(|errno| failed("umount2(\".\", MNT_DETACH)", &errno.into()))?;
+    std::env::set_current_dir("/").map_err(|error| failed("chdir(\"/\")", &error))
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<(), Explanation> {
+    fs::create_dir(path)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .map_err(|error| failed(&format!("make the directory {}", path.display()), &error))
+}
+
+fn attach<S: AsRef<Path> + ?Sized, T: AsRef<Path> + ?Sized>(
+    source: Option<&S>,
+    target: &T,
+    fstype: Option<&str>,
+    flags: MsFlags,
+    options: Option<&str>,
+) -> Result<(), Explanation> {
+    let target = target.as_ref();
+    mount(source.map(AsRef::as_ref), target, fstype, flags, options).map_err(|errno| {
+        let what = format!("mount {} on {}", fstype.unwrap_or("(bind)"), target.display());
+        failed(&format!("{what} with {flags:?} and {}", options.unwrap_or("no options")), &errno.into())
+    })
+}
+
+fn failed(deed: &str, error: &std::io::Error) -> Explanation {
+    Explanation::new(
+        "The lab host's file tree could not be built",
+        format!("{deed}: {error}"),
+        "inside of a container hardway needs one that may mount: --privileged, or CAP_SYS_ADMIN without the default seccomp \
+         and AppArmor profiles",
+    )
+}

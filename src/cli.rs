@@ -1,0 +1,141 @@
+//! The command line: one definition gives parsing and help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  hardway                          the course, on the screen
+  hardway 05-pid                   open a lesson where you left it
+  hardway pid:fork                 open a lesson at a step
+  hardway --plain 03-uts           the same as lines of text
+  hardway run --all --json         prove that every lesson works on this machine
+  hardway cleanup                  take away what a killed hardway has left
+
+Without root, hardway makes a user namespace and teaches on.";
+
+/// Learn Linux containers by building one, one kernel feature at a time, on the real kernel.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to open on the screen, where no command is given.
+    #[command(flatten)]
+    pub open: Open,
+    /// What to do instead.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The workbench.
+#[derive(Debug, Args)]
+pub struct Open {
+    /// Lesson to open, with `:STEP` at that step (its short name or number)
+    #[arg(value_name = "LESSON[:STEP]")]
+    pub lesson: Option<String>,
+    /// Lines instead of a screen: for dumb terminals, screen readers and logs
+    #[arg(long)]
+    pub plain: bool,
+    /// How ids are mapped.
+    #[command(flatten)]
+    pub ids: Ids,
+}
+
+/// How ids are mapped in the lab host.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Ids {
+    /// In a user namespace; under sudo, as the user who called it
+    #[arg(long)]
+    pub rootless: bool,
+    /// In a user namespace with your own id alone, even where newuidmap could map more
+    #[arg(long)]
+    pub single_id: bool,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The course, with your progress and what works on this machine
+    Lessons {
+        /// One JSON array
+        #[arg(long)]
+        json: bool,
+        /// How ids are mapped.
+        #[command(flatten)]
+        ids: Ids,
+    },
+    /// Walk lessons without a screen. Exit status 0: every step that can work here held, and nothing was left behind
+    Run(Run),
+    /// Tools for authors of lessons
+    #[command(subcommand)]
+    Lesson(LessonCommand),
+    /// One observation of a process, each value with its source
+    State {
+        /// The process; your shell by default
+        pid: Option<i32>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take away what sessions that were killed have left
+    Cleanup {
+        /// Only say what would be taken away
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// `hardway run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Lessons, by name or short name
+    #[arg(required_unless_present = "all")]
+    pub lessons: Vec<String>,
+    /// Every lesson
+    #[arg(long, conflicts_with = "lessons")]
+    pub all: bool,
+    /// How steps are done
+    #[arg(long, value_enum, default_value_t = Via::Calls)]
+    pub via: Via,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Stop after this step of the last lesson
+    #[arg(long, value_name = "STEP")]
+    pub until: Option<String>,
+    /// How ids are mapped.
+    #[command(flatten)]
+    pub ids: Ids,
+}
+
+/// How steps are done.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Via {
+    /// By hardway's own system calls
+    Calls,
+    /// By lines typed into a shell
+    Shell,
+}
+
+/// `hardway lesson`.
+#[derive(Debug, Subcommand)]
+pub enum LessonCommand {
+    /// Check lesson files without running them: all faults at once
+    Check {
+        /// YAML files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Prove a lesson on this kernel: by calls and by shell, forth and back, wrong answers too
+    Test {
+        /// Lessons, by name, short name or file
+        #[arg(required = true)]
+        lessons: Vec<String>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// How ids are mapped.
+        #[command(flatten)]
+        ids: Ids,
+    },
+}

@@ -1,0 +1,241 @@
+//! What this machine allows the person who started hardway: root, or a user namespace, and with which ids.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::explain::Explanation;
+
+/// How ids are mapped in the lab host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Root on the machine; no user namespace.
+    Root,
+    /// A user namespace with a range of ids, by newuidmap(1) and newgidmap(1).
+    RootlessRange,
+    /// A user namespace with the user's own id alone.
+    RootlessSingle,
+}
+
+impl Mode {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::RootlessRange => "rootless, a range of ids",
+            Self::RootlessSingle => "rootless, a single id",
+        }
+    }
+}
+
+/// A range of subordinate ids (subuid(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubIds {
+    /// The first id.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Who runs hardway, and what follows for the lab host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Effective user id.
+    pub uid: u32,
+    /// Effective group id.
+    pub gid: u32,
+    /// Whether CAP_SYS_ADMIN is effective: namespaces can be made without a user namespace.
+    pub sys_admin: bool,
+    /// Subordinate user and group ids, where there are both and newuidmap(1) and newgidmap(1) are installed.
+    pub sub_ids: Option<(SubIds, SubIds)>,
+}
+
+impl Person {
+    /// Looks at this process and at this machine.
+    pub fn current() -> Self {
+        let uid = nix::unistd::geteuid().as_raw();
+        let name = nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name);
+        let ids = |file: &str| fs::read_to_string(file).ok().and_then(|text| find_sub_ids(&text, name.as_deref(), uid));
+        let installed = helper("newuidmap").is_some() && helper("newgidmap").is_some();
+        Self {
+            uid,
+            gid: nix::unistd::getegid().as_raw(),
+            sys_admin: has_sys_admin(&fs::read_to_string("/proc/self/status").unwrap_or_default()),
+            sub_ids: if installed { ids("/etc/subuid").zip(ids("/etc/subgid")) } else { None },
+        }
+    }
+
+    /// The mode for the lab host. `rootless` and `single` are the person's wishes.
+    ///
+    /// # Errors
+    /// Where the wish can not be met; says what to do instead.
+    pub fn mode(&self, rootless: bool, single: bool) -> Result<Mode, Explanation> {
+        if self.uid == 0 && rootless {
+            return Err(Explanation::new(
+                "A rootless lab can not be made by root",
+                "its ids would be the machine's own: uid 0 inside would be uid 0 outside",
+                "start hardway as an ordinary user; under sudo it becomes that user by itself",
+            ));
+        }
+        if self.uid == 0 && self.sys_admin {
+            return Ok(Mode::Root);
+        }
+        if self.uid == 0 {
+            return Err(Explanation::new(
+                "hardway is root here, but without CAP_SYS_ADMIN",
+                "this looks like a container; capabilities(7): only CAP_SYS_ADMIN may make namespaces without a user namespace",
+                "run hardway outside of the container, as an ordinary user, or give the container CAP_SYS_ADMIN",
+            ));
+        }
+        Ok(if single || self.sub_ids.is_none() { Mode::RootlessSingle } else { Mode::RootlessRange })
+    }
+}
+
+/// The person behind this process: under sudo the one who called it (sudo(8), `SUDO_UID`), else its own user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invoker {
+    uid: u32,
+    gid: u32,
+    by_sudo: bool,
+    home: PathBuf,
+}
+
+impl Invoker {
+    /// Looks at the environment and the user database.
+    pub fn current() -> Self {
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
+        let own = effective_uid();
+        // Also after this process has become them: the environment is still the one that sudo made.
+        let caller = number("SUDO_UID").zip(number("SUDO_GID"));
+        let sudo = caller.filter(|(uid, _)| *uid != 0 && (own == 0 || own == *uid));
+        let (uid, gid) = sudo.unwrap_or_else(|| (own, nix::unistd::getegid().as_raw()));
+        let from_database = || nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.dir);
+        let from_environment = || std::env::var_os("HOME").map(PathBuf::from);
+        let home = if sudo.is_some() { from_database() } else { from_environment().or_else(from_database) };
+        Self { uid, gid, by_sudo: sudo.is_some(), home: home.unwrap_or_else(|| PathBuf::from("/")) }
+    }
+
+    /// Where their progress is kept: `$XDG_STATE_HOME/hardway`, by default `~/.local/state/hardway`.
+    pub fn state_directory(&self) -> PathBuf {
+        // Under sudo the variable would be root's, if anybody's.
+        let own = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|_| !self.by_sudo);
+        own.filter(|dir| dir.is_absolute()).unwrap_or_else(|| self.home.join(".local/state")).join("hardway")
+    }
+
+    /// Makes this process theirs, for good. Does nothing where it is already.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, so that nothing goes on as root by mistake.
+    pub fn become_them(&self) -> Result<(), Explanation> {
+        if self.uid == effective_uid() {
+            return Ok(());
+        }
+        let (uid, gid) = (nix::unistd::Uid::from_raw(self.uid), nix::unistd::Gid::from_raw(self.gid));
+        let groups = nix::unistd::User::from_uid(uid)
+            .ok()
+            .flatten()
+            .and_then(|user| nix::unistd::getgrouplist(&std::ffi::CString::new(user.name).ok()?, gid).ok());
+        // Groups first, the user last: afterwards there is no right to change groups.
+        nix::unistd::setgroups(&groups.unwrap_or_default())
+            .and_then(|()| nix::unistd::setresgid(gid, gid, gid))
+            .and_then(|()| nix::unistd::setresuid(uid, uid, uid))
+            .map_err(|errno| {
+                Explanation::new(
+                    format!("hardway could not become user {} again", self.uid),
+                    format!("setgroups, setresgid, setresuid: {errno}"),
+                    "start it without sudo",
+                )
+            })
+    }
+}
+
+/// The effective user id of this process.
+pub fn effective_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+/// The path of newuidmap(1) or newgidmap(1).
+pub fn helper(name: &str) -> Option<PathBuf> {
+    ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin"]
+        .iter()
+        .map(|dir| Path::new(dir).join(name))
+        .find(|p| p.is_file())
+}
+
+/// Why a user namespace could not be made: what this machine says about it.
+pub fn userns_obstacle() -> (String, String) {
+    let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
+    if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
+        return (
+            "AppArmor keeps user namespaces from programs without a profile of their own \
+             (kernel.apparmor_restrict_unprivileged_userns = 1, as on Ubuntu since 23.10)"
+                .into(),
+            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 – or run hardway with sudo".into(),
+        );
+    }
+    if read("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
+        return (
+            "kernel.unprivileged_userns_clone is 0".into(),
+            "sudo sysctl -w kernel.unprivileged_userns_clone=1 – or run hardway with sudo".into(),
+        );
+    }
+    if read("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
+        return (
+            "user.max_user_namespaces is 0".into(),
+            "sudo sysctl -w user.max_user_namespaces=10000 – or run hardway with sudo".into(),
+        );
+    }
+    if !Path::new("/proc/self/ns/user").exists() {
+        return ("this kernel has no user namespaces (CONFIG_USER_NS)".into(), "run hardway with sudo".into());
+    }
+    (
+        "something forbids it: a seccomp filter (inside of a container?) or a security module".into(),
+        "run hardway outside of the container, or with sudo".into(),
+    )
+}
+
+/// The range for a user in the text of subuid(5), given by name or by number.
+fn find_sub_ids(text: &str, name: Option<&str>, uid: u32) -> Option<SubIds> {
+    let number = uid.to_string();
+    text.lines().find_map(|line| {
+        let mut fields = line.trim().split(':');
+        let who = fields.next()?;
+        if Some(who) != name && who != number {
+            return None;
+        }
+        let (first, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        (count > 0).then_some(SubIds { first, count })
+    })
+}
+
+/// Whether bit 21, CAP_SYS_ADMIN, is set in `CapEff` of `/proc/PID/status`.
+fn has_sys_admin(status: &str) -> bool {
+    const CAP_SYS_ADMIN: u32 = 21;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .is_some_and(|caps| caps >> CAP_SYS_ADMIN & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sub_ids_by_name_or_number() {
+        let text = "ann:100000:65536\n1001:200000:10\nbad:x:y\n";
+        assert_eq!(find_sub_ids(text, Some("ann"), 7), Some(SubIds { first: 100_000, count: 65_536 }));
+        assert_eq!(find_sub_ids(text, None, 1001), Some(SubIds { first: 200_000, count: 10 }));
+        assert_eq!(find_sub_ids(text, Some("bad"), 8), None);
+    }
+
+    #[test]
+    fn sys_admin_is_bit_21() {
+        assert!(has_sys_admin("CapEff:\t000001fffeffffff\n"));
+        assert!(!has_sys_admin("CapEff:\t00000000a80425fb\n"));
+        assert!(!has_sys_admin(""));
+    }
+}

@@ -1,0 +1,89 @@
+//! The steppable init: the process that is turned into a container, one command at a time.
+//!
+//! It performs commands on itself while it waits between them, so that `/proc/PID` can be watched as it changes. After a
+//! fork the child serves on and the parent only waits; after an exec the program that was executed has replaced all this.
+
+use std::os::fd::AsFd;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::{Action, Outcome, Performed};
+use super::process::{Exec, Kill};
+use crate::kernel::channel::Channel;
+use crate::kernel::children::{ChildWatch, readable};
+use crate::kernel::sys::{self, Forked, Signal};
+use crate::kernel::trace::{CallError, Trace};
+use crate::kernel::{process_name, program, stdio};
+
+/// What a box answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Told {
+    /// An action was performed, or failed.
+    Performed(Performed),
+    /// The box calls execve now, with these arguments. The channel closes when that succeeds; else [`Told::Performed`] follows.
+    Executing(Vec<String>),
+}
+
+/// Serves commands until the agent closes the channel. `name` is the box's, shown as its `comm`.
+pub fn serve(name: &str, channel: Channel) -> ! {
+    process_name(name);
+    let Ok(mut children) = ChildWatch::new() else { stdio::exit_now(1) };
+    loop {
+        let [command, ended] = readable([channel.as_fd(), children.as_fd()], None);
+        if ended {
+            children.reap();
+        }
+        if !command {
+            continue;
+        }
+        let Ok(action) = channel.receive::<Action>(None) else { stdio::exit_now(0) };
+        let mut trace = Trace::new(name);
+        let result = match &action {
+            Action::Fork(_) => match sys::clone3(&mut trace, &[]) {
+                Ok(Forked::Child) => {
+                    // A signalfd delivers the signals of whoever reads it, but is woken for those of its maker.
+                    let Ok(own) = ChildWatch::new() else { stdio::exit_now(1) };
+                    children = own;
+                    continue;
+                }
+                Ok(Forked::Parent { pid, .. }) => {
+                    let report = Performed { calls: trace.into_calls(), result: Ok(Outcome::default()) };
+                    let _ = channel.send(&Told::Performed(report));
+                    drop(channel);
+                    process_name(&format!("{name}'s parent"));
+                    stdio::exit_now(sys::wait4(&mut Trace::new(name), pid).unwrap_or(1));
+                }
+                Err(error) => Err(error),
+            },
+            Action::Exec(exec) => Err(execute(exec, &channel, &mut trace)),
+            Action::Kill(kill) => signal_self(kill, &mut trace),
+            other => match other.alone() {
+                Some(deed) => deed.perform(&mut trace),
+                // Only the agent makes boxes, and it never passes that on.
+                None => stdio::exit_now(1),
+            },
+        };
+        let report = Told::Performed(Performed { calls: trace.into_calls(), result });
+        if channel.send(&report).is_err() {
+            stdio::exit_now(0);
+        }
+    }
+}
+
+/// Becomes another program. Returns only when the kernel refuses.
+fn execute(exec: &Exec, channel: &Channel, trace: &mut Trace) -> CallError {
+    let path = program::find(exec.argv.first().map_or("", String::as_str));
+    let _ = channel.send(&Told::Executing(sys::execve_args(&path, &exec.argv)));
+    // What execve keeps: blocked signals, ignored signals, and descriptors that are not close-on-exec.
+    let mask = stdio::fresh_signals();
+    let error = sys::execve(trace, &path, &exec.argv);
+    stdio::restore_mask(&mask);
+    error
+}
+
+/// Sends itself a signal, under the pid that it has in its own pid namespace.
+fn signal_self(kill: &Kill, trace: &mut Trace) -> Result<Outcome, CallError> {
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    sys::kill(trace, own, kill.signal().unwrap_or(Signal::SIGTERM))?;
+    Ok(Outcome::default())
+}

@@ -1,0 +1,208 @@
+//! The ledger: an append-only record of what outlives a process of hardway, written before it is made.
+//!
+//! Each session has a file of its own, one entry a line. The keeper holds a lock on it while it lives, so a ledger
+//! that can be locked belongs to a session that has died, and whoever finds it reverts it: newest entry first, by identity,
+//! never by name.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::explain::Explanation;
+use crate::kernel::host::effective_uid;
+use crate::kernel::identity::ProcessIdentity;
+use crate::kernel::sys::{self, Signal};
+
+/// One line of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// A lab host is about to be started.
+    Intent,
+    /// A lab host was started: its init. With it everything in its namespaces ends.
+    Lab(ProcessIdentity),
+}
+
+/// What reverting an entry came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reverted {
+    /// What it was, for people.
+    pub what: String,
+    /// Whether it is gone now.
+    pub gone: bool,
+}
+
+/// The ledger of a session that lives.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    file: File,
+}
+
+/// What the names of ledgers begin with; the pid of the keeper follows.
+const PREFIX: &str = "session-";
+
+impl Ledger {
+    /// Begins a ledger below `base`.
+    ///
+    /// # Errors
+    /// Where it can not be written: a full disk, a directory that is not ours.
+    pub fn begin(base: &Path) -> Result<Self, Explanation> {
+        let trouble = |deed: &str, path: &Path, error: &io::Error| {
+            Explanation::new(
+                "hardway could not write down what it is about to do",
+                format!("{deed} {}: {error}", path.display()),
+                "make room there, or set XDG_RUNTIME_DIR to a directory of your own",
+            )
+        };
+        let path = base.join(format!("{PREFIX}{}", std::process::id()));
+        // Twice: a session that ends just now may take the empty base away.
+        let file = make_locked(base, &path).or_else(|_| make_locked(base, &path));
+        Ok(Self { file: file.map_err(|error| trouble("make", &path, &error))?, path })
+    }
+
+    /// Adds an entry. When this returns, a SIGKILL does not lose it.
+    ///
+    /// # Errors
+    /// Where it can not be written; what it announces must then not be done.
+    pub fn write(&mut self, entry: &Entry) -> Result<(), Explanation> {
+        let mut line = serde_json::to_string(entry).unwrap_or_default();
+        line.push('\n');
+        self.file.write_all(line.as_bytes()).map_err(|error| {
+            Explanation::new(
+                "hardway could not write down what it is about to do, so it did not do it",
+                format!("write {}: {error}", self.path.display()),
+                "make room there, or set XDG_RUNTIME_DIR to another directory",
+            )
+        })
+    }
+
+    /// Ends the session: reverts every entry and takes the ledger away.
+    pub fn end(self) -> Vec<Reverted> {
+        revert(&self.path)
+    }
+}
+
+/// Makes a ledger that is locked from the moment on at which others can find it, in a base that is this user's own.
+fn make_locked(base: &Path, path: &Path) -> io::Result<File> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(base)?;
+    let owner = fs::symlink_metadata(base)?;
+    if owner.uid() != effective_uid() || !owner.is_dir() {
+        let whose = format!("{} belongs to user {}", base.display(), owner.uid());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, whose));
+    }
+    let unfinished = base.join(format!("new-{}", std::process::id()));
+    let _ = fs::remove_file(&unfinished);
+    let file = File::options().append(true).create_new(true).mode(0o600).open(&unfinished)?;
+    file.lock()?;
+    fs::rename(&unfinished, path)?;
+    Ok(file)
+}
+
+/// Ledgers below `base` whose sessions have died.
+pub fn dead(base: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(base) else { return Vec::new() };
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX)))
+        // Locked by nobody: whoever wrote it is gone.
+        .filter(|path| File::open(path).is_ok_and(|file| file.try_lock().is_ok()))
+        .collect()
+}
+
+/// What a ledger says, oldest first. A line cut short by a crash is left out: what it announced was not done.
+pub fn entries(ledger: &Path) -> Vec<Entry> {
+    let text = fs::read_to_string(ledger).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Takes back what a ledger says, newest first, past failures; then, if all is gone, the ledger itself.
+pub fn revert(ledger: &Path) -> Vec<Reverted> {
+    let reverted: Vec<Reverted> = entries(ledger)
+        .iter()
+        .rev()
+        .filter_map(|entry| match entry {
+            Entry::Intent => None,
+            Entry::Lab(identity) => {
+                let pidfd = identity.open()?;
+                let _ = sys::pidfd_kill(&pidfd, Signal::SIGKILL);
+                let gone = sys::wait_for_end(&pidfd, Duration::from_secs(5));
+                Some(Reverted { what: format!("the lab host whose init is process {}", identity.pid), gone })
+            }
+        })
+        .collect();
+    if reverted.iter().all(|one| one.gone) {
+        let _ = fs::remove_file(ledger);
+        // The directory of all sessions goes with the last one: rmdir refuses while there is another.
+        let _ = ledger.parent().map(fs::remove_dir);
+    }
+    reverted
+}
+
+/// Where ledgers are kept: a directory that does not outlive the boot.
+pub fn base() -> PathBuf {
+    let uid = effective_uid();
+    if uid == 0 {
+        return PathBuf::from("/run/hardway");
+    }
+    if let Some(dir) = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_dir()) {
+        return dir.join("hardway");
+    }
+    PathBuf::from(format!("/tmp/hardway-{uid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn child() -> std::process::Child {
+        std::process::Command::new("sleep").arg("60").spawn().expect("sleep runs")
+    }
+
+    #[test]
+    fn a_ledger_is_dead_only_when_nobody_holds_it() {
+        let base = tempfile::tempdir().expect("a directory");
+        let ledger = Ledger::begin(base.path()).expect("begun");
+        assert!(dead(base.path()).is_empty());
+        drop(ledger);
+        let found = dead(base.path());
+        assert_eq!(found.len(), 1);
+        revert(&found[0]);
+        assert!(!base.path().exists(), "an empty base goes with its last session");
+    }
+
+    #[test]
+    fn reverting_ends_the_process_it_names_and_no_other_of_that_pid() {
+        let base = tempfile::tempdir().expect("a directory");
+        let mut ledger = Ledger::begin(base.path()).expect("begun");
+        let mut right = child();
+        let mut spared = child();
+        let identity = |child: &std::process::Child| {
+            ProcessIdentity::of(i32::try_from(child.id()).expect("a pid")).expect("it lives")
+        };
+        ledger.write(&Entry::Intent).expect("written");
+        ledger.write(&Entry::Lab(identity(&right))).expect("written");
+        let another = ProcessIdentity { start_time: 1, ..identity(&spared) };
+        ledger.write(&Entry::Lab(another)).expect("written");
+        let reverted = ledger.end();
+        assert_eq!(reverted.len(), 1);
+        assert!(reverted[0].gone);
+        assert!(!right.wait().expect("waited").success());
+        assert!(spared.try_wait().expect("asked").is_none());
+        spared.kill().expect("killed");
+        spared.wait().expect("waited");
+    }
+
+    #[test]
+    fn a_torn_line_is_left_out() {
+        let base = tempfile::tempdir().expect("a directory");
+        let mut ledger = Ledger::begin(base.path()).expect("begun");
+        ledger.write(&Entry::Intent).expect("written");
+        ledger.file.write_all(b"{\"lab\":{\"pid\":1,").expect("written");
+        assert_eq!(entries(&ledger.path), [Entry::Intent]);
+    }
+}

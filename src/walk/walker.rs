@@ -1,0 +1,461 @@
+//! A lesson on a lab host: performs steps by calls, evaluates checks, makes the lab host anew for every way back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Mode, StepReport, View};
+use crate::agent::client::{Keeper, Lab};
+use crate::agent::protocol::Sample;
+use crate::explain::Explanation;
+use crate::lesson::{Kind, Lesson, Need, Step, Verdict};
+use crate::probe::{Change, Names, Panel, Row, diff, rows};
+use crate::runtime::action::Performed;
+use crate::session::{How, Position, Session};
+
+/// How long a check may take to become true after the calls: the kernel ends processes in its own time.
+pub const CHECK_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Pause between two looks while a check is waited for.
+pub const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// A walk through one lesson.
+#[derive(Debug)]
+pub struct Walker {
+    keeper: Keeper,
+    lab: Option<Lab>,
+    /// The lesson.
+    pub lesson: Arc<Lesson>,
+    /// Where the learner is.
+    pub session: Session,
+    /// How many steps, from the first on, have been performed by calls in this lab host.
+    performed: usize,
+    /// The step that was performed last by calls.
+    report: Option<Arc<StepReport>>,
+    verdicts: Vec<Verdict>,
+    answer: Option<(String, bool, String)>,
+    sample: Sample,
+    rows: Arc<Vec<Row>>,
+    start: Vec<Row>,
+    before_step: Vec<Row>,
+    /// Whether the check of the current step was seen not to hold by hand: only then can hands make it true.
+    hands_can_pass: bool,
+}
+
+/// What performing a step came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// The actions with their calls.
+    pub report: Arc<StepReport>,
+    /// What was claimed and seen.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Done {
+    /// Whether everything that the step claims was seen.
+    pub fn held(&self) -> bool {
+        self.verdicts.iter().all(|verdict| verdict.holds)
+    }
+}
+
+impl Walker {
+    /// Opens a lesson where `session` left it, and builds the kernel state of that place.
+    ///
+    /// # Errors
+    /// Why the lab host could not be made; the keeper is given back so that the person can go on.
+    pub fn open(keeper: Keeper, lesson: Arc<Lesson>, session: Session) -> Result<Self, (Keeper, Explanation)> {
+        let mut walker = Self {
+            keeper,
+            lab: None,
+            lesson,
+            session,
+            performed: 0,
+            report: None,
+            verdicts: Vec::new(),
+            answer: None,
+            sample: Sample::default(),
+            rows: Arc::default(),
+            start: Vec::new(),
+            before_step: Vec::new(),
+            hands_can_pass: false,
+        };
+        match walker.rebuild() {
+            Ok(()) => Ok(walker),
+            Err(explanation) => Err((walker.keeper, explanation)),
+        }
+    }
+
+    /// Ends the lab host and gives the keeper back.
+    pub fn close(mut self) -> Keeper {
+        self.lab = None;
+        let _ = self.keeper.end_lab();
+        self.keeper
+    }
+
+    /// Whether the keeper lives.
+    pub fn keeper_lives(&self) -> bool {
+        self.keeper.lives()
+    }
+
+    /// How ids are mapped.
+    pub fn mode(&self) -> Mode {
+        self.keeper.mode()
+    }
+
+    /// The lab host.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn lab(&mut self) -> Result<&mut Lab, Explanation> {
+        self.lab.as_mut().ok_or_else(|| {
+            Explanation::new("There is no lab host", "it has ended", "start anew (key r): your progress is kept")
+        })
+    }
+
+    /// The current step.
+    pub fn step(&self) -> &Step {
+        &self.lesson.steps[self.session.position.step]
+    }
+
+    /// Why a step can not be done here.
+    pub fn skipped(&self, step: usize) -> Option<String> {
+        self.lesson.steps[step].needs.iter().find_map(|need| unmet(*need, self.mode()))
+    }
+
+    /// Makes a new lab host and performs, by calls, all steps before the learner's place.
+    ///
+    /// # Errors
+    /// Where the lab host can not be made, or a step that worked before does not work now.
+    pub fn rebuild(&mut self) -> Result<(), Explanation> {
+        self.lab = None;
+        self.performed = 0;
+        self.report = None;
+        self.lab = Some(self.keeper.start_lab()?);
+        self.observe()?;
+        self.start = self.rows.to_vec();
+        self.catch_up()?;
+        self.arrive()
+    }
+
+    /// Goes to another place: on in the same lab host where that leads there, else in a new one.
+    ///
+    /// # Errors
+    /// As [`Walker::rebuild`].
+    pub fn go(&mut self, to: Position) -> Result<(), Explanation> {
+        self.session.go(to);
+        if self.lab.is_none() || self.performed > self.session.wanted() {
+            return self.rebuild();
+        }
+        self.catch_up()?;
+        self.arrive()
+    }
+
+    /// Performs, by calls, the steps before the learner's place that this lab host has not seen yet.
+    fn catch_up(&mut self) -> Result<(), Explanation> {
+        while self.performed < self.session.wanted() {
+            let step = self.performed;
+            if self.skipped(step).is_none() {
+                let report = self.perform_actions(step)?;
+                self.report = Some(Arc::new(report));
+            }
+            self.performed += 1;
+        }
+        Ok(())
+    }
+
+    /// Stands before the effect of a step without having the steps before it performed: for walks by hand.
+    ///
+    /// # Errors
+    /// Where the lab host is gone.
+    pub fn stand_before(&mut self, step: usize) -> Result<(), Explanation> {
+        self.session.go(Position { step, done: false });
+        self.arrive()
+    }
+
+    /// The learner stands before (or, resumed, after) a step: from here on differences are counted.
+    fn arrive(&mut self) -> Result<(), Explanation> {
+        self.verdicts.clear();
+        self.answer = None;
+        self.observe()?;
+        self.hands_can_pass = !self.evaluate(&by_hand(&self.sample.names)).iter().all(|verdict| verdict.holds);
+        self.mark();
+        Ok(())
+    }
+
+    /// Counts the differences of this step from now on.
+    pub fn mark(&mut self) {
+        self.before_step = self.rows.to_vec();
+    }
+
+    /// Does the current step by calls.
+    ///
+    /// # Errors
+    /// Where an action could not be tried. An action that failed, or a check that does not hold, is in the result.
+    pub fn perform_step(&mut self) -> Result<Done, Explanation> {
+        let step = self.session.position.step;
+        // Steps that were done by hand: the box has not been through them yet.
+        self.session.position.done = false;
+        self.catch_up()?;
+        self.observe()?;
+        self.mark();
+        let report = Arc::new(self.perform_actions(step)?);
+        self.performed = step + 1;
+        self.report = Some(Arc::clone(&report));
+        let mut verdicts = expected_answers(&report);
+        verdicts.extend(self.wait_for_check(&|names| names.clone())?);
+        self.verdicts.clone_from(&verdicts);
+        let done = Done { report, verdicts };
+        if done.held() {
+            self.session.did(How::Calls);
+            self.reveal();
+        }
+        Ok(done)
+    }
+
+    /// Performs the actions of a step; stops at the first that fails.
+    fn perform_actions(&mut self, step: usize) -> Result<StepReport, Explanation> {
+        let lesson = Arc::clone(&self.lesson);
+        let mut actions = Vec::new();
+        for action in &lesson.steps[step].actions {
+            let performed = self.lab()?.perform(action)?;
+            let failed = performed.result.is_err();
+            actions.push((action.clone(), performed));
+            if failed {
+                break;
+            }
+        }
+        Ok(StepReport { step, actions })
+    }
+
+    /// Looks until the current step's check holds, or the time is up. `as_seen_by` says who is who.
+    fn wait_for_check(&mut self, as_seen_by: &dyn Fn(&Names) -> Names) -> Result<Vec<Verdict>, Explanation> {
+        let deadline = Instant::now() + CHECK_DEADLINE;
+        loop {
+            self.observe()?;
+            let names = as_seen_by(&self.sample.names);
+            let verdicts = self.evaluate(&names);
+            if verdicts.iter().all(|verdict| verdict.holds) || Instant::now() > deadline {
+                return Ok(verdicts);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// Evaluates the current step's check on the last sample.
+    pub fn evaluate(&self, names: &Names) -> Vec<Verdict> {
+        self.step().check.iter().map(|check| check.evaluate(&self.sample.observation, names)).collect()
+    }
+
+    /// Evaluates the current step's check, on what hands made where they made something, else on the box.
+    ///
+    /// # Errors
+    /// Where the live state can not be read.
+    pub fn check(&mut self) -> Result<(), Explanation> {
+        self.observe()?;
+        let by_hand = by_hand(&self.sample.names);
+        let names = if self.sample.names.subject.is_some() { by_hand } else { self.sample.names.clone() };
+        self.verdicts = self.evaluate(&names);
+        if self.verdicts.iter().all(|verdict| verdict.holds) && self.hands_did() {
+            self.pass_by_hand();
+        }
+        Ok(())
+    }
+
+    /// Takes a sample, and notices when hands have done a *change* step. True when they just have.
+    ///
+    /// # Errors
+    /// Where the live state can not be read.
+    pub fn look(&mut self) -> Result<bool, Explanation> {
+        self.observe()?;
+        let passed = self.hands_did();
+        if passed {
+            self.pass_by_hand();
+        }
+        Ok(passed)
+    }
+
+    /// Whether hands have just made the check of a *change* step true.
+    fn hands_did(&mut self) -> bool {
+        if self.session.position.done || self.step().kind != Kind::Change || self.sample.names.shell.is_none() {
+            return false;
+        }
+        let verdicts = self.evaluate(&by_hand(&self.sample.names));
+        let holds = verdicts.iter().all(|verdict| verdict.holds);
+        if !holds {
+            self.hands_can_pass = true;
+        }
+        let passed = holds && self.hands_can_pass;
+        if passed {
+            self.verdicts = verdicts;
+        }
+        passed
+    }
+
+    /// A *fail* step by hand: the last command ended as the lesson says. True when that counts.
+    pub fn command_ended(&mut self, status: i32, output: &str) -> bool {
+        let Some(expected) = self.step().by_hand_fails.clone().filter(|_| !self.session.position.done) else {
+            return false;
+        };
+        let passed = status == expected.status && output.contains(&expected.says);
+        if passed {
+            self.verdicts = vec![failure_verdict(&expected, status, output)];
+            self.pass_by_hand();
+        }
+        passed
+    }
+
+    /// The answer to an *observe* step's question. True when the probe agrees.
+    ///
+    /// # Errors
+    /// Where the live state can not be read.
+    pub fn answer(&mut self, text: &str) -> Result<bool, Explanation> {
+        self.observe()?;
+        let names = if self.performed > self.session.position.step || self.sample.names.subject.is_none() {
+            self.sample.names.clone()
+        } else {
+            by_hand(&self.sample.names)
+        };
+        let Some(read) = self.read_value(&names) else { return Ok(false) };
+        let right = read == text.trim();
+        self.answer = Some((text.trim().to_owned(), right, read));
+        if right && !self.session.position.done {
+            self.pass_by_hand();
+        }
+        Ok(right)
+    }
+
+    fn pass_by_hand(&mut self) {
+        self.session.did(How::Hands);
+        self.reveal();
+    }
+
+    /// After the effect the question's answer is shown.
+    fn reveal(&mut self) {
+        let names = self.sample.names.clone();
+        let names = if self.performed > self.session.position.step { names } else { by_hand(&names) };
+        if let (None, Some(read)) = (&self.answer, self.read_value(&names)) {
+            self.answer = Some((String::new(), false, read));
+        }
+    }
+
+    /// What the probe says to the current step's question.
+    pub fn read_value(&self, names: &Names) -> Option<String> {
+        self.step().question.as_ref()?.value.read(&self.sample.observation, names)
+    }
+
+    /// Takes a sample of everything.
+    ///
+    /// # Errors
+    /// Where the lab host is gone.
+    pub fn observe(&mut self) -> Result<&Sample, Explanation> {
+        let sample = self.lab()?.observe(&Panel::ALL)?;
+        if sample != self.sample {
+            self.rows = Arc::new(rows(&sample.observation, &sample.names));
+            self.sample = sample;
+        }
+        Ok(&self.sample)
+    }
+
+    /// The last sample.
+    pub fn sample(&self) -> &Sample {
+        &self.sample
+    }
+
+    /// The last sample as rows.
+    pub fn rows(&self) -> &Arc<Vec<Row>> {
+        &self.rows
+    }
+
+    /// What changed since before this step.
+    pub fn since_step(&self) -> Vec<Change> {
+        diff(&self.before_step, &self.rows)
+    }
+
+    /// The hints shown so far: those whose condition holds now.
+    fn hints(&self) -> Vec<String> {
+        let shown = self.session.records[self.session.position.step].hints;
+        let names = by_hand(&self.sample.names);
+        self.step().hints.iter().filter_map(|hint| hint.text(&self.sample.observation, &names)).take(shown).collect()
+    }
+
+    /// One hint more, where there is one.
+    pub fn hint(&mut self) -> bool {
+        let available = self.step().hints.len();
+        let record = &mut self.session.records[self.session.position.step];
+        let more = record.hints < available;
+        record.hints += usize::from(more);
+        more
+    }
+
+    /// Everything that a screen shows.
+    pub fn view(&self) -> View {
+        let step = self.session.position.step;
+        let processes = &self.sample.observation.processes;
+        let shell = self.sample.names.shell;
+        View {
+            lesson: Arc::clone(&self.lesson),
+            mode: self.mode(),
+            position: self.session.position,
+            records: self.session.records.clone(),
+            skipped: (0..self.lesson.steps.len()).map(|step| self.skipped(step)).collect(),
+            report: self.report.clone().filter(|report| report.step == step),
+            verdicts: self.verdicts.clone(),
+            answer: self.answer.clone(),
+            hints: self.hints(),
+            observation: Arc::new(self.sample.observation.clone()),
+            names: self.sample.names.clone(),
+            rows: Arc::clone(&self.rows),
+            since_step: Arc::new(self.since_step()),
+            since_start: Arc::new(diff(&self.start, &self.rows)),
+            shell_at_stake: shell.is_some_and(|shell| processes.iter().any(|process| process.ppid == shell)),
+        }
+    }
+}
+
+/// The names of a by-hand check: `box` is what hands made.
+pub fn by_hand(names: &Names) -> Names {
+    let mut names = names.clone();
+    names.boxes = names.subject.map(|subject| ("box".to_owned(), subject)).into_iter().collect();
+    names
+}
+
+/// Whether each action did what the lesson says: succeeded, or failed with just that errno.
+fn expected_answers(report: &StepReport) -> Vec<Verdict> {
+    let told = |(action, performed): &(crate::runtime::action::Action, Performed)| {
+        let expected = action.mechanism().fails_with();
+        let failed = performed.result.as_ref().err();
+        let holds = failed.map(|error| error.errno) == expected;
+        let claim = match expected {
+            Some(errno) => format!("the kernel refuses with {errno}"),
+            None => action.mechanism().sentence(),
+        };
+        let seen = failed.map_or_else(|| "it succeeded".to_owned(), ToString::to_string);
+        // What went as planned needs no line of its own, unless failing was the plan.
+        (expected.is_some() || !holds).then_some(Verdict { claim, holds, seen })
+    };
+    report.actions.iter().filter_map(told).collect()
+}
+
+/// The verdict on a line that had to fail in a shell.
+pub fn failure_verdict(expected: &crate::lesson::HandFailure, status: i32, output: &str) -> Verdict {
+    Verdict {
+        claim: format!("the shell says {:?} and $? is {}", expected.says, expected.status),
+        holds: status == expected.status && output.contains(&expected.says),
+        seen: format!("$? is {status}; {}", output.trim()),
+    }
+}
+
+/// Why a need is not met in a mode.
+pub fn unmet(need: Need, mode: Mode) -> Option<String> {
+    let kernel = |link: &str, option: &str| {
+        let there = std::path::Path::new("/proc/self/ns").join(link).symlink_metadata().is_ok();
+        (!there).then(|| format!("this kernel was built without {option}"))
+    };
+    match need {
+        Need::UtsNamespace => kernel("uts", "UTS namespaces (CONFIG_UTS_NS)"),
+        Need::PidNamespace => kernel("pid", "pid namespaces (CONFIG_PID_NS)"),
+        Need::IdRange => (mode == Mode::RootlessSingle).then(|| {
+            "it needs a second user id, and only one is mapped here; with newuidmap(1) and a line in /etc/subuid, or as root, it works"
+                .to_owned()
+        }),
+    }
+}
