@@ -16,7 +16,7 @@ use super::keymap::{self, Chord};
 use super::layout::{self, Layout};
 use super::view;
 use crate::probe::Row;
-use crate::walk::hands::Ended;
+use crate::walk::hands::{self, Ended};
 use crate::walk::{News, Order, View};
 
 pub use popup::matches;
@@ -122,7 +122,7 @@ fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>) {
         model.focus = Pane::Shell;
     }
     let fresh = open_shell(model, effects);
-    let bytes = keymap::typed_line(line);
+    let bytes = hands::keys(line);
     if fresh {
         model.shell.pending.extend(bytes);
     } else {

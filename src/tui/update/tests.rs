@@ -142,7 +142,7 @@ fn lines_are_typed_once_the_shell_is_ready() {
     assert!(written(&update(&mut model, Message::ShellOpened)).is_empty());
     let effects = update(&mut model, Message::Output(b"\x1b]133;D;0\x07$ ".to_vec()));
     assert_eq!(written(&effects), b"true; /bin/true\r/bin/true\r");
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Send(Order::ShellPrompt))));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Send(Order::ShellPrompt { .. }))));
     // Beyond the last line one begins again.
     press(&mut model, "t");
     assert_eq!(written(&press(&mut model, "t")), b"true; /bin/true\r");

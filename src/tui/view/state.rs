@@ -69,7 +69,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     let state = State { model, view, theme, changes, of_process };
     let watch = model.step().map_or(&USUAL[..], |step| if step.watch.is_empty() { &USUAL } else { &step.watch });
     for panel in watch {
-        let aside = if *panel == Panel::Namespaces { "last digits of the inodes" } else { "" };
+        let aside = if *panel == Panel::Namespaces { "inodes, last digits" } else { "" };
         doc.heading_with(&panel.to_string(), Span::styled(aside, theme.dim), theme.heading, theme.border);
         let from = doc.len();
         if view.observation.processes.is_empty() {
