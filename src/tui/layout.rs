@@ -140,7 +140,7 @@ fn side_by_side(model: &Model, content: Rect, panes: &mut Vec<Place>) {
     let column = Rect { x: steps - 1, width: middle, ..content };
     let shell = match model.shell.state {
         ShellState::Closed => 4,
-        _ => (content.height * 2 / 5).max(10),
+        _ => (content.height / 3).max(10),
     };
     let rest = content.height - shell + 1;
     let trace = trace_height(model, column, rest);

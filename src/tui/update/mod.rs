@@ -6,7 +6,7 @@ mod popup;
 
 use std::sync::Arc;
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent};
 
 use super::app::{Deed, Model, Pane, Popup, Shell, ShellState};
 use super::command::{self, Command};
@@ -81,9 +81,21 @@ fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
             return commands::predict(model, choice - 1, effects);
         }
     }
-    if let Some(command) = command::of_key(chord, model) {
-        commands::perform(model, command, effects);
+    match command::of_key(chord, model) {
+        // Where a question is open, Enter answers it; n still goes on.
+        Some(Command::Next) if key.code == KeyCode::Enter && unanswered(model) => {
+            commands::perform(model, Command::Answer, effects);
+        }
+        Some(command) => commands::perform(model, command, effects),
+        None => {}
     }
+}
+
+/// Whether the step asks something that has no right answer yet.
+fn unanswered(model: &Model) -> bool {
+    let right = |view: &View| view.answer.as_ref().is_some_and(|(_, agrees, _)| *agrees);
+    model.step().is_some_and(|step| step.question.is_some())
+        && model.view.as_ref().is_some_and(|view| !view.position.done && !right(view))
 }
 
 fn on_paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
@@ -265,7 +277,7 @@ fn on_view(model: &mut Model, view: Arc<View>) {
             model.typed = 0;
         }
     }
-    model.view = Some(view);
+    model.set_view(view);
     clamp(model);
 }
 

@@ -6,6 +6,7 @@ use vt100::{MouseProtocolEncoding, MouseProtocolMode};
 
 use super::{Effect, commands, doc, popup, rows_of, scroll, type_line};
 use crate::tui::app::{List, Model, Pane, Popup, ShellState};
+use crate::tui::command::Command;
 use crate::tui::doc::Target;
 use crate::tui::layout::{self, Place};
 use crate::tui::view;
@@ -91,7 +92,7 @@ fn on_pane(model: &mut Model, place: &Place, at: Position, effects: &mut Vec<Eff
     match target {
         Some((_, Target::Type(line))) => type_line(model, &line, effects),
         Some((_, Target::Choice(choice))) => commands::predict(model, choice, effects),
-        Some((_, Target::Answer)) => model.answer = Some(String::new()),
+        Some((_, Target::Answer)) => commands::perform(model, Command::Answer, effects),
         Some((line, target @ (Target::Rows(_) | Target::Changes(_)))) => {
             commands::choose(model, pane, line, &target);
             let rows = rows_of(model, &target);

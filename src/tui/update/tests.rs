@@ -54,7 +54,7 @@ fn keys_give_their_orders() {
         ("h", "[\"Send(Hint)\"]"),
         ("2", "[\"Send(Predict(1))\"]"),
         ("7", "[]"),
-        ("s", "[\"Send(OpenShell(12, 58))\"]"),
+        ("s", "[\"Send(OpenShell(10, 58))\"]"),
         ("q", "[\"Send(Quit)\"]"),
         ("ctrl-c", "[\"Send(Quit)\"]"),
         ("esc", "[\"Send(Close)\"]"),

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::{diff, grid, tree};
 use crate::probe::{ChangeKind, Panel, Row};
-use crate::tui::app::{Model, Pane};
+use crate::tui::app::{Model, Pane, pid_of};
 use crate::tui::doc::{Doc, Target, clean, fit, width};
 use crate::tui::theme::Theme;
 use crate::walk::View;
@@ -22,14 +22,12 @@ pub(super) struct State<'a> {
     pub theme: &'a Theme,
     /// How each row changed, by its identity.
     changes: HashMap<(Panel, &'a str, &'a str), &'a ChangeKind>,
-    /// Rows by panel and pid: with hundreds of processes, looking through all rows for each would be felt.
-    of_process: HashMap<(Panel, i32), Vec<usize>>,
 }
 
 impl<'a> State<'a> {
     /// The indices of the rows of a panel that are about a process.
     pub fn rows_of(&self, panel: Panel, pid: i32) -> &[usize] {
-        self.of_process.get(&(panel, pid)).map_or(&[], Vec::as_slice)
+        self.model.rows_of.get(&(panel, pid)).map_or(&[], Vec::as_slice)
     }
 
     pub fn kind(&self, row: &Row) -> Option<&'a ChangeKind> {
@@ -60,13 +58,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     let mut doc = Doc::new(columns);
     let Some(view) = &model.view else { return doc };
     let changes = model.changes().iter().map(|change| (change.row.identity(), &change.kind)).collect();
-    let mut of_process: HashMap<(Panel, i32), Vec<usize>> = HashMap::new();
-    for (index, row) in view.rows.iter().enumerate() {
-        if let Some(pid) = pid_of(&row.subject) {
-            of_process.entry((row.panel, pid)).or_default().push(index);
-        }
-    }
-    let state = State { model, view, theme, changes, of_process };
+    let state = State { model, view, theme, changes };
     let watch = model.step().map_or(&USUAL[..], |step| if step.watch.is_empty() { &USUAL } else { &step.watch });
     for panel in watch {
         let aside = if *panel == Panel::Namespaces { "inodes, last digits" } else { "" };
@@ -162,13 +154,6 @@ pub(super) fn value(kind: Option<&ChangeKind>, value: &str, theme: &Theme) -> Ve
             Span::styled(clean(value), theme.changed),
         ],
     }
-}
-
-/// The pid that a subject names: `box (pid 12)`, `pid 14 bash`.
-pub(super) fn pid_of(subject: &str) -> Option<i32> {
-    let (_, rest) = subject.split_once("pid ")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
 }
 
 /// A subject that begins with a name of lessons has that name's style.
