@@ -57,9 +57,7 @@ impl Doc {
 
     /// A line, wrapped; continuations are indented by `hang`.
     pub fn wrap(&mut self, line: &Line<'_>, hang: usize, target: Option<Target>) {
-        for part in wrap(line, self.width, hang) {
-            self.lines.push((part, target.clone()));
-        }
+        self.lines.extend(wrap(line, self.width, hang).into_iter().zip(std::iter::repeat(target)));
     }
 
     /// A line, cut at the right where it is too long.

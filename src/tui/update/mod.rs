@@ -76,10 +76,10 @@ fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
     if model.answer.is_some() {
         return popup::on_answer_key(model, key, effects);
     }
-    if let (Some(choice), Some(step)) = (chord.digit(), model.step()) {
-        if step.predict.as_ref().is_some_and(|predict| (1..=predict.choices.len()).contains(&choice)) {
-            return commands::predict(model, choice - 1, effects);
-        }
+    if let (Some(choice), Some(step)) = (chord.digit(), model.step())
+        && step.predict.as_ref().is_some_and(|predict| (1..=predict.choices.len()).contains(&choice))
+    {
+        return commands::predict(model, choice - 1, effects);
     }
     match command::of_key(chord, model) {
         // Where a question is open, Enter answers it; n still goes on.

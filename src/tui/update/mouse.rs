@@ -33,10 +33,11 @@ pub(super) fn on_mouse(model: &mut Model, event: MouseEvent, effects: &mut Vec<E
     }
     let places = layout::layout(model);
     let place = places.panes.iter().find(|place| place.outer.contains(at)).copied();
-    if let Some(place) = place.filter(|place| place.pane == Pane::Shell && place.inner.contains(at)) {
-        if model.capture && forward(model, &event, place.inner, effects) {
-            return;
-        }
+    if let Some(place) = place.filter(|place| place.pane == Pane::Shell && place.inner.contains(at))
+        && model.capture
+        && forward(model, &event, place.inner, effects)
+    {
+        return;
     }
     match (wheel, place) {
         (Some(by), Some(place)) if place.pane == Pane::Shell => wheel_shell(model, by, effects),

@@ -88,7 +88,7 @@ fn explain_key(model: &mut Model, key: &KeyEvent, rows: usize, at: &mut usize, e
     match key.code {
         KeyCode::Down | KeyCode::Right | KeyCode::Tab | KeyCode::Char('j') => *at = (*at + 1) % rows.max(1),
         KeyCode::Up | KeyCode::Left | KeyCode::BackTab | KeyCode::Char('k') => {
-            *at = (*at + rows.max(1) - 1) % rows.max(1)
+            *at = (*at + rows.max(1) - 1) % rows.max(1);
         }
         KeyCode::Char('y') => {}
         KeyCode::Char('q') => {
