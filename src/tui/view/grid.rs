@@ -80,7 +80,7 @@ fn row(doc: &mut Doc, state: &State<'_>, process: &Process, host: &Process, colu
     let name = state.view.names.of(process.pid);
     let who = format!("{:>3} {}", process.pid, name.unwrap_or(&process.comm));
     let mut spans =
-        vec![state.mark(&indices), Span::styled(fit(&who, label), name.map_or(theme.text, |name| theme.who(name)))];
+        vec![state.mark(indices), Span::styled(fit(&who, label), name.map_or(theme.text, |name| theme.who(name)))];
     let mut rows = Vec::new();
     for (at, kind) in columns.iter().enumerate() {
         let text = match process.namespaces.0.get(kind) {

@@ -32,7 +32,7 @@ pub fn line(model: &Model, columns: u16) -> Vec<Item> {
         COMMANDS
             .iter()
             .filter(|spec| !spec.short.is_empty() && spec.valid(model))
-            .map(|spec| pair(spec.key(), spec.short, Some(spec.command)))
+            .map(|spec| pair(spec.key(model), spec.short, Some(spec.command)))
             .collect()
     };
     let size = |item: &Item| width(&item.key) + width(&item.word) + 3;
