@@ -222,6 +222,3 @@ pub fn pidfd_kill(pidfd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
     let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as i32, none, 0) };
     Errno::result(result).map(drop)
 }
-
-/// setns(2)
-pub fn enter(f: &std::fs::File) -> std::io::Result<()> { nix::sched::setns(f, CloneFlags::empty()).map_err(std::io::Error::from) }

@@ -7,9 +7,15 @@ use crate::lesson::Lesson;
 pub struct Store;
 impl Store {
     /// temp
-    pub fn open(_: &std::path::Path) -> Result<Self, Explanation> { Ok(Self) }
+    pub fn open(_: &std::path::Path) -> Result<Self, Explanation> {
+        Ok(Self)
+    }
     /// temp
-    pub fn load(&self, _: &Lesson) -> Option<Session> { None }
+    pub fn load(&self, _: &Lesson) -> Option<Session> {
+        None
+    }
     /// temp
-    pub fn save(&mut self, _: &Lesson, _: &Session) -> Result<(), Explanation> { Ok(()) }
+    pub fn save(&mut self, _: &Lesson, _: &Session) -> Result<(), Explanation> {
+        Ok(())
+    }
 }
