@@ -7,13 +7,13 @@ use std::sync::{Arc, mpsc};
 
 use hardway::agent::client::{self, Keeper};
 use hardway::explain::Explanation;
-use hardway::kernel::host::{Invoker, Mode, Person};
+use hardway::kernel::host::{Invoker, Mode, Person, home_of};
 use hardway::kernel::leftover::Footprint;
 use hardway::lesson::{Lesson, builtin, compile};
 use hardway::probe::{Names, Panel, Reader, Wanted, rows};
 use hardway::runtime::ledger;
 use hardway::session::Session;
-use hardway::session::store::Store;
+use hardway::session::store::{self, Store};
 use hardway::tui::{self, CourseEntry, Setup};
 use hardway::walk::actor::{Actor, step_number};
 use hardway::walk::run::{StepLine, Via, walk};
@@ -52,11 +52,17 @@ fn start_keeper(ids: Ids) -> Result<Keeper, Explanation> {
     Ok(keeper)
 }
 
-/// Opens the store of progress; where that fails the course goes on without it.
+/// Opens the store of progress, with what is wrong with it; the course goes on without.
 fn open_store() -> (Option<Store>, Option<Explanation>) {
-    match Store::open(&Invoker::current().state_directory()) {
-        Ok(store) => (Some(store), None),
-        Err(explanation) => (None, Some(explanation)),
+    match store::directory(|name| std::env::var_os(name), home_of) {
+        Some(directory) => {
+            let (store, notice) = Store::open(directory);
+            (Some(store), notice)
+        }
+        None => {
+            let why = "neither XDG_STATE_HOME nor HOME is set";
+            (None, Some(Explanation::new("Your progress can not be kept", why, "set HOME; the lessons work without")))
+        }
     }
 }
 
@@ -109,7 +115,7 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
         ..Setup::default()
     };
     let (order, orders) = mpsc::channel();
-    let (tell, news) = tui::news_channel();
+    let (tell, news) = tokio::sync::mpsc::unbounded_channel();
     let walker = std::thread::spawn(move || {
         Actor::new(keeper, store, move |one: News| {
             let _ = tell.send(one);
@@ -238,13 +244,13 @@ fn run_lessons(options: &cli::Run) -> Result<ExitCode, Explanation> {
     })
 }
 
+fn mark(holds: bool) -> &'static str {
+    if holds { "✓" } else { "✗" }
+}
+
 fn in_words(line: &StepLine) -> String {
-    let mark = match (&line.skipped, line.held) {
-        (Some(_), _) => "–",
-        (None, true) => "✓",
-        (None, false) => "✗",
-    };
-    let mut text = format!("{mark} {} {}", line.lesson, line.step);
+    let sign = if line.skipped.is_some() { "–" } else { mark(line.held) };
+    let mut text = format!("{sign} {} {}", line.lesson, line.step);
     if let Some(reason) = &line.skipped {
         text.push_str(&format!(": skipped: {reason}"));
     }
@@ -298,7 +304,12 @@ fn test(names: &[String], as_json: bool, ids: Ids) -> Result<ExitCode, Explanati
                 (None, true) => proved += 1,
                 (None, false) => failed += 1,
             }
-            let mut text = in_words(&proof.line);
+            let mut text = match &proof.wrong {
+                Some(lines) => {
+                    format!("{} {} {}: refuses {lines:?}", mark(proof.holds()), proof.line.lesson, proof.line.step)
+                }
+                None => in_words(&proof.line),
+            };
             for verdict in proof.gate.iter().filter(|verdict| !verdict.holds) {
                 text.push_str(&format!("\n    does not hold: {} – {}", verdict.claim, verdict.seen));
             }

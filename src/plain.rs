@@ -67,6 +67,12 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
             None => self.list()?,
         }
         loop {
+            if !self.actor.keeper_lives() {
+                return writeln!(
+                    self.output,
+                    "hardway's keeper was ended from outside, and the lab with it. Start hardway again."
+                );
+            }
             write!(self.output, "hardway> ")?;
             self.output.flush()?;
             let mut line = String::new();

@@ -56,6 +56,11 @@ impl Keeper {
         self.spec.mode
     }
 
+    /// Whether the keeper lives. Without it there are no lab hosts, and nobody else who could take things back.
+    pub fn lives(&self) -> bool {
+        !sys::wait_for_end(&self.pidfd, Duration::ZERO)
+    }
+
     /// Makes a new lab host; one that runs is ended first.
     ///
     /// # Errors
@@ -98,7 +103,7 @@ impl Drop for Keeper {
 
 /// Takes back what sessions that have died have left.
 pub fn revert_dead() -> Vec<Reverted> {
-    ledger::dead(&ledger::base()).iter().flat_map(|directory| ledger::revert(directory)).collect()
+    ledger::dead(&ledger::base()).iter().flat_map(|ledger| ledger::revert(ledger)).collect()
 }
 
 /// A lab host, as the ui holds it.

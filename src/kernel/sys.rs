@@ -222,3 +222,11 @@ pub fn pidfd_kill(pidfd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
     let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal as i32, none, 0) };
     Errno::result(result).map(drop)
 }
+
+/// The signal by which a terminal's suspend key stops a process.
+pub const TERMINAL_STOP: i32 = libc::SIGTSTP;
+
+/// Stops this process until somebody continues it (signal(7)): what the suspend key does, after the terminal was given back.
+pub fn stop_self() {
+    let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+}

@@ -5,6 +5,7 @@
 
 pub mod pick;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
@@ -141,11 +142,12 @@ pub fn read(text: &str) -> Result<RawLesson, Vec<Spot>> {
     if let Err(syntax) = serde_yaml::from_str::<IgnoredAny>(text) {
         return Err(vec![spot(&syntax)]);
     }
-    let mut spots = fields(text, &Path::new(), LESSON);
-    if spots.is_empty() {
-        spots.push(spot(&first));
+    let mut look = Look { text, spots: Vec::new(), passes: (WORK / text.len().max(1)).clamp(256, 4096) };
+    look.fields(&Path::new(), LESSON);
+    if look.spots.is_empty() {
+        look.spots.push(spot(&first));
     }
-    Err(spots)
+    Err(look.spots)
 }
 
 /// The format version alone, where it can be read: a file of another version should hear only of that.
@@ -153,18 +155,21 @@ pub fn format(text: &str) -> Option<u32> {
     pick::typed(text, &[Segment::Key("format".to_owned())]).ok().flatten()
 }
 
+/// How many bytes of text are passed over at most to find the faults of one file.
+const WORK: usize = 16 * 1024 * 1024;
+
 /// What a field must be, for a text that has faults: each field is looked at on its own.
 struct Field {
     name: &'static str,
     required: bool,
-    look: fn(&str, &Path) -> Vec<Spot>,
+    look: fn(&mut Look<'_>, &Path),
 }
 
-const fn must(name: &'static str, look: fn(&str, &Path) -> Vec<Spot>) -> Field {
+const fn must(name: &'static str, look: fn(&mut Look<'_>, &Path)) -> Field {
     Field { name, required: true, look }
 }
 
-const fn may(name: &'static str, look: fn(&str, &Path) -> Vec<Spot>) -> Field {
+const fn may(name: &'static str, look: fn(&mut Look<'_>, &Path)) -> Field {
     Field { name, required: false, look }
 }
 
@@ -176,7 +181,7 @@ const LESSON: &[Field] = &[
     must("minutes", one::<u32>),
     may("needs", each::<Need>),
     must("goal", one::<String>),
-    must("steps", |text, path| elements::<Vec<IgnoredAny>>(text, path, |text, path| fields(text, path, STEP))),
+    must("steps", |look, path| look.elements::<Vec<RawStep>>(path, Look::step)),
 ];
 
 const STEP: &[Field] = &[
@@ -184,14 +189,14 @@ const STEP: &[Field] = &[
     must("kind", one::<Kind>),
     must("title", one::<String>),
     must("explain", one::<String>),
-    may("predict", |text, path| fields(text, path, PREDICT)),
-    may("question", |text, path| fields(text, path, QUESTION)),
+    may("predict", |look, path| look.fields(path, PREDICT)),
+    may("question", |look, path| look.fields(path, QUESTION)),
     may("actions", each::<Action>),
     may("by_hand", each::<String>),
-    may("by_hand_fails", |text, path| fields(text, path, HAND_FAILURE)),
+    may("by_hand_fails", |look, path| look.fields(path, HAND_FAILURE)),
     may("watch", each::<Panel>),
     may("check", each::<Check>),
-    may("wrong", |text, path| elements::<Vec<IgnoredAny>>(text, path, each::<String>)),
+    may("wrong", |look, path| look.elements::<Vec<Vec<String>>>(path, Look::each::<String>)),
     may("hints", each::<RawHint>),
     may("notes", one::<String>),
     may("debrief", one::<String>),
@@ -210,64 +215,96 @@ const QUESTION: &[Field] = &[must("ask", one::<String>), must("value", one::<Val
 
 const HAND_FAILURE: &[Field] = &[must("status", one::<i32>), must("says", one::<String>)];
 
-/// Looks at each field of a mapping.
-fn fields(text: &str, path: &Path, known: &[Field]) -> Vec<Spot> {
-    let Some(keys) = pick::keys(text, path) else {
-        return one::<std::collections::BTreeMap<String, IgnoredAny>>(text, path);
-    };
-    let names: Vec<&str> = known.iter().map(|field| field.name).collect();
-    let mut spots = Vec::new();
-    for (index, key) in keys.iter().enumerate() {
-        let before = keys[..index].iter().filter(|other| *other == key).count();
-        let here = || pick::place(text, &join(path, Segment::AtKey(key.clone(), before)));
-        match known.iter().find(|field| field.name == key) {
-            None => spots.push(Spot::new(
-                here(),
-                key.chars().count(),
-                format!("there is no field `{key}` here"),
-                fault::did_you_mean(key, &names),
-            )),
-            Some(_) if before > 0 => spots.push(Spot::new(
-                here(),
-                key.chars().count(),
-                format!("the field `{key}` is written twice"),
-                "keep one of them",
-            )),
-            Some(field) => spots.extend((field.look)(text, &join(path, Segment::Key(key.clone())))),
+fn one<T: for<'de> Deserialize<'de>>(look: &mut Look<'_>, path: &Path) {
+    look.one::<T>(path);
+}
+
+fn each<T: for<'de> Deserialize<'de>>(look: &mut Look<'_>, path: &Path) {
+    look.each::<T>(path);
+}
+
+/// The faults found so far, and how many more passes over the text the search may take.
+struct Look<'t> {
+    text: &'t str,
+    spots: Vec<Spot>,
+    passes: usize,
+}
+
+impl Look<'_> {
+    /// Whether to go on; each question costs a pass.
+    fn may_go_on(&mut self) -> bool {
+        self.passes = self.passes.saturating_sub(1);
+        self.passes > 0 && self.spots.len() < fault::MOST
+    }
+
+    /// Looks at each field of a mapping.
+    fn fields(&mut self, path: &Path, known: &[Field]) {
+        if !self.may_go_on() {
+            return;
+        }
+        let Some(keys) = pick::keys(self.text, path) else {
+            return self.one::<BTreeMap<String, IgnoredAny>>(path);
+        };
+        let names: Vec<&str> = known.iter().map(|field| field.name).collect();
+        for (index, key) in keys.iter().enumerate() {
+            let before = keys[..index].iter().filter(|other| *other == key).count();
+            let at_key = join(path, Segment::AtKey(key.clone(), before));
+            let width = key.chars().count();
+            match known.iter().find(|field| field.name == key) {
+                None => {
+                    let what = format!("there is no field `{}` here", key.escape_debug());
+                    self.tell(&at_key, width, what, fault::did_you_mean(key, &names));
+                }
+                Some(_) if before > 0 => {
+                    self.tell(&at_key, width, format!("the field `{key}` is written twice"), "keep one of them".into());
+                }
+                Some(field) => (field.look)(self, &join(path, Segment::Key(key.clone()))),
+            }
+        }
+        for field in known.iter().filter(|field| field.required && !keys.iter().any(|key| key == field.name)) {
+            let fix = format!("add `{}: …`", field.name);
+            self.tell(path, 1, format!("the field `{}` is missing", field.name), fix);
         }
     }
-    for field in known.iter().filter(|field| field.required && !keys.iter().any(|key| key == field.name)) {
-        spots.push(Spot::new(
-            pick::place(text, path),
-            1,
-            format!("the field `{}` is missing", field.name),
-            format!("add `{}: …`", field.name),
-        ));
+
+    fn tell(&mut self, path: &Path, width: usize, what: String, fix: String) {
+        if self.may_go_on() {
+            self.spots.push(Spot::new(pick::place(self.text, path), width, what, fix));
+        }
     }
-    spots
-}
 
-/// The fault of a node that should be a `T`, where it has one.
-fn one<T: for<'de> Deserialize<'de>>(text: &str, path: &Path) -> Vec<Spot> {
-    pick::typed::<T>(text, path).err().map(|error| spot(&error)).into_iter().collect()
-}
+    /// Looks whether a node is a `T`.
+    fn one<T: for<'de> Deserialize<'de>>(&mut self, path: &Path) {
+        if self.may_go_on() {
+            self.spots.extend(pick::typed::<T>(self.text, path).err().map(|error| spot(&error)));
+        }
+    }
 
-/// The faults of a list of `T`s, each element on its own.
-fn each<T: for<'de> Deserialize<'de>>(text: &str, path: &Path) -> Vec<Spot> {
-    elements::<Vec<T>>(text, path, one::<T>)
-}
+    /// Looks at a list of `T`s, each element on its own where the whole is none.
+    fn each<T: for<'de> Deserialize<'de>>(&mut self, path: &Path) {
+        self.elements::<Vec<T>>(path, Self::one::<T>);
+    }
 
-fn elements<L: for<'de> Deserialize<'de>>(
-    text: &str,
-    path: &Path,
-    look: impl Fn(&str, &Path) -> Vec<Spot>,
-) -> Vec<Spot> {
-    match pick::length(text, path) {
-        Some(length) => (0..length.min(fault::MOST))
-            .flat_map(|index| look(text, &join(path, Segment::Index(index))))
-            .take(fault::MOST)
-            .collect(),
-        None => one::<L>(text, path),
+    /// Looks at a step: at its fields only where something is wrong with it.
+    fn step(&mut self, path: &Path) {
+        if self.may_go_on() && pick::typed::<RawStep>(self.text, path).is_err() {
+            self.fields(path, STEP);
+        }
+    }
+
+    /// Looks at the elements of what should be an `L`.
+    fn elements<L: for<'de> Deserialize<'de>>(&mut self, path: &Path, look: impl Fn(&mut Self, &Path)) {
+        if !self.may_go_on() {
+            return;
+        }
+        let Err(error) = pick::typed::<L>(self.text, path) else { return };
+        let before = self.spots.len();
+        for index in 0..pick::length(self.text, path).unwrap_or_default().min(fault::MOST) {
+            look(self, &join(path, Segment::Index(index)));
+        }
+        if self.spots.len() == before {
+            self.spots.push(spot(&error));
+        }
     }
 }
 
@@ -295,12 +332,31 @@ fn spot(error: &serde_yaml::Error) -> Spot {
     if message.starts_with("missing field") {
         return Spot::new(place, 1, format!("the field `{name}` is missing"), format!("add `{name}: …`"));
     }
-    let fix = if message.starts_with("invalid type") || message.starts_with("invalid value") {
-        "write what is expected there; lessons/README.md describes each field"
-    } else {
-        "see lessons/README.md"
-    };
-    Spot::new(place, 1, message, fix)
+    let mismatch = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    if let Some((got, wanted)) = mismatch.and_then(|words| words.split_once(", expected ")) {
+        let what = format!("{} is expected here, not {}", plain(wanted), plain(got));
+        return Spot::new(place, 1, what, "lessons/README.md describes each field");
+    }
+    Spot::new(place, 1, message, "lessons/README.md describes each field")
+}
+
+/// What serde calls a type, for people who write YAML.
+fn plain(name: &str) -> String {
+    match name {
+        "u32" | "u64" | "usize" | "i32" | "i64" => "a whole number",
+        "a string" => "a text",
+        "sequence" | "a sequence" => "a list",
+        "map" | "a map" => "a mapping",
+        "struct variant" | "newtype variant" => "`name: { field: value }`",
+        "map with a single key" => "one name alone (a further one is a further entry of the list)",
+        "enum" => "a tag",
+        "unit variant" => "a bare name",
+        "unit value" | "null" => "nothing",
+        _ if name.starts_with("struct ") => "a mapping",
+        _ if name.starts_with("enum ") => "`name: { field: value }`",
+        _ => return name.trim_start_matches("string ").trim_start_matches("integer ").to_owned(),
+    }
+    .to_owned()
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! The ledger: an append-only record of what outlives a process of hardway, written before it is made.
 //!
-//! Each session has a directory with one file, one entry a line. The keeper holds a lock on it while it lives, so a ledger
+//! Each session has a file of its own, one entry a line. The keeper holds a lock on it while it lives, so a ledger
 //! that can be locked belongs to a session that has died, and whoever finds it reverts it: newest entry first, by identity,
 //! never by name.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -39,14 +39,15 @@ pub struct Reverted {
 /// The ledger of a session that lives.
 #[derive(Debug)]
 pub struct Ledger {
-    directory: PathBuf,
+    path: PathBuf,
     file: File,
 }
 
-const FILE: &str = "ledger";
+/// What the names of ledgers begin with; the pid of the keeper follows.
+const PREFIX: &str = "session-";
 
 impl Ledger {
-    /// Begins a ledger in a directory of its own below `base`.
+    /// Begins a ledger below `base`.
     ///
     /// # Errors
     /// Where it can not be written: a full disk, a directory that is not ours.
@@ -58,30 +59,10 @@ impl Ledger {
                 "make room there, or set XDG_RUNTIME_DIR to a directory of your own",
             )
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(base)
-            .map_err(|error| trouble("make", base, &error))?;
-        let own = effective_uid();
-        let owner = fs::symlink_metadata(base).map_err(|error| trouble("look at", base, &error))?;
-        if owner.uid() != own || !owner.is_dir() {
-            let error = io::Error::new(io::ErrorKind::PermissionDenied, format!("it belongs to user {}", owner.uid()));
-            return Err(trouble("use", base, &error));
-        }
-        let directory = base.join(format!("session-{}", std::process::id()));
-        // Left by a session that died under this pid, and already reverted at start: only an empty one can be in the way.
-        let _ = fs::remove_dir(&directory);
-        fs::DirBuilder::new().mode(0o700).create(&directory).map_err(|error| trouble("make", &directory, &error))?;
-        let path = directory.join(FILE);
-        let file = File::options()
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| trouble("make", &path, &error))?;
-        file.lock().map_err(|error| trouble("lock", &path, &error))?;
-        Ok(Self { directory, file })
+        let path = base.join(format!("{PREFIX}{}", std::process::id()));
+        // Twice: a session that ends just now may take the empty base away.
+        let file = make_locked(base, &path).or_else(|_| make_locked(base, &path));
+        Ok(Self { file: file.map_err(|error| trouble("make", &path, &error))?, path })
     }
 
     /// Adds an entry. When this returns, a SIGKILL does not lose it.
@@ -94,7 +75,7 @@ impl Ledger {
         self.file.write_all(line.as_bytes()).map_err(|error| {
             Explanation::new(
                 "hardway could not write down what it is about to do, so it did not do it",
-                format!("write {}: {error}", self.directory.join(FILE).display()),
+                format!("write {}: {error}", self.path.display()),
                 "make room there, or set XDG_RUNTIME_DIR to another directory",
             )
         })
@@ -102,8 +83,24 @@ impl Ledger {
 
     /// Ends the session: reverts every entry and takes the ledger away.
     pub fn end(self) -> Vec<Reverted> {
-        revert(&self.directory)
+        revert(&self.path)
     }
+}
+
+/// Makes a ledger that is locked from the moment on at which others can find it, in a base that is this user's own.
+fn make_locked(base: &Path, path: &Path) -> io::Result<File> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(base)?;
+    let owner = fs::symlink_metadata(base)?;
+    if owner.uid() != effective_uid() || !owner.is_dir() {
+        let whose = format!("{} belongs to user {}", base.display(), owner.uid());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, whose));
+    }
+    let unfinished = base.join(format!("new-{}", std::process::id()));
+    let _ = fs::remove_file(&unfinished);
+    let file = File::options().append(true).create_new(true).mode(0o600).open(&unfinished)?;
+    file.lock()?;
+    fs::rename(&unfinished, path)?;
+    Ok(file)
 }
 
 /// Ledgers below `base` whose sessions have died.
@@ -111,27 +108,21 @@ pub fn dead(base: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(base) else { return Vec::new() };
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|directory| match File::open(directory.join(FILE)) {
-            // Locked by nobody: whoever wrote it is gone.
-            Ok(file) => match file.try_lock() {
-                Ok(()) => true,
-                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
-            },
-            // Died between making the directory and the file.
-            Err(error) => error.kind() == io::ErrorKind::NotFound && directory.is_dir(),
-        })
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX)))
+        // Locked by nobody: whoever wrote it is gone.
+        .filter(|path| File::open(path).is_ok_and(|file| file.try_lock().is_ok()))
         .collect()
 }
 
 /// What a ledger says, oldest first. A line cut short by a crash is left out: what it announced was not done.
-pub fn entries(directory: &Path) -> Vec<Entry> {
-    let text = fs::read_to_string(directory.join(FILE)).unwrap_or_default();
+pub fn entries(ledger: &Path) -> Vec<Entry> {
+    let text = fs::read_to_string(ledger).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// Takes back what a ledger says, newest first, past failures; then, if all is gone, the ledger itself.
-pub fn revert(directory: &Path) -> Vec<Reverted> {
-    let reverted: Vec<Reverted> = entries(directory)
+pub fn revert(ledger: &Path) -> Vec<Reverted> {
+    let reverted: Vec<Reverted> = entries(ledger)
         .iter()
         .rev()
         .filter_map(|entry| match entry {
@@ -145,8 +136,9 @@ pub fn revert(directory: &Path) -> Vec<Reverted> {
         })
         .collect();
     if reverted.iter().all(|one| one.gone) {
-        let _ = fs::remove_file(directory.join(FILE));
-        let _ = fs::remove_dir(directory);
+        let _ = fs::remove_file(ledger);
+        // The directory of all sessions goes with the last one: rmdir refuses while there is another.
+        let _ = ledger.parent().map(fs::remove_dir);
     }
     reverted
 }
@@ -180,7 +172,7 @@ mod tests {
         let found = dead(base.path());
         assert_eq!(found.len(), 1);
         revert(&found[0]);
-        assert!(fs::read_dir(base.path()).expect("still there").next().is_none());
+        assert!(!base.path().exists(), "an empty base goes with its last session");
     }
 
     #[test]
@@ -211,6 +203,6 @@ mod tests {
         let mut ledger = Ledger::begin(base.path()).expect("begun");
         ledger.write(&Entry::Intent).expect("written");
         ledger.file.write_all(b"{\"lab\":{\"pid\":1,").expect("written");
-        assert_eq!(entries(&ledger.directory), [Entry::Intent]);
+        assert_eq!(entries(&ledger.path), [Entry::Intent]);
     }
 }

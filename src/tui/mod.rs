@@ -1,36 +1,315 @@
-//! Temporary.
+//! The terminal screen: model, messages, commands, drawing; and the loop that feeds them.
+//!
+//! [`app::Model`] is plain data. [`update`] changes it by messages and answers with effects, without input or output.
+//! [`view`] draws it and changes nothing. Only this file and [`terminal`] and [`pty`] touch the world.
+
+pub mod app;
+pub mod command;
+pub mod doc;
+pub mod event;
+pub mod keymap;
+pub mod layout;
+pub mod pty;
+pub mod terminal;
+pub mod theme;
+pub mod update;
+pub mod view;
+
+#[cfg(test)]
+mod fixture;
+
+use std::io;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use crossterm::event::EventStream;
+use futures::StreamExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
+use tokio::time::{Instant, sleep_until};
+
+use self::app::Model;
+use self::event::Message;
+use self::keymap::Chord;
+use self::pty::{FromPty, Pty};
+use self::terminal::Screen;
+use self::theme::Theme;
+use self::update::{Effect, update};
 use crate::explain::Explanation;
+use crate::kernel::sys;
 use crate::walk::{News, Order};
-/// Temp
-#[derive(Default)]
-#[allow(missing_docs)]
+
+/// How often live state is sampled.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// How long after Enter in the shell the next sample is taken.
+const SOON: Duration = Duration::from_millis(150);
+/// How long the end may take before the screen closes without it; the keeper goes on by itself.
+const END: Duration = Duration::from_secs(3);
+/// How many messages are taken in before a frame is drawn.
+const AT_ONCE: usize = 64;
+/// How many pieces of the shell's output may wait for the screen.
+const OUTPUT: usize = 16;
+
+/// What the screen starts with.
+#[derive(Clone, Debug, Default)]
 pub struct Setup {
+    /// The lessons.
     pub course: Vec<CourseEntry>,
+    /// The lesson, and the step in it, to open at once.
     pub start: Option<(String, Option<String>)>,
+    /// How ids are mapped, in words: `root`, `rootless, id range`.
     pub mode: String,
+    /// Something to tell before all else.
     pub notice: Option<Explanation>,
+    /// Whether to start in the presenter's view.
+    pub present: bool,
+    /// The name of a theme; none = `HARDWAY_THEME`, then `NO_COLOR`, then dark.
+    pub theme: Option<String>,
+    /// The key that leaves the shell pane, as `ctrl-]`; none = `HARDWAY_LEAVE_KEY`, then `ctrl-]`.
+    pub leave_key: Option<String>,
 }
-/// Temp
-#[allow(missing_docs)]
+
+/// One lesson in the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CourseEntry {
+    /// The name of its file without `.yaml`.
     pub name: String,
+    /// Short name.
     pub id: String,
+    /// Title.
     pub title: String,
+    /// What the learner can do afterwards.
     pub goal: String,
+    /// How long it takes.
     pub minutes: u32,
+    /// How many steps it has.
     pub steps: usize,
+    /// How many of them were done.
     pub done: usize,
+    /// Why it can not be walked here; none where it can.
     pub unavailable: Option<String>,
 }
-/// Temp
-pub fn news_channel() -> (tokio::sync::mpsc::UnboundedSender<News>, tokio::sync::mpsc::UnboundedReceiver<News>) {
-    tokio::sync::mpsc::unbounded_channel()
+
+/// Runs the screen until the learner quits. The walker lives on another thread; orders go to it, news come from it.
+///
+/// # Errors
+/// Where there is no terminal, where a setting can not be understood, and where the walker ended by itself.
+pub fn run(setup: Setup, orders: Sender<Order>, news: UnboundedReceiver<News>) -> Result<(), Explanation> {
+    let theme = theme(setup.theme.clone())?;
+    let leave = leave_key(setup.leave_key.clone())?;
+    let trouble = |error: io::Error| {
+        Explanation::new(
+            "The screen can not be shown.",
+            format!("The terminal: {error}."),
+            "Run hardway in a terminal, or with --plain for lines instead of a screen.",
+        )
+    };
+    let mut screen = Screen::enter().map_err(trouble)?;
+    let size = screen.size().map_err(trouble)?;
+    let model = Model::new(&setup, theme, leave, size);
+    // Before anything else, the runtime included: a frame.
+    screen.draw(&model).map_err(trouble)?;
+    if let Some((lesson, step)) = setup.start {
+        let _ = orders.send(Order::Open { lesson, step });
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(trouble)?;
+    runtime.block_on(async {
+        let mut work = Loop::new(screen, model, orders, news).map_err(trouble)?;
+        work.run().await.map_err(trouble)?
+    })
 }
-/// Temp
-pub fn run(
-    _: Setup,
-    _: std::sync::mpsc::Sender<Order>,
-    _: tokio::sync::mpsc::UnboundedReceiver<News>,
-) -> Result<(), Explanation> {
-    Ok(())
+
+fn theme(name: Option<String>) -> Result<Theme, Explanation> {
+    let environment = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    match name.or_else(|| environment("HARDWAY_THEME")) {
+        Some(name) => Theme::named(&name).ok_or_else(|| {
+            Explanation::new(
+                format!("There is no theme {name:?}."),
+                "HARDWAY_THEME or --theme names it.",
+                format!("Take one of {}.", Theme::NAMES.join(", ")),
+            )
+        }),
+        None if environment("NO_COLOR").is_some() => Ok(Theme::mono()),
+        None => Ok(Theme::dark()),
+    }
+}
+
+fn leave_key(name: Option<String>) -> Result<Chord, Explanation> {
+    let name = name.or_else(|| std::env::var("HARDWAY_LEAVE_KEY").ok().filter(|value| !value.is_empty()));
+    let name = name.unwrap_or_else(|| "ctrl-]".to_owned());
+    Chord::parse(&name).ok_or_else(|| {
+        Explanation::new(
+            format!("{name:?} is no key."),
+            "HARDWAY_LEAVE_KEY names the key that leaves the shell pane.",
+            "Write it as ctrl-], ctrl-g, alt-x or f12.",
+        )
+    })
+}
+
+/// Everything outside the model that the loop holds.
+struct Loop {
+    screen: Screen,
+    model: Model,
+    orders: Sender<Order>,
+    news: UnboundedReceiver<News>,
+    events: EventStream,
+    output: Receiver<FromPty>,
+    to_loop: mpsc::Sender<FromPty>,
+    pty: Option<Pty>,
+    /// Counts the shells, so that the last words of an old one are not taken for those of the new one.
+    shells: u64,
+    next_sample: Instant,
+    deadline: Option<Instant>,
+    ends: [Signal; 2],
+    stops: Signal,
+}
+
+/// What woke the loop.
+enum Woken {
+    Message(Message),
+    Shell(std::os::fd::OwnedFd),
+    Stop,
+    Nothing,
+    TerminalGone,
+    WalkerGone,
+    Overdue,
+}
+
+impl Loop {
+    fn new(screen: Screen, model: Model, orders: Sender<Order>, news: UnboundedReceiver<News>) -> io::Result<Self> {
+        let (to_loop, output) = mpsc::channel(OUTPUT);
+        Ok(Self {
+            screen,
+            model,
+            orders,
+            news,
+            events: EventStream::new(),
+            output,
+            to_loop,
+            pty: None,
+            shells: 0,
+            next_sample: Instant::now() + SAMPLE,
+            deadline: None,
+            ends: [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?],
+            stops: signal(SignalKind::from_raw(sys::TERMINAL_STOP))?,
+        })
+    }
+
+    async fn run(&mut self) -> io::Result<Result<(), Explanation>> {
+        loop {
+            let mut woken = self.wait().await;
+            let mut changed = false;
+            // Takes in what has come meanwhile, so that a flood of output costs one frame and not hundreds.
+            for _ in 0..AT_ONCE {
+                match self.take(woken, &mut changed)? {
+                    Some(end) => return Ok(end),
+                    // With this task's own waker: the event stream keeps the one of the first time it had nothing.
+                    None => tokio::select! {
+                        biased;
+                        next = self.wait() => woken = next,
+                        () = std::future::ready(()) => break,
+                    },
+                }
+            }
+            if changed {
+                self.screen.draw(&self.model)?;
+            }
+        }
+    }
+
+    /// The next thing that happens; the learner's keys before all else.
+    async fn wait(&mut self) -> Woken {
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+        let [terminate, hangup] = &mut self.ends;
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => Woken::Message(Message::Terminate),
+            _ = hangup.recv() => Woken::Message(Message::Terminate),
+            _ = self.stops.recv() => Woken::Stop,
+            event = self.events.next() => match event {
+                Some(Ok(event)) => Message::from_terminal(event).map_or(Woken::Nothing, Woken::Message),
+                Some(Err(_)) | None => Woken::TerminalGone,
+            },
+            news = self.news.recv() => match news {
+                Some(News::Shell(master)) => Woken::Shell(master),
+                Some(news) => Woken::Message(Message::News(news)),
+                None => Woken::WalkerGone,
+            },
+            Some(output) = self.output.recv() => match output {
+                FromPty::Bytes(shell, bytes) if shell == self.shells => Woken::Message(Message::Output(bytes)),
+                FromPty::End(shell) if shell == self.shells => Woken::Message(Message::News(News::ShellEnded)),
+                _ => Woken::Nothing,
+            },
+            () = sleep_until(self.next_sample) => {
+                self.next_sample = Instant::now() + SAMPLE;
+                Woken::Message(Message::Tick)
+            }
+            () = sleep_until(deadline) => Woken::Overdue,
+        }
+    }
+
+    /// Takes one thing in; says how the screen ends where it does.
+    fn take(&mut self, woken: Woken, changed: &mut bool) -> io::Result<Option<Result<(), Explanation>>> {
+        let message = match woken {
+            Woken::Nothing => return Ok(None),
+            Woken::Overdue => return Ok(Some(Ok(()))),
+            Woken::WalkerGone if self.model.ending => return Ok(Some(Ok(()))),
+            Woken::WalkerGone => {
+                let why = "The part of hardway that holds the lab host has ended by itself.";
+                let fix = "The keeper takes everything back; `hardway cleanup` makes sure. Then start again.";
+                return Ok(Some(Err(Explanation::new("The lesson can not go on.", why, fix))));
+            }
+            Woken::Stop => {
+                self.perform(Effect::Suspend)?;
+                *changed = true;
+                return Ok(None);
+            }
+            Woken::TerminalGone if self.model.ending => return Ok(None),
+            Woken::TerminalGone => Message::Terminate,
+            Woken::Shell(master) => {
+                self.shells += 1;
+                self.pty = Some(Pty::start(master, self.shells, self.to_loop.clone())?);
+                Message::ShellOpened
+            }
+            Woken::Message(message) => message,
+        };
+        // A second that passed shows nothing by itself, unless a word on the screen goes away.
+        let quiet = matches!(message, Message::Tick) && self.model.notice.is_none();
+        *changed |= !quiet;
+        let ending = self.model.ending;
+        for effect in update(&mut self.model, message) {
+            if matches!(effect, Effect::Leave) {
+                return Ok(Some(Ok(())));
+            }
+            self.perform(effect)?;
+        }
+        if self.model.ending && !ending {
+            self.deadline = Some(Instant::now() + END);
+        }
+        Ok(None)
+    }
+
+    fn perform(&mut self, effect: Effect) -> io::Result<()> {
+        match effect {
+            Effect::Send(order) => {
+                // A walker that is gone is noticed where its news are awaited.
+                let _ = self.orders.send(order);
+            }
+            Effect::Write(bytes) => {
+                if let Some(pty) = &self.pty {
+                    pty.write(bytes);
+                }
+            }
+            Effect::Copy(text) => self.screen.copy(&text)?,
+            Effect::SampleSoon => self.next_sample = self.next_sample.min(Instant::now() + SOON),
+            Effect::Suspend => {
+                self.screen.aside(sys::stop_self)?;
+                let (columns, rows) = self.screen.size()?;
+                update(&mut self.model, Message::Resized(columns, rows));
+            }
+            Effect::Redraw => self.screen.forget()?,
+            Effect::Leave => {}
+        }
+        Ok(())
+    }
 }

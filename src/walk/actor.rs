@@ -37,6 +37,9 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                 break;
             }
             self.carry_out(order);
+            if !self.keeper_lives() {
+                break;
+            }
         }
         self.close();
         drop(self.keeper.take());
@@ -49,6 +52,11 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             (self.tell)(News::Trouble(explanation));
         }
         self.show();
+    }
+
+    /// Whether the keeper lives: without it a session can only end.
+    pub fn keeper_lives(&self) -> bool {
+        self.walker.as_ref().map_or_else(|| self.keeper.as_ref().is_some_and(Keeper::lives), Walker::keeper_lives)
     }
 
     fn try_order(&mut self, order: Order) -> Result<(), Explanation> {

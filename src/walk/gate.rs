@@ -27,6 +27,9 @@ pub struct Proof {
     /// The step as it was walked.
     #[serde(flatten)]
     pub line: StepLine,
+    /// Lines that are known to be wrong and were typed instead of the right ones; their check must not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrong: Option<Vec<String>>,
     /// What the gate claims beyond the walk.
     pub gate: Vec<Verdict>,
 }
@@ -34,7 +37,8 @@ pub struct Proof {
 impl Proof {
     /// Whether all holds, or the step is skipped for a reason.
     pub fn holds(&self) -> bool {
-        self.line.skipped.is_some() || (self.line.held && self.gate.iter().all(|verdict| verdict.holds))
+        let walked = if self.wrong.is_some() { !self.line.held } else { self.line.held };
+        self.line.skipped.is_some() || (walked && self.gate.iter().all(|verdict| verdict.holds))
     }
 }
 
@@ -118,7 +122,7 @@ fn prove_step(walk: &mut Walk, step: usize, via: Via, shape: &mut Option<Shape>)
         }
         gate.push(undone(walk, step)?);
     }
-    Ok(Proof { line, gate })
+    Ok(Proof { line, wrong: None, gate })
 }
 
 fn come_to(walk: &mut Walk, step: usize, via: Via) -> Result<(), Explanation> {
@@ -183,7 +187,7 @@ fn prove_wrong(walk: &mut Walk, step: usize, lines: &[String]) -> Result<Option<
         step: current.id.clone(),
         kind: current.kind,
         via: Via::Shell,
-        held: true,
+        held: passed,
         skipped: None,
         verdicts,
         calls: Vec::new(),
@@ -196,7 +200,7 @@ fn prove_wrong(walk: &mut Walk, step: usize, lines: &[String]) -> Result<Option<
         holds: !passed,
         seen: if passed { "it passed".into() } else { "it did not".into() },
     }];
-    Ok(Some(Proof { line, gate }))
+    Ok(Some(Proof { line, wrong: Some(lines.to_vec()), gate }))
 }
 
 fn shape_of(observation: &Observation, names: &Names) -> Option<Shape> {

@@ -23,17 +23,45 @@ pub struct Ended {
     pub output: String,
 }
 
+/// Finds the ends of commands in what a terminal is sent.
+#[derive(Debug, Default)]
+pub struct Endings {
+    received: Vec<u8>,
+}
+
+impl Endings {
+    /// More of what the terminal was sent.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
+        let excess = self.received.len().saturating_sub(MAX_OUTPUT);
+        self.received.drain(..excess);
+    }
+
+    /// The next command that has ended, oldest first.
+    pub fn next(&mut self) -> Option<Ended> {
+        let (end, status) = find_mark(&self.received)?;
+        let output = plain(&self.received[..end]);
+        self.received.drain(..end);
+        Some(Ended { status, output })
+    }
+
+    /// Forgets what came so far.
+    pub fn clear(&mut self) {
+        self.received.clear();
+    }
+}
+
 /// A shell's terminal, with somebody typing.
 #[derive(Debug)]
 pub struct Hands {
     master: File,
-    received: Vec<u8>,
+    endings: Endings,
 }
 
 impl Hands {
     /// Takes over a terminal.
     pub fn new(master: OwnedFd) -> Self {
-        Self { master: master.into(), received: Vec::new() }
+        Self { master: master.into(), endings: Endings::default() }
     }
 
     /// Types one line: text and Enter, or the key that `^C` or `^D` stands for.
@@ -41,7 +69,7 @@ impl Hands {
     /// # Errors
     /// Where the terminal is gone.
     pub fn type_line(&mut self, line: &str) -> Result<(), Explanation> {
-        self.received.clear();
+        self.endings.clear();
         self.master.write_all(&keys(line)).map_err(|error| {
             Explanation::new(
                 "The line could not be typed",
@@ -55,10 +83,8 @@ impl Hands {
     pub fn prompt(&mut self, at_most: Duration) -> Option<Ended> {
         let deadline = Instant::now() + at_most;
         loop {
-            if let Some((end, status)) = find_mark(&self.received) {
-                let output = plain(&self.received[..end]);
-                self.received.drain(..end);
-                return Some(Ended { status, output });
+            if let Some(ended) = self.endings.next() {
+                return Some(ended);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let [ready] = readable([self.master.as_fd()], Some(left));
@@ -69,10 +95,8 @@ impl Hands {
             match self.master.read(&mut chunk) {
                 // EIO: the last process on the terminal has ended.
                 Ok(0) | Err(_) => return None,
-                Ok(n) => self.received.extend_from_slice(&chunk[..n]),
+                Ok(n) => self.endings.push(&chunk[..n]),
             }
-            let excess = self.received.len().saturating_sub(MAX_OUTPUT);
-            self.received.drain(..excess);
         }
     }
 }

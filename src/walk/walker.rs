@@ -7,7 +7,7 @@ use super::{Mode, StepReport, View};
 use crate::agent::client::{Keeper, Lab};
 use crate::agent::protocol::Sample;
 use crate::explain::Explanation;
-use crate::lesson::{Kind, Lesson, Need, Step, Verdict};
+use crate::lesson::{Kind, Lesson, Need, Step, Value, Verdict};
 use crate::probe::{Change, Names, Panel, Row, diff, rows};
 use crate::runtime::action::Performed;
 use crate::session::{How, Position, Session};
@@ -91,6 +91,11 @@ impl Walker {
         self.keeper
     }
 
+    /// Whether the keeper lives.
+    pub fn keeper_lives(&self) -> bool {
+        self.keeper.lives()
+    }
+
     /// How ids are mapped.
     pub fn mode(&self) -> Mode {
         self.keeper.mode()
@@ -170,8 +175,8 @@ impl Walker {
     fn arrive(&mut self) -> Result<(), Explanation> {
         self.verdicts.clear();
         self.answer = None;
-        self.hands_can_pass = false;
         self.observe()?;
+        self.hands_can_pass = !self.evaluate(&by_hand(&self.sample.names)).iter().all(|verdict| verdict.holds);
         self.mark();
         Ok(())
     }
@@ -310,7 +315,7 @@ impl Walker {
             by_hand(&self.sample.names)
         };
         let Some(read) = self.read_value(&names) else { return Ok(false) };
-        let right = read == text.trim();
+        let right = Value::is_word_of(&read, text);
         self.answer = Some((text.trim().to_owned(), right, read));
         if right && !self.session.position.done {
             self.pass_by_hand();

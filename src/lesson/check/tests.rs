@@ -1,11 +1,14 @@
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::kernel::errno::Errno;
 use crate::lesson::raw::pick;
 use crate::probe::{Credentials, Namespaces};
 
 /// A lab host with a box in it, made by hand.
+#[derive(Debug)]
 struct Lab {
     observation: Observation,
     names: Names,
@@ -226,4 +229,46 @@ fn an_answer_is_a_word_of_its_text() {
     assert!(Value::is_word_of("lab", " \"lab\". "));
     assert!(!Value::is_word_of("1", "12 21"));
     assert!(!Value::is_word_of("0", ""));
+}
+
+/// A lab host of a few processes with whatever states, parents, numbers and namespaces.
+fn any_lab() -> impl Strategy<Value = Lab> {
+    let one = (0i32..6, 0i32..6, prop::sample::select(vec!['S', 'R', 'Z', 'X', 'D']), 0u64..3, 1usize..4);
+    (prop::collection::vec(one, 0..6), prop::option::of(0i32..6)).prop_map(|(all, at)| {
+        let mut lab = Lab::new();
+        lab.observation.processes.clear();
+        for (pid, ppid, state, inode, depth) in all {
+            let mut it = process(pid, ppid, "sleep");
+            it.state = state;
+            it.nspid = vec![pid; depth];
+            it.namespaces.0.insert(Namespace::Pid, Reading::Value(inode));
+            if inode == 2 {
+                it.namespaces.0.remove(&Namespace::Uts);
+            }
+            lab.observation.processes.push(it);
+        }
+        lab.names.boxes = at.map(|pid| ("box".to_owned(), pid)).into_iter().collect();
+        lab
+    })
+}
+
+proptest! {
+    #[test]
+    fn opposites_exclude_each_other(lab in any_lab()) {
+        prop_assert_ne!(lab.check("exists: { of: box }").holds, lab.check("gone: { of: box }").holds);
+        for kind in ["uts", "pid"] {
+            let differs = lab.check(&format!("namespace_differs: {{ of: box, kind: {kind}, from: host }}")).holds;
+            let same = lab.check(&format!("namespace_same: {{ of: box, kind: {kind}, as: host }}")).holds;
+            prop_assert!(!(differs && same));
+        }
+        if lab.check("adopted: { by: box, comm: sleep }").holds {
+            let nowhere = lab.check("no_process: { comm: sleep }").holds;
+            prop_assert!(!nowhere);
+        }
+        // These must come to an end, whatever the tree: parents may form a circle here.
+        let verdict = lab.check("proc_shows_own: { of: box }");
+        prop_assert!(!verdict.seen.is_empty() && !verdict.claim.is_empty());
+        let number = lab.value("pid: { of: box }");
+        prop_assert_eq!(number.is_some(), lab.check("exists: { of: box }").holds);
+    }
 }

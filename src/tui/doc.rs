@@ -1,0 +1,257 @@
+//! Documents: what a scrolling pane shows, as lines that know what a click or a selection on them means.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthChar;
+
+/// What a line stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A command that can be typed into the shell.
+    Type(String),
+    /// Rows of the state, as indices into `View::rows`, with the columns at which each begins where that matters.
+    Rows(Vec<(u16, usize)>),
+    /// Changes: indices into the shown list of them.
+    Changes(Vec<usize>),
+    /// A choice of the prediction.
+    Choice(usize),
+    /// The line where the answer is written.
+    Answer,
+    /// A step.
+    Step(usize),
+    /// A lesson of the course.
+    Lesson(usize),
+}
+
+/// Lines and what they stand for.
+#[derive(Clone, Debug, Default)]
+pub struct Doc {
+    /// The lines, already wrapped.
+    pub lines: Vec<(Line<'static>, Option<Target>)>,
+    /// How wide they may be.
+    pub width: usize,
+}
+
+impl Doc {
+    /// An empty document for this many columns.
+    pub fn new(width: u16) -> Self {
+        Self { lines: Vec::new(), width: usize::from(width).max(8) }
+    }
+
+    /// How many lines.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// An empty line, but never two in a row nor one at the start.
+    pub fn gap(&mut self) {
+        if self.lines.last().is_some_and(|(line, _)| line.width() > 0) {
+            self.lines.push((Line::default(), None));
+        }
+    }
+
+    /// A line, wrapped; continuations are indented by `hang`.
+    pub fn wrap(&mut self, line: &Line<'_>, hang: usize, target: Option<Target>) {
+        self.lines.extend(wrap(line, self.width, hang).into_iter().zip(std::iter::repeat(target)));
+    }
+
+    /// A line, cut at the right where it is too long.
+    pub fn cut(&mut self, line: Line<'static>, target: Option<Target>) {
+        let width = self.width;
+        self.lines.push((truncate(line, width), target));
+    }
+
+    /// Plain text of one style, wrapped.
+    pub fn text(&mut self, text: &str, style: Style) {
+        for line in text.lines() {
+            self.wrap(&Line::styled(clean(line), style), 0, None);
+        }
+    }
+
+    /// A heading with a rule to the right edge.
+    pub fn heading(&mut self, title: &str, style: Style, rule: Style) {
+        self.heading_with(title, Span::raw(""), style, rule);
+    }
+
+    /// A heading with a rule and a word at its end.
+    pub fn heading_with(&mut self, title: &str, aside: Span<'static>, style: Style, rule: Style) {
+        self.gap();
+        let aside = if aside.width() + width(title) + 6 > self.width { Span::raw("") } else { aside };
+        let taken = width(title) + 1 + if aside.width() > 0 { aside.width() + 1 } else { 0 };
+        let mut spans = vec![
+            Span::styled(clean(title), style),
+            Span::styled(format!(" {}", "─".repeat(self.width.saturating_sub(taken))), rule),
+        ];
+        if aside.width() > 0 {
+            spans.extend([Span::raw(" "), aside]);
+        }
+        self.lines.push((Line::from(spans), None));
+    }
+}
+
+/// Text without characters that would act on the terminal: control characters become their pictures, and marks that
+/// reverse the direction of writing become a replacement character.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
+            '\x7f' => '\u{2421}',
+            '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                '\u{fffd}'
+            }
+            other => other,
+        })
+        .collect()
+}
+
+/// How many columns a text takes.
+pub fn width(text: &str) -> usize {
+    text.chars().filter_map(UnicodeWidthChar::width).sum()
+}
+
+/// A text in exactly this many columns: cut with `…` or filled with spaces.
+pub fn fit(text: &str, columns: usize) -> String {
+    let mut out = cut(text, columns);
+    let have = width(&out);
+    out.extend(std::iter::repeat_n(' ', columns.saturating_sub(have)));
+    out
+}
+
+/// A text in at most this many columns, cut with `…`.
+pub fn cut(text: &str, columns: usize) -> String {
+    let text = clean(text);
+    if width(&text) <= columns {
+        return text;
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let w = c.width().unwrap_or(0);
+        if used + w + 1 > columns {
+            break;
+        }
+        used += w;
+        out.push(c);
+    }
+    if columns > 0 {
+        out.push('…');
+    }
+    out
+}
+
+/// A line in at most this many columns.
+pub fn truncate(line: Line<'static>, columns: usize) -> Line<'static> {
+    if line.width() <= columns {
+        return line;
+    }
+    let mut left = columns;
+    let mut spans = Vec::new();
+    for span in line.spans {
+        let w = span.width();
+        if w < left {
+            left -= w;
+            spans.push(span);
+        } else {
+            // Something is cut, here or in a later span, and `…` must say so.
+            let text = format!("{}{}", span.content, "…");
+            spans.push(Span::styled(cut(&text, left), span.style));
+            break;
+        }
+    }
+    Line::from(spans).style(line.style)
+}
+
+/// Breaks a styled line at spaces into lines of at most `columns`, those after the first indented by `hang`.
+pub fn wrap(line: &Line<'_>, columns: usize, hang: usize) -> Vec<Line<'static>> {
+    let hang = hang.min(columns / 2);
+    let cells: Vec<(char, Style)> = line
+        .spans
+        .iter()
+        .flat_map(|span| span.content.chars().map(move |c| (c, line.style.patch(span.style))))
+        .collect();
+    let mut out = Vec::new();
+    let mut start = 0;
+    loop {
+        let room = if out.is_empty() { columns } else { columns - hang };
+        let end = break_at(&cells[start..], room) + start;
+        let mut spans: Vec<Span<'static>> = Vec::new();
+        if !out.is_empty() && hang > 0 {
+            spans.push(Span::raw(" ".repeat(hang)));
+        }
+        spans.extend(gather(&cells[start..end]));
+        out.push(Line::from(spans).style(line.style));
+        start = end;
+        while start < cells.len() && cells[start].0 == ' ' {
+            start += 1;
+        }
+        if start >= cells.len() {
+            return out;
+        }
+    }
+}
+
+/// How many cells fit into `room` columns, ending at a space where there is one.
+fn break_at(cells: &[(char, Style)], room: usize) -> usize {
+    let mut used = 0;
+    let mut last_space = None;
+    for (index, (c, _)) in cells.iter().enumerate() {
+        let w = c.width().unwrap_or(0);
+        if used + w > room {
+            let indent = cells.iter().take_while(|(c, _)| *c == ' ').count();
+            return match last_space {
+                _ if *c == ' ' => index,
+                Some(space) if space > indent => space,
+                _ => index.max(1),
+            };
+        }
+        if *c == ' ' {
+            last_space = Some(index);
+        }
+        used += w;
+    }
+    cells.len()
+}
+
+/// Joins neighbouring cells of one style into spans.
+fn gather(cells: &[(char, Style)]) -> Vec<Span<'static>> {
+    let mut spans: Vec<Span<'static>> = Vec::new();
+    for (c, style) in cells {
+        match spans.last_mut() {
+            Some(span) if span.style == *style => span.content.to_mut().push(*c),
+            _ => spans.push(Span::styled(c.to_string(), *style)),
+        }
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wraps_at_spaces_with_a_hanging_indent() {
+        let lines = wrap(&Line::from("- one two three four"), 10, 2);
+        let texts: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["- one two", "  three", "  four"]);
+        let wide: Vec<String> = wrap(&Line::from("漢字漢字"), 5, 0).iter().map(ToString::to_string).collect();
+        assert_eq!(wide, ["漢字", "漢字"]);
+        assert_eq!(wrap(&Line::default(), 10, 0).len(), 1);
+        assert_eq!(wrap(&Line::from("abcdefghijkl"), 5, 0).len(), 3);
+    }
+
+    #[test]
+    fn cuts_to_columns_and_shows_control_characters() {
+        assert_eq!(cut("abcdef", 4), "abc…");
+        assert_eq!(fit("ab", 4), "ab  ");
+        assert_eq!(cut("漢字漢", 4), "漢…");
+        assert_eq!(clean("a\x1b[2J\n\u{202e}"), "a␛[2J␊\u{fffd}");
+        let line = truncate(Line::from(vec![Span::raw("abc"), Span::raw("def")]), 5);
+        assert_eq!(line.to_string(), "abcd…");
+        assert_eq!(truncate(Line::from(vec![Span::raw("abc"), Span::raw("def")]), 3).to_string(), "ab…");
+    }
+}

@@ -1,0 +1,377 @@
+//! A hand-made lesson and kernel state for the tests of the screen. Nothing here is shown to a learner.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::app::{Model, ShellState};
+use super::event::Message;
+use super::keymap::Chord;
+use super::theme::Theme;
+use super::update::{Effect, update};
+use super::{CourseEntry, Setup};
+use crate::kernel::errno::Errno;
+use crate::kernel::namespace::Namespace;
+use crate::kernel::trace::{Answer, Call, CallError};
+use crate::lesson::{Depth, Hint, Kind, Lesson, Predict, Question, Step, Value, Verdict};
+use crate::probe::{Change, ChangeKind, Credentials, Names, Namespaces, Observation, Panel, Process, Reading, Row};
+use crate::runtime::action::{Action, Outcome, Performed};
+use crate::runtime::namespace::Unshare;
+use crate::runtime::process::{MakeBox, Run};
+use crate::session::{How, Position, Record};
+use crate::walk::{Mode, News, StepReport, View};
+
+pub(crate) fn setup() -> Setup {
+    let entry = |number: usize, id: &str, title: &str, goal: &str, steps: usize, done: usize| CourseEntry {
+        name: format!("{number:02}-{id}"),
+        id: id.to_owned(),
+        title: title.to_owned(),
+        goal: goal.to_owned(),
+        minutes: 8 + u32::try_from(number).unwrap(),
+        steps,
+        done,
+        unavailable: None,
+    };
+    let mut course = vec![
+        entry(
+            1,
+            "process",
+            "What a process is to the kernel",
+            "Read everything that /proc tells of one process.",
+            5,
+            5,
+        ),
+        entry(2, "uts", "A host name of its own", "Give a process a host name that nobody else sees.", 6, 6),
+        entry(
+            3,
+            "pid",
+            "A process tree of its own",
+            "Make a process that is PID 1 of its own tree, and see what that costs.",
+            7,
+            2,
+        ),
+        entry(4, "mount", "A file tree of its own", "Mount where only the box can see it.", 8, 0),
+        entry(5, "user", "Root that is nobody", "Map ids so that root inside is an ordinary user outside.", 9, 0),
+    ];
+    course[4].unavailable = Some(
+        "the kernel refuses user namespaces to ordinary users (sysctl kernel.unprivileged_userns_clone=0)".to_owned(),
+    );
+    Setup { course, mode: "rootless, id range".to_owned(), ..Setup::default() }
+}
+
+fn run(argv: &[&str], fails: Option<&str>) -> Action {
+    Action::Run(Run {
+        r#in: "box".to_owned(),
+        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+        fails_with: fails.map(|name| name.parse().unwrap()),
+    })
+}
+
+fn step(id: &str, title: &str) -> Step {
+    Step {
+        id: id.to_owned(),
+        kind: Kind::Change,
+        title: title.to_owned(),
+        explain: "A sentence that explains.".to_owned(),
+        predict: None,
+        question: None,
+        actions: Vec::new(),
+        by_hand: Vec::new(),
+        by_hand_fails: None,
+        watch: vec![Panel::Processes, Panel::Namespaces],
+        check: Vec::new(),
+        wrong: Vec::new(),
+        hints: Vec::new(),
+        notes: String::new(),
+        debrief: String::new(),
+        depth: Depth::Core,
+        needs: Vec::new(),
+    }
+}
+
+pub(crate) fn lesson() -> Lesson {
+    let mut first = step("box", "A process to work on");
+    first.actions = vec![Action::Box(MakeBox { name: "box".to_owned() })];
+    first.by_hand = vec!["bash --norc".to_owned()];
+    let mut change = step("unshare", "A new tree for the children");
+    change.explain =
+        "`unshare(CLONE_NEWPID)` makes a **new pid namespace**, but moves nobody into it: a process can not \
+        change the number that others know it by.\n\nOnly its *children* are born there. Watch two links of \
+        `/proc/PID/ns`:\n\n- `pid` is where the process itself is: it stays.\n- `pid_for_children` is where its next \
+        child will be born, and that one changes at once.\n\n```\nls -l /proc/self/ns\n```\n"
+            .to_owned();
+    change.predict = Some(Predict {
+        ask: "Which link of the box will change?".to_owned(),
+        choices: vec!["pid".to_owned(), "pid_for_children".to_owned(), "both, and its pid becomes 1".to_owned()],
+        answer: 1,
+        because: "A process keeps its number for life. The new namespace begins with the first child.".to_owned(),
+    });
+    change.actions =
+        vec![Action::Unshare(Unshare { r#in: "box".to_owned(), namespaces: vec![Namespace::Pid], fails_with: None })];
+    change.by_hand = vec!["unshare --pid bash --norc".to_owned()];
+    change.hints = vec![
+        Hint::Always("Which program makes namespaces?".to_owned()),
+        Hint::Always("unshare(1) has an option for each kind.".to_owned()),
+    ];
+    change.check = vec![crate::lesson::Check::NamespaceDiffers {
+        of: "box".to_owned(),
+        kind: Namespace::PidForChildren,
+        from: "host".to_owned(),
+    }];
+    change.notes = "Ask the room **before** pressing n.".to_owned();
+    change.debrief = "`docker run` forks after this call, which is why its first process is PID 1.".to_owned();
+    let mut fail = step("without-fork", "unshare alone is not enough");
+    fail.kind = Kind::Fail;
+    fail.explain = "The first child of the box becomes PID 1 of the new tree. When it ends, the kernel shuts the tree \
+        for good: nobody can be born there any more."
+        .to_owned();
+    fail.actions = vec![run(&["true"], None), run(&["true"], Some("ENOMEM"))];
+    fail.by_hand = vec!["true; /bin/true".to_owned(), "/bin/true".to_owned()];
+    fail.debrief = "ENOMEM here has nothing to do with memory.".to_owned();
+    let mut observe = step("count", "How many namespaces differ?");
+    observe.kind = Kind::Observe;
+    observe.question = Some(Question {
+        ask: "In how many namespaces does the box differ from the lab host?".to_owned(),
+        value: Value::NamespacesThatDiffer { of: "box".to_owned(), from: "host".to_owned() },
+    });
+    let mut deep = step("limits", "How deep can trees be nested?");
+    deep.depth = Depth::Deep;
+    Lesson {
+        name: "03-pid".to_owned(),
+        id: "pid".to_owned(),
+        stage: "pid".to_owned(),
+        title: "A process tree of its own".to_owned(),
+        minutes: 12,
+        needs: Vec::new(),
+        goal: "Make a process that is PID 1 of its own tree, and see what that costs.".to_owned(),
+        steps: vec![first, change, fail, observe, deep],
+    }
+}
+
+fn process(pid: i32, ppid: i32, argv: &[&str], nspid: &[i32]) -> Process {
+    let namespaces = Namespace::ALL.iter().zip(4_026_531_835_u64..).map(|(kind, inode)| {
+        let inode = match kind {
+            // The host is itself in the namespaces that its children get.
+            Namespace::PidForChildren | Namespace::TimeForChildren => inode - 1,
+            _ => inode,
+        };
+        (*kind, Reading::Value(inode))
+    });
+    let missing = || Reading::Missing("EACCES".parse().unwrap());
+    Process {
+        pid,
+        ppid,
+        pgrp: pid,
+        comm: argv[0].to_owned(),
+        state: 'S',
+        start_time: 100,
+        cmdline: argv.iter().map(|word| (*word).to_owned()).collect(),
+        nspid: nspid.to_vec(),
+        namespaces: Namespaces(namespaces.collect()),
+        credentials: Credentials {
+            uid: [0; 4],
+            gid: [0; 4],
+            groups: Vec::new(),
+            caps: [0; 5],
+            no_new_privs: false,
+            seccomp: 0,
+            uid_map: missing().map(|(): ()| Vec::new()),
+            gid_map: missing().map(|(): ()| Vec::new()),
+            setgroups: missing().map(|(): ()| String::new()),
+        },
+        root: Reading::Value("/".to_owned()),
+        cwd: Reading::Value("/lab".to_owned()),
+        exe: Reading::Value("/usr/bin/true".to_owned()),
+    }
+}
+
+/// What `rows` of the probe would say: enough of it for the screen.
+fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for process in &observation.processes {
+        let subject = names.of(process.pid).map_or_else(
+            || format!("pid {} {}", process.pid, process.comm),
+            |name| format!("{name} (pid {})", process.pid),
+        );
+        let row = |panel, key: &str, value: String, file: &str, meaning: &str| Row {
+            panel,
+            subject: subject.clone(),
+            key: key.to_owned(),
+            value,
+            source: format!("/proc/{}/{file}", process.pid),
+            command: format!("readlink /proc/{}/{file}", process.pid),
+            meaning: meaning.to_owned(),
+        };
+        rows.push(row(Panel::Processes, "comm", process.comm.clone(), "comm", "the name of its program"));
+        for (kind, reading) in &process.namespaces.0 {
+            let link = kind.link();
+            let value = reading.text(|inode| format!("{link}:[{inode}]"));
+            rows.push(row(Panel::Namespaces, link, value, &format!("ns/{link}"), kind.meaning()));
+        }
+        for (key, value) in [("uid", "0 0 0 0"), ("CapEff", "000001ffffffffff (all)")] {
+            rows.push(row(Panel::Credentials, key, value.to_owned(), "status", "who it is"));
+        }
+    }
+    let names = |subject: &str, value: &str| Row {
+        panel: Panel::Hostname,
+        subject: subject.to_owned(),
+        key: "hostname".to_owned(),
+        value: value.to_owned(),
+        source: "/proc/sys/kernel/hostname".to_owned(),
+        command: "hostname".to_owned(),
+        meaning: "the name of the machine, as processes of this uts namespace see it".to_owned(),
+    };
+    rows.push(names("uts:[4026531836]", "lab"));
+    rows
+}
+
+/// The lesson at a step, before or after its effect.
+pub(crate) fn view(at: usize, done: bool) -> View {
+    let lesson = lesson();
+    let mut processes = vec![
+        process(1, 0, &["hardway", "agent"], &[1]),
+        process(12, 1, &["hardway", "box"], &[12]),
+        process(15, 1, &["bash", "--norc"], &[15]),
+        process(19, 15, &["sleep", "600"], &[19]),
+    ];
+    let changed = at > 1 || (at == 1 && done);
+    if changed {
+        processes[1].namespaces.0.insert(Namespace::PidForChildren, Reading::Value(4_026_532_201));
+    }
+    let names = Names {
+        host: 1,
+        boxes: BTreeMap::from([("box".to_owned(), 12)]),
+        shell: Some(15),
+        subject: None,
+        foreground: Some(15),
+    };
+    let observation = Observation { processes, ..Observation::default() };
+    let rows = rows(&observation, &names);
+    let mut since_step = Vec::new();
+    if at == 1 && done {
+        let link = |row: &&Row| row.subject == "box (pid 12)" && row.key == "pid_for_children";
+        let row = rows.iter().find(link).unwrap().clone();
+        since_step
+            .push(Change { kind: ChangeKind::Changed { before: "pid:[4026531838]".to_owned() }, row: row.clone() });
+        since_step.push(Change {
+            kind: ChangeKind::Removed,
+            row: Row {
+                panel: Panel::Processes,
+                subject: "pid 17 ls".to_owned(),
+                key: "comm".to_owned(),
+                value: "ls".to_owned(),
+                ..row
+            },
+        });
+    }
+    let mut since_start = since_step.clone();
+    since_start.insert(0, Change { kind: ChangeKind::Added, row: rows[11].clone() });
+    let mut records = vec![Record::default(); lesson.steps.len()];
+    records[0].how = Some(How::Hands);
+    for record in records.iter_mut().take(at + usize::from(done)).skip(1) {
+        record.how = Some(How::Calls);
+    }
+    if at == 1 {
+        records[1].predicted = done.then_some(2);
+    }
+    let mut skipped = vec![None; lesson.steps.len()];
+    skipped[4] = Some("this kernel allows one level only".to_owned());
+    let report = done.then(|| Arc::new(report(&lesson, at)));
+    let verdicts = if at == 1 && done {
+        vec![Verdict {
+            claim: "box gives its children another pid namespace than host".to_owned(),
+            holds: true,
+            seen: "box 4026532201, host 4026531838".to_owned(),
+        }]
+    } else {
+        Vec::new()
+    };
+    View {
+        lesson: Arc::new(lesson),
+        mode: Mode::RootlessRange,
+        position: Position { step: at, done },
+        records,
+        skipped,
+        report,
+        verdicts,
+        answer: None,
+        hints: Vec::new(),
+        observation: Arc::new(observation),
+        names,
+        rows: Arc::new(rows),
+        since_step: Arc::new(since_step),
+        since_start: Arc::new(since_start),
+        shell_at_stake: false,
+    }
+}
+
+fn report(lesson: &Lesson, at: usize) -> StepReport {
+    let call = |by: &str, name: &str, args: &[&str], answer, nanos| Call {
+        by: by.to_owned(),
+        name: name.to_owned(),
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        answer,
+        nanos,
+    };
+    let enomem: Errno = "ENOMEM".parse().unwrap();
+    let clone = "{flags=CLONE_PIDFD, exit_signal=SIGCHLD}";
+    let fine = |calls, status| Performed { calls, result: Ok(Outcome { output: String::new(), status }) };
+    let performed = match at {
+        1 => vec![fine(vec![call("box", "unshare", &["CLONE_NEWPID"], Answer::Returned(0), 12_400)], None)],
+        2 => {
+            let failed = call("box", "clone3", &[clone], Answer::Failed(enomem), 8_100);
+            vec![
+                fine(
+                    vec![
+                        call("box", "clone3", &[clone], Answer::Returned(21), 91_000),
+                        call(
+                            "child",
+                            "execve",
+                            &["\"/usr/bin/true\"", "[\"true\"]", "environ"],
+                            Answer::Returned(0),
+                            0,
+                        ),
+                        call("box", "wait4", &["21", "&status", "0", "NULL"], Answer::Returned(21), 1_204_000),
+                    ],
+                    Some(0),
+                ),
+                Performed { calls: vec![failed.clone()], result: Err(CallError { call: failed, errno: enomem }) },
+            ]
+        }
+        _ => Vec::new(),
+    };
+    StepReport { step: at, actions: lesson.steps[at].actions.iter().cloned().zip(performed).collect() }
+}
+
+/// The screen before anything has happened.
+pub(crate) fn model(columns: u16, rows: u16) -> Model {
+    Model::new(&setup(), Theme::dark(), Chord::parse("ctrl-]").unwrap(), (columns, rows))
+}
+
+/// The screen in a lesson.
+pub(crate) fn in_lesson(columns: u16, rows: u16, view: View) -> Model {
+    let mut model = model(columns, rows);
+    press(&mut model, "enter");
+    update(&mut model, Message::News(News::View(Arc::new(view))));
+    model
+}
+
+/// The screen with an open shell that has printed something.
+pub(crate) fn with_shell(model: &mut Model) {
+    press(model, "s");
+    assert_eq!(model.shell.state, ShellState::Asked);
+    update(model, Message::ShellOpened);
+    let text =
+        "\x1b]133;D;0\x07\x1b[1;32mlab\x1b[0m:/# unshare --pid bash --norc\r\n\x1b]133;D;0\x07\x1b[1;32mlab\x1b[0m:/# ";
+    update(model, Message::Output(text.as_bytes().to_vec()));
+}
+
+/// Presses keys, written as in the command table, separated by spaces.
+pub(crate) fn press(model: &mut Model, keys: &str) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for key in keys.split(' ') {
+        let event = Chord::parse(key).unwrap().event();
+        effects.extend(update(model, Message::Key(event)));
+    }
+    effects
+}

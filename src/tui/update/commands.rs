@@ -1,0 +1,293 @@
+//! What each command does.
+
+use super::{Effect, ask_first, clamp, doc, end, open_shell, rows_of, scroll, type_line};
+use crate::tui::app::{Base, Deed, List, Model, Pane, Popup, ShellState};
+use crate::tui::command::Command;
+use crate::tui::doc::Target;
+use crate::tui::layout::{self, TABS};
+use crate::walk::Order;
+
+pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
+    let send = |effects: &mut Vec<Effect>, order| effects.push(Effect::Send(order));
+    match command {
+        Command::Open => open(model, effects),
+        Command::Next => send(effects, Order::Next),
+        Command::Back => ask_first(model, Deed::Back, effects),
+        Command::Reset => ask_first(model, Deed::Reset, effects),
+        Command::Goto => pick(model, List::Steps),
+        Command::Type => type_next(model, effects),
+        Command::Check => send(effects, Order::Check),
+        Command::Hint => {
+            show(model, Pane::Text);
+            send(effects, Order::Hint);
+        }
+        Command::Shell => {
+            show(model, Pane::Shell);
+            model.capture = true;
+            open_shell(model, effects);
+        }
+        Command::Explain => explain(model),
+        Command::Diff => {
+            model.base = if model.base == Base::Step { Base::Start } else { Base::Step };
+            model.change_at = 0;
+            show(model, Pane::Diff);
+            clamp(model);
+        }
+        Command::Freeze => {
+            model.frozen = !model.frozen;
+            if !model.frozen {
+                send(effects, Order::Sample);
+            }
+        }
+        Command::NextPane => step_pane(model, 1, effects),
+        Command::PreviousPane => step_pane(model, -1, effects),
+        Command::Zoom => model.zoom = true,
+        Command::Unzoom => model.zoom = false,
+        Command::Presenter => {
+            model.presenter = !model.presenter;
+            clamp(model);
+        }
+        Command::Search => pick(model, List::Everything),
+        Command::Palette => pick(model, List::Commands),
+        Command::Help => model.popup = Some(Popup::Help { scroll: 0 }),
+        Command::Quit => {
+            if model.ending {
+                end(model, effects);
+            } else {
+                ask_first(model, Deed::Quit, effects);
+            }
+        }
+        Command::Course if model.zoom => model.zoom = false,
+        Command::Course => ask_first(model, Deed::Close, effects),
+        Command::Predict => model.say("press the number of your guess"),
+        Command::Answer => {
+            show(model, Pane::Text);
+            model.answer = Some(String::new());
+            // The line that is written must be seen.
+            if let Some((doc, height)) = doc(model, Pane::Text) {
+                let line = doc.lines.iter().rposition(|(_, target)| *target == Some(Target::Answer)).unwrap_or(0);
+                let scroll = &mut model.scroll[Pane::Text as usize];
+                *scroll = (*scroll).max((line + 2).saturating_sub(height));
+            }
+            clamp(model);
+        }
+        Command::Interrupt => effects.push(Effect::Write(vec![0x03])),
+        Command::NewShell => ask_first(model, Deed::NewShell, effects),
+        Command::Notes => notes(model),
+        Command::Copy => copy(model, effects),
+        Command::Down => vertical(model, 1),
+        Command::Up => vertical(model, -1),
+        Command::PageDown => page(model, 1),
+        Command::PageUp => page(model, -1),
+        Command::Top => edge(model, isize::MIN / 2),
+        Command::Bottom => edge(model, isize::MAX / 2),
+        Command::Suspend => effects.push(Effect::Suspend),
+        Command::Redraw => effects.push(Effect::Redraw),
+    }
+}
+
+pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Some(entry) = model.course.get(model.at) else { return };
+    model.open = Some(entry.name.clone());
+    model.busy = Some(format!("opening {}", entry.title));
+    model.focus = Pane::Text;
+    effects.push(Effect::Send(Order::Open { lesson: entry.name.clone(), step: None }));
+}
+
+pub(super) fn predict(model: &mut Model, choice: usize, effects: &mut Vec<Effect>) {
+    if model.view.as_ref().is_some_and(|view| !view.position.done) {
+        effects.push(Effect::Send(Order::Predict(choice)));
+    } else {
+        model.say("the step is done: a guess now would be none; b goes back before it");
+    }
+}
+
+fn type_next(model: &mut Model, effects: &mut Vec<Effect>) {
+    let Some(line) = model.step().and_then(|step| step.by_hand.get(model.typed)).cloned() else {
+        model.say("that was the last line of this step");
+        model.typed = 0;
+        return;
+    };
+    model.typed += 1;
+    type_line(model, &line, effects);
+}
+
+fn pick(model: &mut Model, list: List) {
+    let at = match (list, &model.view) {
+        (List::Steps, Some(view)) => view.position.step,
+        _ => 0,
+    };
+    model.popup = Some(Popup::Picker { list, query: String::new(), at });
+}
+
+/// Brings a pane to the front without giving it the keys.
+pub(super) fn show(model: &mut Model, pane: Pane) {
+    model.capture = false;
+    model.focus = pane;
+}
+
+/// Focuses a pane; the shell's gets all keys from here on.
+pub(super) fn focus(model: &mut Model, pane: Pane, effects: &mut Vec<Effect>) {
+    show(model, pane);
+    if pane == Pane::Shell {
+        open_shell(model, effects);
+        model.capture = true;
+    }
+    clamp(model);
+}
+
+fn step_pane(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
+    let tabs = !layout::wide(model);
+    let order: Vec<Pane> = if tabs || model.presenter || model.zoom {
+        TABS.iter().map(|(pane, _)| *pane).chain([Pane::Diff]).collect()
+    } else {
+        Pane::ALL.into_iter().filter(|pane| *pane != Pane::Steps).collect()
+    };
+    let at = order.iter().position(|pane| *pane == model.focus).unwrap_or(0);
+    let to = at.cast_signed() + by;
+    let to = order[to.rem_euclid(order.len().cast_signed()).cast_unsigned()];
+    // A pane that Tab can not leave would be a trap: an unopened shell is shown, and opened with `s`.
+    if to == Pane::Shell && model.shell.state != ShellState::Open {
+        show(model, to);
+    } else {
+        focus(model, to, effects);
+    }
+}
+
+/// The lines of a pane that can be chosen, and which is.
+pub(in crate::tui) fn choices(model: &Model, pane: Pane) -> (Vec<(usize, Target)>, usize) {
+    let Some((doc, _)) = doc(model, pane) else { return (Vec::new(), 0) };
+    let mut lines: Vec<(usize, Target)> = doc
+        .lines
+        .into_iter()
+        .enumerate()
+        .filter_map(|(at, (_, target))| {
+            target.filter(|target| matches!(target, Target::Rows(_) | Target::Changes(_))).map(|target| (at, target))
+        })
+        .collect();
+    // A wrapped line is one choice.
+    lines.dedup_by(|next, line| next.1 == line.1);
+    let at = match pane {
+        Pane::State => lines.iter().position(|(_, target)| crate::tui::view::state::is_selected(model, target)),
+        _ => lines
+            .iter()
+            .position(|(_, target)| matches!(target, Target::Changes(list) if list.contains(&model.change_at))),
+    };
+    (lines, at.unwrap_or(0))
+}
+
+/// Chooses a line, and scrolls so that it can be seen.
+pub(super) fn choose(model: &mut Model, pane: Pane, line: usize, target: &Target) {
+    match (pane, target) {
+        (Pane::State, _) => {
+            model.selected =
+                rows_of(model, target).first().map(|row| (row.panel, row.subject.clone(), row.key.clone()));
+        }
+        (_, Target::Changes(list)) => model.change_at = list.first().copied().unwrap_or(0),
+        _ => {}
+    }
+    let Some(height) = layout::layout(model).place(pane).map(|place| usize::from(place.inner.height)) else { return };
+    let scroll = &mut model.scroll[pane as usize];
+    *scroll = (*scroll).min(line).max((line + 1).saturating_sub(height));
+}
+
+fn vertical(model: &mut Model, by: isize) {
+    if model.view.is_none() {
+        let last = model.course.len().saturating_sub(1);
+        model.at = model.at.saturating_add_signed(by).min(last);
+        return;
+    }
+    match model.focus {
+        pane @ (Pane::State | Pane::Diff) => {
+            let (lines, at) = choices(model, pane);
+            // The first press chooses the first line; only then one moves.
+            let to = if model.selected.is_none() && pane == Pane::State { 0 } else { at.saturating_add_signed(by) };
+            if let Some((line, target)) = lines.get(to.min(lines.len().saturating_sub(1))).cloned() {
+                choose(model, pane, line, &target);
+                if to == 0 {
+                    model.scroll[pane as usize] = 0;
+                }
+            }
+        }
+        Pane::Shell => scroll_shell(model, -by),
+        pane => scroll(model, pane, by),
+    }
+}
+
+fn page(model: &mut Model, by: isize) {
+    if model.view.is_none() {
+        return vertical(model, by * 5);
+    }
+    let height = layout::layout(model).place(model.focus).map_or(10, |place| place.inner.height);
+    let lines = by * isize::try_from(height.saturating_sub(2).max(1)).unwrap_or(1);
+    match model.focus {
+        Pane::Shell => scroll_shell(model, -lines),
+        pane @ (Pane::State | Pane::Diff) => {
+            let (choices, at) = choices(model, pane);
+            let to = at.saturating_add_signed(lines).min(choices.len().saturating_sub(1));
+            if let Some((line, target)) = choices.get(to).cloned() {
+                choose(model, pane, line, &target);
+            }
+        }
+        pane => scroll(model, pane, lines),
+    }
+}
+
+fn edge(model: &mut Model, by: isize) {
+    if model.view.is_none() {
+        return vertical(model, by);
+    }
+    match model.focus {
+        Pane::Shell => scroll_shell(model, -by),
+        pane => scroll(model, pane, by),
+    }
+}
+
+/// Scrolls the shell's past; up is positive.
+pub(super) fn scroll_shell(model: &mut Model, by: isize) {
+    let screen = model.shell.parser.screen_mut();
+    let to = screen.scrollback().saturating_add_signed(by);
+    screen.set_scrollback(to.min(1 << 16));
+}
+
+fn explain(model: &mut Model) {
+    let pane = if model.focus == Pane::Diff { Pane::Diff } else { Pane::State };
+    if doc(model, pane).is_none() {
+        // Not on this screen: bring it there, so that what is explained can be seen.
+        show(model, pane);
+    }
+    let (lines, at) = choices(model, pane);
+    match lines.get(at).cloned() {
+        Some((line, target)) => {
+            choose(model, pane, line, &target);
+            let rows = rows_of(model, &target);
+            model.popup = (!rows.is_empty()).then_some(Popup::Explain { rows, at: 0 });
+        }
+        None => model.say("there is no row to explain"),
+    }
+}
+
+fn notes(model: &mut Model) {
+    if let Some(step) = model.step() {
+        let (title, text) = (format!("Notes: {}", step.title), step.notes.clone());
+        model.popup = Some(Popup::Text { title, text, scroll: 0 });
+    }
+}
+
+fn copy(model: &mut Model, effects: &mut Vec<Effect>) {
+    let text = match model.focus {
+        pane @ (Pane::State | Pane::Diff) => {
+            let (lines, at) = choices(model, pane);
+            lines.get(at).and_then(|(_, target)| rows_of(model, target).first().map(|row| row.value.clone()))
+        }
+        Pane::Shell => Some(model.shell.parser.screen().contents()),
+        _ => model.step().map(|step| step.by_hand.join("\n")),
+    };
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) => {
+            model.say("copied, where your terminal allows it (OSC 52)");
+            effects.push(Effect::Copy(text));
+        }
+        None => model.say("nothing to copy here"),
+    }
+}

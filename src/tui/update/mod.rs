@@ -1,0 +1,390 @@
+//! What happens to the model: model × message → effects. No input or output here; the loop carries effects out.
+
+mod commands;
+mod mouse;
+mod popup;
+
+use std::sync::Arc;
+
+use crossterm::event::{KeyCode, KeyEvent};
+
+use super::app::{Deed, Model, Pane, Popup, Shell, ShellState};
+use super::command::{self, Command};
+use super::doc::{Doc, Target};
+use super::event::Message;
+use super::keymap::{self, Chord};
+use super::layout::{self, Layout};
+use super::view;
+use crate::probe::Row;
+use crate::walk::hands::{self, Ended};
+use crate::walk::{News, Order, View};
+
+pub use popup::matches;
+
+/// What the loop must do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Tell the walker.
+    Send(Order),
+    /// Type into the shell.
+    Write(Vec<u8>),
+    /// Put text into the clipboard.
+    Copy(String),
+    /// A sample soon, rather than when the second is over.
+    SampleSoon,
+    /// Stop this process until somebody continues it.
+    Suspend,
+    /// Draw everything anew.
+    Redraw,
+    /// Leave the screen.
+    Leave,
+}
+
+/// Takes a message in. The effects are to be carried out in their order.
+pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match message {
+        Message::Key(key) => on_key(model, &key, &mut effects),
+        Message::Paste(text) => on_paste(model, &text, &mut effects),
+        Message::Mouse(event) => mouse::on_mouse(model, event, &mut effects),
+        Message::Resized(columns, rows) => model.size = (columns, rows),
+        Message::News(news) => on_news(model, news, &mut effects),
+        Message::ShellOpened => on_shell_opened(model, &mut effects),
+        Message::Output(bytes) => on_output(model, &bytes, &mut effects),
+        Message::Tick => on_tick(model, &mut effects),
+        Message::Terminate => end(model, &mut effects),
+    }
+    follow_shell_size(model, &mut effects);
+    effects
+}
+
+fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
+    let chord = Chord::of(key);
+    if model.popup.is_some() {
+        return popup::on_key(model, key, effects);
+    }
+    if model.capture {
+        if chord == model.leave {
+            model.capture = false;
+        } else if let Some(bytes) = keymap::bytes(key, model.shell.parser.screen().application_cursor()) {
+            model.shell.parser.screen_mut().set_scrollback(0);
+            to_shell(model, bytes, effects);
+        }
+        return;
+    }
+    model.notice = None;
+    if model.answer.is_some() {
+        return popup::on_answer_key(model, key, effects);
+    }
+    if let (Some(choice), Some(step)) = (chord.digit(), model.step())
+        && step.predict.as_ref().is_some_and(|predict| (1..=predict.choices.len()).contains(&choice))
+    {
+        return commands::predict(model, choice - 1, effects);
+    }
+    match command::of_key(chord, model) {
+        // Where a question is open, Enter answers it; n still goes on.
+        Some(Command::Next) if key.code == KeyCode::Enter && unanswered(model) => {
+            commands::perform(model, Command::Answer, effects);
+        }
+        Some(command) => commands::perform(model, command, effects),
+        None => {}
+    }
+}
+
+/// Whether the step asks something that has no right answer yet.
+fn unanswered(model: &Model) -> bool {
+    let right = |view: &View| view.answer.as_ref().is_some_and(|(_, agrees, _)| *agrees);
+    model.step().is_some_and(|step| step.question.is_some())
+        && model.view.as_ref().is_some_and(|view| !view.position.done && !right(view))
+}
+
+fn on_paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
+    if model.capture && model.popup.is_none() {
+        let bytes = keymap::paste(text, model.shell.parser.screen().bracketed_paste());
+        return to_shell(model, bytes, effects);
+    }
+    let line: String = text.chars().filter(|c| !c.is_control()).collect();
+    match (&mut model.popup, &mut model.answer) {
+        (Some(Popup::Picker { query, at, .. }), _) => {
+            query.push_str(&line);
+            *at = 0;
+        }
+        (None, Some(answer)) => answer.push_str(&line),
+        _ => {}
+    }
+}
+
+/// Types bytes into the shell, or keeps them until it has printed its prompt.
+fn to_shell(model: &mut Model, bytes: Vec<u8>, effects: &mut Vec<Effect>) {
+    match model.shell.state {
+        ShellState::Open if model.shell.pending.is_empty() => {
+            if bytes.contains(&b'\r') {
+                effects.push(Effect::SampleSoon);
+            }
+            effects.push(Effect::Write(bytes));
+        }
+        ShellState::Open | ShellState::Asked => model.shell.pending.extend(bytes),
+        ShellState::Closed | ShellState::Ended => {}
+    }
+}
+
+/// Types a line for the learner, opening a shell where there is none. Keys still go to hardway.
+fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>) {
+    if !layout::layout(model).panes.iter().any(|place| place.pane == Pane::Shell) {
+        model.focus = Pane::Shell;
+    }
+    let fresh = open_shell(model, effects);
+    let bytes = hands::keys(line);
+    if fresh {
+        model.shell.pending.extend(bytes);
+    } else {
+        model.shell.parser.screen_mut().set_scrollback(0);
+        to_shell(model, bytes, effects);
+    }
+}
+
+/// Orders a shell where none runs, and says whether it did.
+fn open_shell(model: &mut Model, effects: &mut Vec<Effect>) -> bool {
+    if !matches!(model.shell.state, ShellState::Closed | ShellState::Ended) {
+        return false;
+    }
+    model.shell.state = ShellState::Asked;
+    let (rows, columns) = shell_size(model);
+    model.shell = Shell::new(ShellState::Asked, rows, columns);
+    effects.push(Effect::Send(Order::OpenShell(rows, columns)));
+    true
+}
+
+/// Rows and columns of the shell pane, as it is or as it would be if it were shown.
+fn shell_size(model: &mut Model) -> (u16, u16) {
+    let shown = |layout: &Layout| layout.place(Pane::Shell).map(|place| place.inner);
+    let inner = shown(&layout::layout(model)).or_else(|| {
+        let focus = std::mem::replace(&mut model.focus, Pane::Shell);
+        let inner = shown(&layout::layout(model));
+        model.focus = focus;
+        inner
+    });
+    inner.map_or((24, 80), |inner| (inner.height.max(1), inner.width.max(1)))
+}
+
+fn follow_shell_size(model: &mut Model, effects: &mut Vec<Effect>) {
+    if model.shell.state != ShellState::Open || model.view.is_none() || !layout::fits(model.size) {
+        return;
+    }
+    if let Some(place) = layout::layout(model).place(Pane::Shell) {
+        let size = (place.inner.height.max(1), place.inner.width.max(1));
+        if model.shell.parser.screen().size() != size {
+            model.shell.parser.screen_mut().set_size(size.0, size.1);
+            effects.push(Effect::Send(Order::Resize(size.0, size.1)));
+        }
+    }
+}
+
+fn on_shell_opened(model: &mut Model, effects: &mut Vec<Effect>) {
+    let pending = std::mem::take(&mut model.shell.pending);
+    let (rows, columns) = model.shell.parser.screen().size();
+    model.shell = Shell::new(ShellState::Open, rows, columns);
+    model.shell.pending = pending;
+    effects.push(Effect::SampleSoon);
+}
+
+fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effect>) {
+    model.shell.parser.process(bytes);
+    let marks = model.shell.parser.callbacks_mut();
+    let replies = std::mem::take(&mut marks.replies);
+    model.shell.endings.push(bytes);
+    if !replies.is_empty() {
+        effects.push(Effect::Write(replies));
+    }
+    while let Some(Ended { status, output }) = model.shell.endings.next() {
+        model.shell.prompted = true;
+        flush_pending(model, effects);
+        effects.push(Effect::Send(Order::ShellPrompt { status, output }));
+    }
+}
+
+fn flush_pending(model: &mut Model, effects: &mut Vec<Effect>) {
+    if model.shell.state == ShellState::Open && !model.shell.pending.is_empty() {
+        effects.push(Effect::Write(std::mem::take(&mut model.shell.pending)));
+        effects.push(Effect::SampleSoon);
+    }
+}
+
+fn on_tick(model: &mut Model, effects: &mut Vec<Effect>) {
+    // A shell whose prompt carries no mark still gets what was to be typed.
+    flush_pending(model, effects);
+    if let Some(notice) = &mut model.notice {
+        notice.left = notice.left.saturating_sub(1);
+        if notice.left == 0 {
+            model.notice = None;
+        }
+    }
+    if model.view.is_some() && !model.frozen && model.busy.is_none() && !model.ending {
+        effects.push(Effect::Send(Order::Sample));
+    }
+}
+
+fn on_news(model: &mut Model, news: News, effects: &mut Vec<Effect>) {
+    match news {
+        News::View(view) => on_view(model, view),
+        News::Shell(_) => {}
+        News::ShellEnded => {
+            if matches!(model.shell.state, ShellState::Open) {
+                model.shell.state = ShellState::Ended;
+                model.shell.pending.clear();
+                model.capture = false;
+            }
+        }
+        News::Busy(what) => model.busy = Some(what),
+        News::Trouble(trouble) => {
+            model.busy = None;
+            if model.view.is_none() {
+                model.open = None;
+            }
+            if model.shell.state == ShellState::Asked {
+                model.shell.state = ShellState::Closed;
+                model.shell.pending.clear();
+            }
+            model.capture = model.capture && model.shell.state == ShellState::Open;
+            model.popup = Some(Popup::Trouble(trouble));
+        }
+        News::Notice(text) => {
+            model.busy = None;
+            model.say(text);
+        }
+        News::Ended => effects.push(Effect::Leave),
+    }
+}
+
+fn on_view(model: &mut Model, view: Arc<View>) {
+    let lesson = &view.lesson;
+    // A late word of a lesson that was left in the meantime.
+    if !model.open.as_ref().is_some_and(|open| *open == lesson.name || *open == lesson.id) {
+        return;
+    }
+    model.busy = None;
+    if let Some(entry) = model.course.iter_mut().find(|entry| entry.name == lesson.name) {
+        entry.done = view.records.iter().filter(|record| record.how.is_some()).count();
+    }
+    let before = model.view.as_ref().map(|view| view.position);
+    if before != Some(view.position) {
+        model.scroll[Pane::Text as usize] = 0;
+        model.scroll[Pane::Trace as usize] = 0;
+        model.scroll[Pane::Diff as usize] = 0;
+        model.change_at = 0;
+        model.answer = None;
+        if before.is_none_or(|before| before.step != view.position.step || before.done) {
+            model.typed = 0;
+        }
+    }
+    model.set_view(view);
+    clamp(model);
+}
+
+/// The document of a pane at its present width, for panes that have one.
+fn doc(model: &Model, pane: Pane) -> Option<(Doc, usize)> {
+    let place = *layout::layout(model).place(pane)?;
+    Some((view::doc(model, pane, place.inner.width)?, usize::from(place.inner.height)))
+}
+
+/// No pane is scrolled beyond its end.
+fn clamp(model: &mut Model) {
+    for pane in Pane::ALL {
+        let last = doc(model, pane).map_or(0, |(doc, height)| doc.len().saturating_sub(height));
+        let scroll = &mut model.scroll[pane as usize];
+        *scroll = (*scroll).min(last);
+    }
+}
+
+/// Scrolls a pane by lines.
+fn scroll(model: &mut Model, pane: Pane, by: isize) {
+    let Some((doc, height)) = doc(model, pane) else { return };
+    let last = doc.len().saturating_sub(height);
+    let scroll = &mut model.scroll[pane as usize];
+    *scroll = scroll.saturating_add_signed(by).min(last);
+}
+
+/// The rows that a line of the state stands for.
+fn rows_of(model: &Model, target: &Target) -> Vec<Row> {
+    let Some(view) = &model.view else { return Vec::new() };
+    match target {
+        Target::Rows(rows) => rows.iter().filter_map(|(_, index)| view.rows.get(*index)).cloned().collect(),
+        Target::Changes(list) => {
+            list.iter().filter_map(|index| model.changes().get(*index)).map(|change| change.row.clone()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Does something now, or asks first where the learner would lose something.
+fn ask_first(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
+    let at_stake = model.view.as_ref().is_some_and(|view| view.shell_at_stake);
+    let loses_shell = !matches!(deed, Deed::NewShell) || model.shell.state == ShellState::Open;
+    if at_stake && loses_shell {
+        let text = match deed {
+            Deed::NewShell => "Your shell and what it runs will end, and a new one starts.",
+            Deed::Quit => "Something runs in your shell. It will end, and everything is taken back.",
+            Deed::Close => "Your shell and what it runs will end with the lab host of this lesson.",
+            Deed::Back | Deed::Reset | Deed::Goto(_) => {
+                "A new lab host is built for this: your shell and what it runs will end."
+            }
+        };
+        model.popup = Some(Popup::Confirm { text: text.to_owned(), deed });
+    } else {
+        carry_out(model, deed, effects);
+    }
+}
+
+fn carry_out(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
+    match deed {
+        Deed::Back => effects.push(Effect::Send(Order::Back)),
+        Deed::Reset => effects.push(Effect::Send(Order::Reset)),
+        Deed::Goto(step) => effects.push(Effect::Send(Order::Goto(step))),
+        Deed::Close => {
+            effects.push(Effect::Send(Order::Close));
+            let finished = |view: &View| view.position.done && view.position.step + 1 == view.lesson.steps.len();
+            if model.view.as_ref().is_some_and(|view| finished(view)) {
+                // The way goes on: the next lesson is chosen.
+                model.at = (model.at + 1).min(model.course.len().saturating_sub(1));
+            }
+            model.view = None;
+            model.open = None;
+            model.capture = false;
+            model.zoom = false;
+            model.frozen = false;
+            model.answer = None;
+            model.shell = Shell::new(ShellState::Closed, 24, 80);
+        }
+        Deed::NewShell => {
+            model.shell.state = ShellState::Asked;
+            let (rows, columns) = shell_size(model);
+            model.shell = Shell::new(ShellState::Asked, rows, columns);
+            effects.push(Effect::Send(Order::NewShell(rows, columns)));
+        }
+        Deed::Quit => end(model, effects),
+    }
+}
+
+/// Begins to end; asked a second time, leaves at once (the keeper takes everything back in any case).
+fn end(model: &mut Model, effects: &mut Vec<Effect>) {
+    if model.ending {
+        effects.push(Effect::Leave);
+        return;
+    }
+    model.ending = true;
+    model.capture = false;
+    model.popup = None;
+    model.busy = Some("ending: everything is taken back".to_owned());
+    effects.push(Effect::Send(Order::Quit));
+}
+
+/// Performs a command; the palette, the mouse and tests come this way too.
+pub fn perform(model: &mut Model, command: Command) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    commands::perform(model, command, &mut effects);
+    follow_shell_size(model, &mut effects);
+    effects
+}
+
+#[cfg(test)]
+mod tests;

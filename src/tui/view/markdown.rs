@@ -1,0 +1,78 @@
+//! Markdown of lessons as lines of the theme.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use tui_markdown::{AlertKind, Options, StyleSheet};
+
+use crate::tui::doc::{Doc, clean};
+use crate::tui::theme::Theme;
+
+#[derive(Clone, Debug)]
+struct Sheet(Theme);
+
+impl StyleSheet for Sheet {
+    fn heading(&self, _: u8) -> Style {
+        self.0.heading
+    }
+    fn heading_marker(&self, _: u8) -> &str {
+        ""
+    }
+    fn code(&self) -> Style {
+        self.0.code
+    }
+    fn code_block_fence(&self) -> &str {
+        "```"
+    }
+    fn link(&self) -> Style {
+        self.0.focus
+    }
+    fn blockquote(&self) -> Style {
+        self.0.dim
+    }
+    fn list_marker(&self) -> Style {
+        self.0.focus
+    }
+    fn table_header(&self) -> Style {
+        self.0.strong
+    }
+    fn table_border(&self) -> Style {
+        self.0.border
+    }
+    fn alert(&self, _: AlertKind) -> Style {
+        self.0.warn
+    }
+    fn alert_icon(&self, _: AlertKind) -> &str {
+        ""
+    }
+}
+
+/// Adds a text to a document. Code blocks are indented and keep their lines; list items hang.
+pub(super) fn add(doc: &mut Doc, text: &str, theme: &Theme) {
+    // Line by line, because a line's end is the one control character that Markdown needs.
+    let text = text.lines().map(clean).collect::<Vec<_>>().join("\n");
+    let width = u16::try_from(doc.width).unwrap_or(u16::MAX);
+    let options = Options::new(Sheet(*theme)).table_width(width);
+    let mut in_code = false;
+    for line in tui_markdown::from_str_with_options(&text, &options).lines {
+        let plain: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+        if plain.starts_with("```") {
+            in_code = !in_code;
+            continue;
+        }
+        if in_code {
+            doc.wrap(&Line::from(vec![Span::raw("  "), Span::styled(plain, theme.code)]), 4, None);
+        } else {
+            doc.wrap(&line, hang(&plain), None);
+        }
+    }
+}
+
+/// How far the continuation of a list item is indented.
+fn hang(line: &str) -> usize {
+    let indent = line.len() - line.trim_start().len();
+    let rest = line.trim_start();
+    let marker = rest.split(' ').next().unwrap_or_default();
+    let digits = marker.trim_end_matches(['.', ')']);
+    let ordered = digits.len() < marker.len() && !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
+    if matches!(marker, "-" | "*" | "+" | "•") || ordered { indent + marker.chars().count() + 1 } else { indent }
+}

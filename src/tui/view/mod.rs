@@ -1,0 +1,200 @@
+//! Drawing: a function of the model alone. One file a panel; this one places them.
+
+pub mod course;
+pub mod diff;
+pub mod header;
+pub mod help;
+pub mod popup;
+pub mod prompt;
+pub mod shell;
+pub mod state;
+pub mod steps;
+pub mod text;
+pub mod trace;
+
+mod grid;
+mod markdown;
+mod tree;
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Alignment, Rect};
+use ratatui::symbols::merge::MergeStrategy;
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Widget};
+
+use super::app::{Base, Model, Pane};
+use super::doc::Doc;
+use super::layout::{self, Place, SMALLEST};
+use super::theme::Theme;
+
+/// Draws everything.
+pub fn draw(frame: &mut Frame<'_>, model: &Model) {
+    let area = frame.area();
+    if (area.width, area.height) != model.size {
+        // The terminal was resized a moment ago and the model does not know yet: its message is on the way.
+        return;
+    }
+    if !layout::fits((area.width, area.height)) {
+        return too_small(frame, model, area);
+    }
+    if model.view.is_some() {
+        lesson(frame, model);
+    } else {
+        course::draw(frame, model);
+    }
+    popup::draw(frame, model);
+}
+
+fn too_small(frame: &mut Frame<'_>, model: &Model, area: Rect) {
+    let lines = vec![
+        Line::styled("hardway needs a larger terminal", model.theme.strong),
+        Line::raw(format!("at least {} × {}", SMALLEST.0, SMALLEST.1)),
+        Line::styled(format!("this one is {} × {}", area.width, area.height), model.theme.dim),
+    ];
+    let top = area.height.saturating_sub(3) / 2;
+    let place = Rect { y: area.y + top, height: area.height - top, ..area };
+    frame.render_widget(Paragraph::new(lines).alignment(Alignment::Center), place);
+}
+
+fn lesson(frame: &mut Frame<'_>, model: &Model) {
+    let layout = layout::layout(model);
+    header::draw(frame, model, layout.header);
+    if let Some(tabs) = layout.tabs {
+        header::draw_tabs(frame, model, tabs);
+    }
+    // The focused pane comes last, so that its frame is whole.
+    let (focused, others): (Vec<&Place>, Vec<&Place>) =
+        layout.panes.iter().partition(|place| place.pane == model.focus);
+    for place in others.into_iter().chain(focused) {
+        pane(frame, model, place);
+    }
+    prompt::draw(frame, model, layout.prompt);
+    help::draw(frame, model, layout.help);
+}
+
+/// The document of a pane; none for the shell, which is a terminal.
+pub fn doc(model: &Model, pane: Pane, width: u16) -> Option<Doc> {
+    match pane {
+        Pane::Steps => Some(steps::doc(model, width)),
+        Pane::Text => Some(text::doc(model, width)),
+        Pane::Trace => Some(trace::doc(model, width)),
+        Pane::State => Some(state::doc(model, width)),
+        Pane::Diff => Some(diff::doc(model, width)),
+        Pane::Shell => None,
+    }
+}
+
+fn pane(frame: &mut Frame<'_>, model: &Model, place: &Place) {
+    let theme = &model.theme;
+    let focused = model.focus == place.pane;
+    let (title, aside) = title(model, place.pane);
+    let title_style = if focused { theme.heading } else { theme.dim };
+    let border = if focused { theme.focus } else { theme.border };
+    if place.framed {
+        let block = Block::bordered()
+            .border_type(BorderType::Plain)
+            .merge_borders(MergeStrategy::Exact)
+            .border_style(border)
+            .title(Line::from(vec![Span::styled(format!(" {title} "), title_style)]))
+            .title(Line::from(aside).right_aligned());
+        block.render(place.outer, frame.buffer_mut());
+    } else if place.inner.y > place.outer.y {
+        rule(frame.buffer_mut(), place.outer, &title, title_style, theme);
+    }
+    if place.pane == Pane::Shell {
+        return shell::draw(frame, model, place);
+    }
+    if let Some(doc) = doc(model, place.pane, place.inner.width) {
+        let from = if place.pane == Pane::Steps { steps::top(model, place.inner) } else { model.scroll_of(place.pane) };
+        lines(frame.buffer_mut(), place.inner, &doc, from);
+        scrollbar(frame.buffer_mut(), place, &doc, from, theme);
+    }
+}
+
+/// Draws the lines of a document from one on.
+fn lines(buffer: &mut Buffer, area: Rect, doc: &Doc, from: usize) {
+    let from = from.min(doc.len().saturating_sub(usize::from(area.height)));
+    for (row, (line, _)) in (area.y..area.bottom()).zip(doc.lines.iter().skip(from)) {
+        // A line of one style, such as the chosen one, has it up to the edge.
+        let place = Rect { y: row, height: 1, ..area };
+        buffer.set_style(place, line.style);
+        line.render(place, buffer);
+    }
+}
+
+/// A thumb at the right edge, where there is more than fits.
+fn scrollbar(buffer: &mut Buffer, place: &Place, doc: &Doc, from: usize, theme: &Theme) {
+    let height = usize::from(place.inner.height);
+    if doc.len() <= height || height == 0 {
+        return;
+    }
+    let x = place.outer.right() - 1;
+    let thumb = (height * height / doc.len()).max(1);
+    let top = (from * (height - thumb)).checked_div(doc.len() - height).unwrap_or(0).min(height - thumb);
+    for row in top..top + thumb {
+        let y = place.inner.y + u16::try_from(row).unwrap_or(0);
+        if let Some(cell) = buffer.cell_mut((x, y)) {
+            cell.set_symbol("┃").set_style(theme.focus);
+        }
+    }
+}
+
+/// A rule with a title, in the place of a frame.
+fn rule(buffer: &mut Buffer, area: Rect, title: &str, style: ratatui::style::Style, theme: &Theme) {
+    let place = Rect { height: 1, ..area };
+    Line::styled("─".repeat(usize::from(area.width)), theme.border).render(place, buffer);
+    Line::styled(format!(" {title} "), style).render(Rect { x: area.x + 1, width: area.width - 1, ..place }, buffer);
+}
+
+/// What stands on a pane's frame: its title, and a word at the right.
+pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
+    let theme = &model.theme;
+    let aside = |text: String| vec![Span::styled(format!(" {text} "), theme.dim)];
+    match pane {
+        Pane::Steps => ("Steps".to_owned(), Vec::new()),
+        Pane::Text => ("Step".to_owned(), Vec::new()),
+        Pane::Trace => {
+            let done = model.view.as_ref().is_some_and(|view| view.report.is_some());
+            let acts = model.step().is_some_and(|step| !step.actions.is_empty());
+            let aside = match (done, acts) {
+                (_, false) => Vec::new(),
+                (true, true) => aside("as the kernel answered them".to_owned()),
+                (false, true) => aside("what n will do".to_owned()),
+            };
+            ("System calls".to_owned(), aside)
+        }
+        Pane::Shell => ("Shell".to_owned(), shell::aside(model)),
+        Pane::State => {
+            let word = if model.frozen { "frozen" } else { "live" };
+            ("Kernel state".to_owned(), aside(word.to_owned()))
+        }
+        Pane::Diff => {
+            let since = if model.base == Base::Step { "Changed by this step" } else { "Changed since the start" };
+            (format!("{since}: {}", model.changes().len()), aside("d switches".to_owned()))
+        }
+    }
+}
+
+/// Clears a place in front of the panes and draws a frame around it.
+fn popup_frame(frame: &mut Frame<'_>, area: Rect, title: &str, foot: Line<'static>, theme: &Theme) -> Rect {
+    frame.render_widget(Clear, area);
+    let block = Block::bordered()
+        .border_type(BorderType::Rounded)
+        .border_style(theme.focus)
+        .title(Span::styled(format!(" {title} "), theme.heading))
+        .title_bottom(foot.right_aligned());
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }
+}
+
+/// A centred message in an area.
+fn message(frame: &mut Frame<'_>, area: Rect, text: Text<'static>) {
+    let height = u16::try_from(text.lines.len()).unwrap_or(u16::MAX).min(area.height);
+    let place = Rect { y: area.y + (area.height - height) / 2, height, ..area };
+    frame.render_widget(Paragraph::new(text).alignment(Alignment::Center), place);
+}
+
+#[cfg(test)]
+mod tests;

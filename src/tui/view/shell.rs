@@ -1,0 +1,67 @@
+//! The shell pane: the terminal of the learner's shell.
+
+use ratatui::Frame;
+use ratatui::layout::Position;
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::Widget;
+use tui_term::widget::{Cursor, PseudoTerminal};
+
+use super::message;
+use crate::tui::app::{Model, ShellState};
+use crate::tui::layout::Place;
+
+/// What stands at the right of the pane's frame.
+pub fn aside(model: &Model) -> Vec<Span<'static>> {
+    let theme = &model.theme;
+    let back = model.shell.parser.screen().scrollback();
+    let text = match model.shell.state {
+        _ if back > 0 => format!(" {back} lines back "),
+        ShellState::Ended => " ended · s opens a new one ".to_owned(),
+        ShellState::Asked | ShellState::Open if model.capture => {
+            let key = model.leave.name();
+            return vec![
+                Span::styled(" every key goes here · ", theme.warn),
+                Span::styled(key, theme.key),
+                Span::styled(" leaves ", theme.warn),
+            ];
+        }
+        ShellState::Asked => " opening ".to_owned(),
+        ShellState::Open => " s to type here ".to_owned(),
+        ShellState::Closed => return Vec::new(),
+    };
+    vec![Span::styled(text, theme.dim)]
+}
+
+pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, place: &Place) {
+    let theme = &model.theme;
+    match model.shell.state {
+        ShellState::Closed => {
+            let text = Text::from(vec![Line::from(vec![
+                Span::styled("s", theme.key),
+                Span::styled(" opens a shell in the lab host · ", theme.dim),
+                Span::styled("t", theme.key),
+                Span::styled(" types for you", theme.dim),
+            ])]);
+            return message(frame, place.inner, text);
+        }
+        ShellState::Asked if model.shell.parser.screen().contents().is_empty() => {
+            return message(frame, place.inner, Text::styled("the shell is being opened", theme.dim));
+        }
+        _ => {}
+    }
+    let screen = model.shell.parser.screen();
+    let mut cursor = Cursor::default();
+    cursor.hide();
+    PseudoTerminal::new(screen).cursor(cursor).render(place.inner, frame.buffer_mut());
+    if model.shell.state == ShellState::Ended {
+        frame.buffer_mut().set_style(place.inner, theme.dim);
+    }
+    // The terminal's own cursor, so that it blinks and is read aloud as the user's terminal does it.
+    if model.capture && !screen.hide_cursor() && screen.scrollback() == 0 && model.popup.is_none() {
+        let (row, column) = screen.cursor_position();
+        let at = Position::new(place.inner.x + column, place.inner.y + row);
+        if place.inner.contains(at) {
+            frame.set_cursor_position(at);
+        }
+    }
+}

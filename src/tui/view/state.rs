@@ -1,0 +1,178 @@
+//! The live kernel state: the panels that the step watches, one below the other.
+
+use std::collections::HashMap;
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::{diff, grid, tree};
+use crate::probe::{ChangeKind, Panel, Row};
+use crate::tui::app::{Model, Pane, pid_of};
+use crate::tui::doc::{Doc, Target, clean, fit, width};
+use crate::tui::theme::Theme;
+use crate::walk::View;
+
+/// The panels of a step that names none.
+const USUAL: [Panel; 2] = [Panel::Processes, Panel::Namespaces];
+
+/// What the panels are drawn from.
+pub(super) struct State<'a> {
+    pub model: &'a Model,
+    pub view: &'a View,
+    pub theme: &'a Theme,
+    /// How each row changed, by its identity.
+    changes: HashMap<(Panel, &'a str, &'a str), &'a ChangeKind>,
+}
+
+impl<'a> State<'a> {
+    /// The indices of the rows of a panel that are about a process.
+    pub fn rows_of(&self, panel: Panel, pid: i32) -> &[usize] {
+        self.model.rows_of.get(&(panel, pid)).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn kind(&self, row: &Row) -> Option<&'a ChangeKind> {
+        self.changes.get(&(row.panel, row.subject.as_str(), row.key.as_str())).copied()
+    }
+
+    /// The mark of a line that stands for several rows: new where any of them is.
+    pub fn mark(&self, rows: &[usize]) -> Span<'static> {
+        let kinds: Vec<&ChangeKind> =
+            rows.iter().filter_map(|index| self.view.rows.get(*index)).filter_map(|row| self.kind(row)).collect();
+        let new = kinds.iter().find(|kind| **kind == &ChangeKind::Added);
+        mark(new.or(kinds.first()).copied(), self.theme)
+    }
+
+    /// Adds a line that stands for rows; the chosen one stands out.
+    pub fn line(&self, doc: &mut Doc, spans: Vec<Span<'static>>, target: Target) {
+        let mut line = Line::from(spans);
+        if self.model.focus == Pane::State && is_selected(self.model, &target) {
+            line = line.style(self.theme.selected);
+        }
+        doc.cut(line, Some(target));
+    }
+}
+
+/// All panels of the step.
+pub fn doc(model: &Model, columns: u16) -> Doc {
+    let theme = &model.theme;
+    let mut doc = Doc::new(columns);
+    let Some(view) = &model.view else { return doc };
+    let changes = model.changes().iter().map(|change| (change.row.identity(), &change.kind)).collect();
+    let state = State { model, view, theme, changes };
+    let watch = model.step().map_or(&USUAL[..], |step| if step.watch.is_empty() { &USUAL } else { &step.watch });
+    for panel in watch {
+        let aside = if *panel == Panel::Namespaces { "inodes, last digits" } else { "" };
+        doc.heading_with(&panel.to_string(), Span::styled(aside, theme.dim), theme.heading, theme.border);
+        let from = doc.len();
+        if view.observation.processes.is_empty() {
+            doc.text("nothing sampled yet: the first sample is taken when the lab host stands", theme.dim);
+            continue;
+        }
+        match panel {
+            Panel::Processes => tree::add(&mut doc, &state),
+            Panel::Namespaces => grid::add(&mut doc, &state),
+            Panel::Hostname | Panel::Mounts | Panel::Credentials => rows(&mut doc, &state, *panel),
+        }
+        if doc.len() == from {
+            doc.text("nothing of this kind was read in the last sample", theme.dim);
+        }
+    }
+    doc
+}
+
+/// A panel as its rows: under their subject, keys and values aligned.
+fn rows(doc: &mut Doc, state: &State<'_>, panel: Panel) {
+    let theme = state.theme;
+    let mine: Vec<(usize, &Row)> = state.view.rows.iter().enumerate().filter(|(_, row)| row.panel == panel).collect();
+    let mut groups: Vec<Vec<(usize, &Row)>> = Vec::new();
+    for (index, row) in mine {
+        match groups.last_mut() {
+            Some(group) if group[0].1.subject == row.subject => group.push((index, row)),
+            _ => groups.push(vec![(index, row)]),
+        }
+    }
+    // One value a subject: the subject is the key.
+    let single = groups.iter().all(|group| group.len() == 1);
+    let label = |row: &Row| if single { row.subject.clone() } else { row.key.clone() };
+    let widest = groups.iter().flatten().map(|(_, row)| width(&label(row))).max().unwrap_or(0);
+    let column = widest.min(doc.width / 2);
+    for group in groups {
+        if !single {
+            doc.cut(
+                Line::styled(format!("  {}", clean(&group[0].1.subject)), subject_style(&group[0].1.subject, theme)),
+                None,
+            );
+        }
+        for (index, row) in group {
+            let style = if single { subject_style(&row.subject, theme) } else { theme.dim };
+            let indent = if single { "" } else { "  " };
+            let mut spans = vec![
+                mark(state.kind(row), theme),
+                Span::raw(indent),
+                Span::styled(fit(&label(row), column), style),
+                Span::raw("  "),
+            ];
+            spans.extend(value(state.kind(row), &row.value, theme));
+            state.line(doc, spans, Target::Rows(vec![(0, index)]));
+        }
+    }
+    removed(doc, state, panel);
+}
+
+/// The rows of a panel that are gone: of each subject one line.
+pub(super) fn removed(doc: &mut Doc, state: &State<'_>, panel: Panel) {
+    let changes = state.model.changes();
+    for group in diff::groups(changes) {
+        let first = &changes[group[0]];
+        if first.row.panel == panel && first.kind == ChangeKind::Removed {
+            let text = diff::told(changes, &group);
+            let spans = vec![mark(Some(&first.kind), state.theme), Span::styled(text, state.theme.removed)];
+            state.line(doc, spans, Target::Changes(group));
+        }
+    }
+}
+
+/// The sign of a change, two columns wide.
+pub(super) fn mark(kind: Option<&ChangeKind>, theme: &Theme) -> Span<'static> {
+    match kind {
+        None => Span::raw("  "),
+        Some(ChangeKind::Added) => Span::styled("+ ", theme.added),
+        Some(ChangeKind::Changed { .. }) => Span::styled("~ ", theme.changed),
+        Some(ChangeKind::Removed) => Span::styled("− ", theme.removed),
+    }
+}
+
+/// A value in the colour of its change, with the value before.
+pub(super) fn value(kind: Option<&ChangeKind>, value: &str, theme: &Theme) -> Vec<Span<'static>> {
+    match kind {
+        None => vec![Span::raw(clean(value))],
+        Some(ChangeKind::Added) => vec![Span::styled(clean(value), theme.added)],
+        Some(ChangeKind::Removed) => vec![Span::styled(clean(value), theme.removed)],
+        Some(ChangeKind::Changed { before }) => vec![
+            Span::styled(clean(before), theme.dim),
+            Span::styled(" → ", theme.changed),
+            Span::styled(clean(value), theme.changed),
+        ],
+    }
+}
+
+/// A subject that begins with a name of lessons has that name's style.
+fn subject_style(subject: &str, theme: &Theme) -> Style {
+    match subject.split([' ', '(']).next() {
+        Some(name) if !name.is_empty() && pid_of(subject).is_some() && name != "pid" => theme.who(name),
+        _ => theme.strong,
+    }
+}
+
+/// Whether the chosen row is among those of a line.
+pub fn is_selected(model: &Model, target: &Target) -> bool {
+    let (Some(view), Some((panel, subject, key))) = (&model.view, &model.selected) else { return false };
+    let is = |row: &Row| row.identity() == (*panel, subject, key);
+    match target {
+        Target::Rows(rows) => rows.iter().filter_map(|(_, index)| view.rows.get(*index)).any(is),
+        Target::Changes(list) => {
+            list.iter().filter_map(|index| model.changes().get(*index)).any(|change| is(&change.row))
+        }
+        _ => false,
+    }
+}

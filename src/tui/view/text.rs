@@ -1,0 +1,167 @@
+//! The step: what it is about, the prediction, what came of it, hints, and what to remember.
+
+use ratatui::text::{Line, Span};
+
+use super::markdown;
+use crate::lesson::{Depth, Kind, Step};
+use crate::tui::app::Model;
+use crate::tui::doc::{Doc, Target, clean, width};
+use crate::walk::View;
+
+/// Before the step is done: text, then prediction. Afterwards what came of it leads, and the text follows.
+pub fn doc(model: &Model, columns: u16) -> Doc {
+    let theme = &model.theme;
+    let mut doc = Doc::new(columns);
+    let (Some(view), Some(step)) = (&model.view, model.step()) else {
+        doc.text("no lesson is open", theme.dim);
+        return doc;
+    };
+    title(&mut doc, model, view, step);
+    if let Some(Some(reason)) = view.skipped.get(view.position.step) {
+        doc.wrap(
+            &Line::from(vec![Span::styled("Not available here: ", theme.warn), Span::raw(clean(reason))]),
+            0,
+            None,
+        );
+        doc.gap();
+    }
+    if view.position.done {
+        prediction(&mut doc, model, view, step);
+        question(&mut doc, model, view, step);
+        checks(&mut doc, model, view);
+        hints(&mut doc, model, view);
+        if !step.debrief.trim().is_empty() {
+            doc.heading("To remember", theme.heading, theme.border);
+            markdown::add(&mut doc, &step.debrief, theme);
+        }
+        doc.heading("The step", theme.heading, theme.border);
+        markdown::add(&mut doc, &step.explain, theme);
+    } else {
+        markdown::add(&mut doc, &step.explain, theme);
+        prediction(&mut doc, model, view, step);
+        question(&mut doc, model, view, step);
+        checks(&mut doc, model, view);
+        hints(&mut doc, model, view);
+    }
+    doc
+}
+
+fn title(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
+    let theme = &model.theme;
+    let mut right = match step.kind {
+        Kind::Change => String::new(),
+        Kind::Fail => "this will fail".to_owned(),
+        Kind::Observe => "look and answer".to_owned(),
+    };
+    if step.depth == Depth::Deep {
+        right = if right.is_empty() { "deep".to_owned() } else { format!("deep · {right}") };
+    }
+    let left = format!("{}  {}", view.position.step + 1, clean(&step.title));
+    let gap = doc.width.saturating_sub(width(&left) + width(&right));
+    if gap >= 2 {
+        let spans = vec![Span::styled(left, theme.strong), Span::raw(" ".repeat(gap)), Span::styled(right, theme.warn)];
+        doc.cut(Line::from(spans), None);
+    } else {
+        doc.wrap(&Line::styled(left, theme.strong), 3, None);
+    }
+    doc.gap();
+}
+
+fn prediction(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
+    let Some(predict) = &step.predict else { return };
+    let theme = &model.theme;
+    let guess = view.records.get(view.position.step).and_then(|record| record.predicted);
+    let done = view.position.done;
+    if done && guess.is_none() {
+        // Nobody guessed: the question is told with its answer.
+        doc.heading("What happens", theme.heading, theme.border);
+    } else {
+        doc.heading(if done { "Your guess" } else { "What will happen?" }, theme.heading, theme.border);
+    }
+    doc.wrap(&Line::raw(clean(&predict.ask)), 0, None);
+    for (index, choice) in predict.choices.iter().enumerate() {
+        let (mine, right) = (guess == Some(index), done && index == predict.answer);
+        let (mark, style) = match (done, mine) {
+            (true, _) if right => ("✓", theme.good),
+            (true, true) => ("✗", theme.bad),
+            (true, false) => (" ", theme.dim),
+            (false, true) => ("▸", theme.strong),
+            (false, false) => (" ", theme.text),
+        };
+        let mut spans = vec![
+            Span::styled(format!("{mark} "), style),
+            Span::styled(format!("{} ", index + 1), if done { theme.dim } else { theme.key }),
+            Span::styled(clean(choice), style),
+        ];
+        if mine {
+            spans.push(Span::styled("  your guess", theme.dim));
+        }
+        doc.wrap(&Line::from(spans), 4, (!done).then_some(Target::Choice(index)));
+    }
+    if done {
+        doc.gap();
+        let verdict = match guess {
+            Some(guess) if guess == predict.answer => Span::styled("Right. ", theme.good),
+            Some(_) => Span::styled("Not so. ", theme.bad),
+            None => Span::raw(""),
+        };
+        let mut because = vec![verdict];
+        because.push(Span::raw(predict.because.split_whitespace().map(clean).collect::<Vec<_>>().join(" ")));
+        doc.wrap(&Line::from(because), 0, None);
+    }
+}
+
+fn question(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
+    let Some(question) = &step.question else { return };
+    let theme = &model.theme;
+    doc.heading("Question", theme.heading, theme.border);
+    doc.wrap(&Line::raw(clean(&question.ask)), 0, None);
+    match (&model.answer, &view.answer) {
+        (Some(writing), _) => {
+            let line = Line::from(vec![
+                Span::styled("› ", theme.key),
+                Span::raw(clean(writing)),
+                Span::styled("▏", theme.key),
+            ]);
+            doc.wrap(&line, 2, Some(Target::Answer));
+        }
+        (None, Some((answer, agrees, seen))) => {
+            let (mark, style) = if *agrees { ("✓ ", theme.good) } else { ("✗ ", theme.bad) };
+            let spans = vec![Span::styled(mark, style), Span::styled(clean(answer), style)];
+            doc.wrap(&Line::from(spans), 2, Some(Target::Answer));
+            doc.wrap(&Line::from(vec![Span::raw("  "), Span::styled(clean(seen), theme.dim)]), 2, None);
+        }
+        (None, None) => {
+            let spans = vec![Span::styled("› ", theme.key), Span::styled("a writes the answer", theme.dim)];
+            doc.wrap(&Line::from(spans), 2, Some(Target::Answer));
+        }
+    }
+}
+
+fn checks(doc: &mut Doc, model: &Model, view: &View) {
+    if view.verdicts.is_empty() {
+        return;
+    }
+    let theme = &model.theme;
+    doc.heading("Checked in the kernel", theme.heading, theme.border);
+    for verdict in &view.verdicts {
+        let (mark, style) = if verdict.holds { ("✓ ", theme.good) } else { ("✗ ", theme.bad) };
+        doc.wrap(&Line::from(vec![Span::styled(mark, style), Span::raw(clean(&verdict.claim))]), 2, None);
+        if !verdict.seen.is_empty() {
+            doc.wrap(&Line::from(vec![Span::raw("  "), Span::styled(clean(&verdict.seen), theme.dim)]), 2, None);
+        }
+    }
+}
+
+fn hints(doc: &mut Doc, model: &Model, view: &View) {
+    if view.hints.is_empty() {
+        return;
+    }
+    let theme = &model.theme;
+    let total = model.step().map_or(0, |step| step.hints.len());
+    doc.heading(&format!("Hints {}/{total}", view.hints.len()), theme.heading, theme.border);
+    for (index, hint) in view.hints.iter().enumerate() {
+        let text = hint.split_whitespace().map(clean).collect::<Vec<_>>().join(" ");
+        doc.wrap(&Line::from(vec![Span::styled(format!("{}  ", index + 1), theme.warn), Span::raw(text)]), 3, None);
+    }
+}

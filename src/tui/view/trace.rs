@@ -1,0 +1,148 @@
+//! Both truths of a step: the system calls as they were made, and the lines that do the same in a shell.
+
+use ratatui::text::{Line, Span};
+
+use crate::kernel::trace::{Answer, Call};
+use crate::lesson::Step;
+use crate::runtime::action::Performed;
+use crate::tui::app::Model;
+use crate::tui::doc::{Doc, Target, clean, width};
+
+/// Before the step: what will be done. Afterwards: each action with its calls. The shell lines in both.
+pub fn doc(model: &Model, columns: u16) -> Doc {
+    let theme = &model.theme;
+    let mut doc = Doc::new(columns);
+    let (Some(view), Some(step)) = (&model.view, model.step()) else { return doc };
+    match &view.report {
+        Some(report) if report.step == view.position.step => {
+            for (action, performed) in &report.actions {
+                doc.wrap(&Line::styled(sentence(&action.mechanism().sentence()), theme.strong), 2, None);
+                if let Some(line) = action.mechanism().shell() {
+                    shell_line(&mut doc, model, &line, true);
+                }
+                deeds(&mut doc, model, performed);
+            }
+        }
+        _ if view.position.done && !step.actions.is_empty() => {
+            doc.text(
+                "Done by hand: the calls were your shell's, and hardway made none. b, then n, makes them here.",
+                theme.dim,
+            );
+        }
+        _ if step.actions.is_empty() => {
+            doc.text("This step makes no system call: it looks at what is there.", theme.dim);
+        }
+        _ => {
+            for action in &step.actions {
+                doc.wrap(&Line::raw(sentence(&action.mechanism().sentence())), 2, None);
+            }
+        }
+    }
+    by_hand(&mut doc, model, step, view.report.is_some());
+    doc
+}
+
+/// The lines to type, unless they have just been shown beside their actions.
+fn by_hand(doc: &mut Doc, model: &Model, step: &Step, performed: bool) {
+    let generated: Vec<String> = step.actions.iter().filter_map(|action| action.mechanism().shell()).collect();
+    if step.by_hand.is_empty() || (performed && generated == step.by_hand) {
+        return;
+    }
+    doc.heading("By hand", model.theme.dim, model.theme.border);
+    for (index, line) in step.by_hand.iter().enumerate() {
+        let typed = index < model.typed;
+        shell_line(doc, model, line, !typed);
+    }
+}
+
+fn shell_line(doc: &mut Doc, model: &Model, line: &str, bright: bool) {
+    let theme = &model.theme;
+    let style = if bright { theme.shell } else { theme.dim };
+    let (mark, text) = match line {
+        "^C" => ("  ⌨ ", "Ctrl-C".to_owned()),
+        "^D" => ("  ⌨ ", "Ctrl-D".to_owned()),
+        line => ("  $ ", clean(line)),
+    };
+    let spans = vec![Span::styled(mark, theme.dim), Span::styled(text, style)];
+    doc.wrap(&Line::from(spans), 6, Some(Target::Type(line.to_owned())));
+}
+
+fn deeds(doc: &mut Doc, model: &Model, performed: &Performed) {
+    let theme = &model.theme;
+    let who = performed.calls.iter().map(|call| width(&call.by)).max().unwrap_or(0);
+    for call in &performed.calls {
+        call_line(doc, model, call, who);
+    }
+    if let Ok(outcome) = &performed.result {
+        for line in outcome.output.lines().take(12) {
+            doc.wrap(&Line::from(vec![Span::styled("  │ ", theme.border), Span::raw(clean(line))]), 4, None);
+        }
+        let more = outcome.output.lines().count().saturating_sub(12);
+        if more > 0 {
+            doc.cut(Line::styled(format!("  │ … {more} more lines"), theme.dim), None);
+        }
+        if let Some(status) = outcome.status.filter(|status| *status != 0) {
+            doc.cut(
+                Line::from(vec![
+                    Span::styled("  │ ", theme.border),
+                    Span::styled(format!("exit status {status}"), theme.bad),
+                ]),
+                None,
+            );
+        }
+    }
+}
+
+/// One call: who made it, as in C, the answer, and how long it took at the right where there is room.
+fn call_line(doc: &mut Doc, model: &Model, call: &Call, who: usize) {
+    let theme = &model.theme;
+    let by = format!("{:<who$}  ", clean(&call.by));
+    let mut spans = vec![
+        Span::raw("  "),
+        Span::styled(by, theme.who(first_word(&call.by))),
+        Span::styled(clean(&call.name), theme.call),
+        Span::styled("(", theme.dim),
+        Span::styled(clean(&call.args.join(", ")), theme.argument),
+        Span::styled(") = ", theme.dim),
+    ];
+    match call.answer {
+        Answer::Returned(value) => spans.push(Span::styled(value.to_string(), theme.good)),
+        Answer::Failed(errno) => {
+            spans.push(Span::styled("-1 ", theme.bad));
+            spans.push(Span::styled(errno.name(), theme.errno));
+            spans.push(Span::styled(format!(" {}", errno.words()), theme.bad));
+        }
+    }
+    let time = duration(call.nanos);
+    let used: usize = spans.iter().map(Span::width).sum();
+    let line = Line::from(spans);
+    if used + width(&time) + 2 <= doc.width {
+        let mut line = line;
+        line.push_span(Span::raw(" ".repeat(doc.width - used - width(&time))));
+        line.push_span(Span::styled(time, theme.dim));
+        doc.lines.push((line, None));
+    } else {
+        let mut line = line;
+        line.push_span(Span::styled(format!("  {time}"), theme.dim));
+        doc.wrap(&line, who + 6, None);
+    }
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(' ').next().unwrap_or_default()
+}
+
+/// Microseconds, as the trace has always them; none where the time is not known.
+fn duration(nanos: u64) -> String {
+    match nanos {
+        0 => String::new(),
+        1..1_000 => "<1 µs".to_owned(),
+        1_000..10_000_000 => format!("{} µs", nanos / 1_000),
+        _ => format!("{} ms", nanos / 1_000_000),
+    }
+}
+
+/// A sentence as it begins a line.
+fn sentence(text: &str) -> String {
+    clean(text)
+}
