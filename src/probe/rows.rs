@@ -173,3 +173,6 @@ fn printable(text: &str) -> String {
     }
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
+
+#[cfg(test)]
+mod tests;
