@@ -430,10 +430,17 @@ impl<'a> Session<'a> {
         static SESSIONS: AtomicUsize = AtomicUsize::new(0);
         let state = world.home.join(format!(".local/state-{}", SESSIONS.fetch_add(1, Ordering::Relaxed)));
         let mut session = Self::start(world, world.lab(&["--plain", lesson]).env("XDG_STATE_HOME", state));
-        let text = session.answer();
-        assert!(text.contains("step 1 of"), "no first step of {lesson}: {text}\n{}", session.rest());
-        session.remember();
+        session.opened();
         session
+    }
+
+    /// Waits for the first prompt, at the first step of a lesson.
+    #[track_caller]
+    pub fn opened(&mut self) -> String {
+        let text = self.answer();
+        assert!(text.contains("step 1 of"), "not at a first step: {text}\n{}", self.rest());
+        self.remember();
+        text
     }
 
     /// Starts a session without waiting for its prompt.
