@@ -204,6 +204,8 @@ pub struct Model {
     pub presenter: bool,
     /// Whether sampling is stopped.
     pub frozen: bool,
+    /// Whether panels show also what is as on the lab host.
+    pub unfolded: bool,
     /// What changes are counted from.
     pub base: Base,
     /// First line shown, by pane.
@@ -251,6 +253,7 @@ impl Model {
             zoom: false,
             presenter: setup.present,
             frozen: false,
+            unfolded: false,
             base: Base::Step,
             scroll: [0; Pane::ALL.len()],
             selected: None,

@@ -33,6 +33,11 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
             show(model, Pane::Diff);
             clamp(model);
         }
+        Command::Unfold => {
+            model.unfolded = !model.unfolded;
+            show(model, Pane::State);
+            clamp(model);
+        }
         Command::Freeze => {
             model.frozen = !model.frozen;
             if !model.frozen {

@@ -79,6 +79,18 @@ fn state_pane() {
 }
 
 #[test]
+fn values_are_folded_unless_they_differ_from_the_host() {
+    let mut shown = view(1, true);
+    let lesson = std::sync::Arc::make_mut(&mut shown.lesson);
+    lesson.steps[1].watch = vec![crate::probe::Panel::Hostname, crate::probe::Panel::Credentials];
+    let mut model = in_lesson(80, 24, shown);
+    model.focus = crate::tui::app::Pane::State;
+    insta::assert_snapshot!("folded", drawn(&model).backend());
+    press(&mut model, "x");
+    insta::assert_snapshot!("unfolded", drawn(&model).backend());
+}
+
+#[test]
 fn help_popup() {
     snap("help", |columns, rows| {
         let mut model = in_lesson(columns, rows, view(1, false));
