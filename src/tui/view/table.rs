@@ -12,13 +12,14 @@ use crate::tui::doc::{Doc, Target, clean, fit, width};
 use crate::tui::theme::Theme;
 
 /// How many values of one subject are shown while the panel is folded.
-const FOLDED: usize = 14;
+const FOLDED: usize = 10;
 
 /// The values of one subject: those that are shown, and how many are folded away.
 struct Group<'a> {
     subject: &'a str,
     shown: Vec<(usize, &'a Row)>,
-    as_host: usize,
+    /// Rows that say the same as the host's.
+    as_host: Vec<usize>,
     more: usize,
 }
 
@@ -27,18 +28,20 @@ pub(super) fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) {
     let theme = state.theme;
     let groups = groups(state, panel);
     // One value a subject: the subject is the key.
-    let single = groups.iter().all(|group| group.shown.len() == 1 && group.as_host + group.more == 0);
+    let single = groups.iter().all(|group| group.shown.len() == 1 && group.as_host.is_empty() && group.more == 0);
     let label = |row: &Row| if single { row.subject.clone() } else { row.key.clone() };
     let widest = groups.iter().flat_map(|group| &group.shown).map(|(_, row)| width(&label(row))).max().unwrap_or(0);
     let column = widest.min(doc.width * 2 / 5);
     for group in groups {
         if !single {
-            let mut spans = vec![Span::raw("  "), Span::styled(clean(group.subject), style(group.subject, theme))];
-            if group.as_host > 0 {
+            let subject = Span::styled(clean(group.subject), style(group.subject, theme));
+            let mut spans = vec![state.mark(&group.as_host), subject];
+            let as_host = group.as_host.len();
+            if as_host > 0 {
                 let words = if group.shown.is_empty() { "all as on host" } else { "others as on host" };
-                spans.push(Span::styled(format!("  {words}: {}", group.as_host), theme.dim));
+                spans.push(Span::styled(format!("  {words}: {as_host}"), theme.dim));
             }
-            doc.cut(Line::from(spans), (group.as_host > 0).then_some(Target::Unfold));
+            doc.cut(Line::from(spans), (as_host > 0).then_some(Target::Unfold));
         }
         for (index, row) in group.shown {
             let (style, indent) = if single { (style(&row.subject, theme), "") } else { (theme.dim, "  ") };
@@ -75,13 +78,13 @@ fn groups<'a>(state: &State<'a>, panel: Panel) -> Vec<Group<'a>> {
         .flat_map(|(_, group)| group.iter().map(|(_, row)| (row.key.as_str(), row.value.as_str())))
         .collect();
     let fold = |(subject, rows): (&'a str, Vec<(usize, &'a Row)>)| {
-        let mut group = Group { subject, shown: rows, as_host: 0, more: 0 };
+        let mut group = Group { subject, shown: rows, as_host: Vec::new(), more: 0 };
         if folded {
             let changed = |row: &Row| matches!(state.kind(row), Some(ChangeKind::Changed { .. }));
-            let all = group.shown.len();
             if !is_host(subject) {
-                group.shown.retain(|(_, row)| changed(row) || host.get(row.key.as_str()) != Some(&row.value.as_str()));
-                group.as_host = all - group.shown.len();
+                let own = |row: &Row| changed(row) || host.get(row.key.as_str()) != Some(&row.value.as_str());
+                group.as_host = group.shown.iter().filter(|(_, row)| !own(row)).map(|(index, _)| *index).collect();
+                group.shown.retain(|(_, row)| own(row));
             }
             let before = group.shown.len();
             let mut room = FOLDED;
