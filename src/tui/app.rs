@@ -256,7 +256,7 @@ impl Model {
             selected: None,
             change_at: 0,
             popup: setup.notice.clone().map(Popup::Trouble),
-            busy: None,
+            busy: setup.start.as_ref().map(|(lesson, _)| format!("opening {lesson}")),
             notice: None,
             answer: None,
             shell: Shell::new(ShellState::Closed, 24, 80),

@@ -21,7 +21,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         doc.wrap(&Line::styled(text, theme.dim), 0, None);
         return doc;
     }
-    for group in groups(changes) {
+    for group in ordered(model) {
         let change = &changes[group[0]];
         let mut spans = vec![mark(Some(&change.kind), theme)];
         if group.len() > 1 {
@@ -43,6 +43,18 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         doc.wrap(&line, 4, Some(Target::Changes(group)));
     }
     doc
+}
+
+/// The groups as they are shown: first what the step watches, and there first what has another value than before.
+fn ordered(model: &Model) -> Vec<Vec<usize>> {
+    let changes = model.changes();
+    let watch = model.step().map_or(&[][..], |step| &step.watch);
+    let mut groups = groups(changes);
+    groups.sort_by_key(|group| {
+        let change = &changes[group[0]];
+        (!watch.contains(&change.row.panel), !matches!(change.kind, ChangeKind::Changed { .. }))
+    });
+    groups
 }
 
 /// The changes that are told together: all rows of one subject in one panel that came, or that went.

@@ -178,7 +178,9 @@ pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
 
 /// Clears a place in front of the panes and draws a frame around it.
 fn popup_frame(frame: &mut Frame<'_>, area: Rect, title: &str, foot: Line<'static>, theme: &Theme) -> Rect {
-    frame.render_widget(Clear, area);
+    // A column of nothing at each side sets it apart from what is behind.
+    let around = Rect { x: area.x.saturating_sub(1), width: area.width + 2, ..area };
+    frame.render_widget(Clear, around.intersection(frame.area()));
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.focus)
