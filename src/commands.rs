@@ -7,13 +7,13 @@ use std::sync::{Arc, mpsc};
 
 use hardway::agent::client::{self, Keeper};
 use hardway::explain::Explanation;
-use hardway::kernel::host::{Invoker, Mode, Person};
+use hardway::kernel::host::{Invoker, Mode, Person, home_of};
 use hardway::kernel::leftover::Footprint;
 use hardway::lesson::{Lesson, builtin, compile};
 use hardway::probe::{Names, Panel, Reader, Wanted, rows};
 use hardway::runtime::ledger;
 use hardway::session::Session;
-use hardway::session::store::Store;
+use hardway::session::store::{self, Store};
 use hardway::tui::{self, CourseEntry, Setup};
 use hardway::walk::actor::{Actor, step_number};
 use hardway::walk::run::{StepLine, Via, walk};
@@ -54,8 +54,16 @@ fn start_keeper(ids: Ids) -> Result<Keeper, Explanation> {
 
 /// Opens the store of progress, with what is wrong with it; the course goes on without.
 fn open_store() -> (Option<Store>, Option<Explanation>) {
-    let (store, notice) = Store::open(Invoker::current().state_directory());
-    (Some(store), notice)
+    match store::directory(|name| std::env::var_os(name), home_of) {
+        Some(directory) => {
+            let (store, notice) = Store::open(directory);
+            (Some(store), notice)
+        }
+        None => {
+            let why = "neither XDG_STATE_HOME nor HOME is set";
+            (None, Some(Explanation::new("Your progress can not be kept", why, "set HOME; the lessons work without")))
+        }
+    }
 }
 
 fn course() -> Vec<Arc<Lesson>> {

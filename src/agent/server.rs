@@ -39,11 +39,10 @@ pub fn run(spec: &LabSpec, keeper: &Channel, ui: Channel) -> ! {
     process_name("hw-agent");
     let built: Built = become_init(spec);
     let sent = keeper.send(&built);
-    let Ok(children) = ChildWatch::new() else { stdio::exit_now(1) };
-    if built.is_err() || sent.is_err() {
-        stdio::exit_now(1);
-    }
-    let mut server = Server { boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None };
+    let (Ok(()), Ok(()), Ok(children), Ok(proc)) = (built, sent, ChildWatch::new(), File::open("/proc")) else {
+        stdio::exit_now(1)
+    };
+    let mut server = Server { boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };
     loop {
         let [asked, keeper_gone, ended] = readable([ui.as_fd(), keeper.as_fd(), children.as_fd()], None);
         if keeper_gone {
@@ -92,9 +91,8 @@ fn drop_machine_capabilities() {
 
 /// The environment of everything that is run in the lab.
 fn set_environment() {
-    const KEPT: [&str; 3] = ["LANG", "LC_ALL", "TZ"];
     let names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
-    for name in names.iter().filter(|name| !KEPT.iter().any(|kept| name == kept)) {
+    for name in names.iter().filter(|name| *name != "TZ") {
         // SAFETY: the agent has one thread.
         unsafe { std::env::remove_var(name) };
     }
@@ -104,6 +102,8 @@ fn set_environment() {
         ("USER", "root"),
         ("LOGNAME", "root"),
         ("SHELL", "/bin/bash"),
+        // Lessons quote what programs say; so they must say it in one language.
+        ("LC_ALL", "C.UTF-8"),
     ];
     for (name, value) in fixed {
         // SAFETY: the agent has one thread.
@@ -129,6 +129,8 @@ struct Server {
     /// Last pid of boxes that have ended, so that a lesson can signal one that is no more.
     ended: BTreeMap<String, i32>,
     shell: Option<Shell>,
+    /// The lab's own proc, held open: a learner may mount something else over `/proc`, and the live state must go on.
+    proc: File,
 }
 
 impl Server {
@@ -229,7 +231,7 @@ impl Server {
             },
         };
         if matches!(action, Action::Fork(_)) && performed.result.is_ok() {
-            let (pid, pidfd) = only_child(handle.pid).ok_or_else(|| gone(FrameError::Closed))?;
+            let (pid, pidfd) = only_child(&self.proc, handle.pid).ok_or_else(|| gone(FrameError::Closed))?;
             self.ended.insert(format!("{name}'s parent"), handle.pid);
             (handle.pid, handle.pidfd) = (pid, pidfd);
         }
@@ -275,7 +277,7 @@ impl Server {
         let mut names = self.names();
         let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |mut report| {
             let own = i32::try_from(std::process::id()).unwrap_or(0);
-            let observation = Reader::new("/proc").observe(&Wanted::panels(panels).without(own));
+            let observation = self.reader().observe(&Wanted::panels(panels).without(own));
             if let (Some(shell), Some(foreground)) = (names.shell, names.foreground) {
                 names.subject = shell::subject(&observation.processes, SELF, shell, foreground);
             }
@@ -304,10 +306,18 @@ impl Server {
     }
 
     fn end_shell(&mut self) {
-        if let Some(shell) = self.shell.take() {
-            let wanted = Wanted::panels(&[Panel::Processes]);
-            shell.end(&Reader::new("/proc").observe(&wanted).processes);
-        }
+        let Some(shell) = self.shell.take() else { return };
+        // In a worker, because the reader changes its directory; the report only tells that it came to its end.
+        let _ = in_worker(SAMPLE_DEADLINE, MAX_BODY, |report| {
+            shell.end(&self.reader().observe(&Wanted::panels(&[Panel::Processes])).processes);
+            stdio::report(&report, &());
+        });
+    }
+
+    /// A reader of the lab's own proc. Only for workers: it moves the process there.
+    fn reader(&self) -> Reader {
+        let _ = nix::unistd::fchdir(&self.proc);
+        Reader::new(".")
     }
 }
 
@@ -318,8 +328,11 @@ fn executed(name: &str, args: Vec<String>) -> Performed {
 }
 
 /// The one child of a process, from `/proc/PID/task/PID/children` (proc(5)), and a pidfd of it.
-fn only_child(pid: i32) -> Option<(i32, OwnedFd)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+fn only_child(proc: &File, pid: i32) -> Option<(i32, OwnedFd)> {
+    let path = format!("{pid}/task/{pid}/children");
+    let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
+    let file = nix::fcntl::openat(proc, path.as_str(), flags, nix::sys::stat::Mode::empty()).ok()?;
+    let text = std::io::read_to_string(File::from(file)).ok()?;
     let child = text.split_whitespace().next()?.parse().ok()?;
     Some((child, sys::pidfd_open(child).ok()?))
 }

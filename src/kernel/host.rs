@@ -98,8 +98,6 @@ impl Person {
 pub struct Invoker {
     uid: u32,
     gid: u32,
-    by_sudo: bool,
-    home: PathBuf,
 }
 
 impl Invoker {
@@ -111,17 +109,7 @@ impl Invoker {
         let caller = number("SUDO_UID").zip(number("SUDO_GID"));
         let sudo = caller.filter(|(uid, _)| *uid != 0 && (own == 0 || own == *uid));
         let (uid, gid) = sudo.unwrap_or_else(|| (own, nix::unistd::getegid().as_raw()));
-        let from_database = || nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.dir);
-        let from_environment = || std::env::var_os("HOME").map(PathBuf::from);
-        let home = if sudo.is_some() { from_database() } else { from_environment().or_else(from_database) };
-        Self { uid, gid, by_sudo: sudo.is_some(), home: home.unwrap_or_else(|| PathBuf::from("/")) }
-    }
-
-    /// Where their progress is kept: `$XDG_STATE_HOME/hardway`, by default `~/.local/state/hardway`.
-    pub fn state_directory(&self) -> PathBuf {
-        // Under sudo the variable would be root's, if anybody's.
-        let own = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|_| !self.by_sudo);
-        own.filter(|dir| dir.is_absolute()).unwrap_or_else(|| self.home.join(".local/state")).join("hardway")
+        Self { uid, gid }
     }
 
     /// Makes this process theirs, for good. Does nothing where it is already.
@@ -154,6 +142,11 @@ impl Invoker {
 /// The effective user id of this process.
 pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
+}
+
+/// The home directory of a user, from the user database (getpwuid(3)).
+pub fn home_of(uid: u32) -> Option<PathBuf> {
+    nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.dir)
 }
 
 /// The path of newuidmap(1) or newgidmap(1).

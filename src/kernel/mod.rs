@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod children;
+pub mod enter;
 pub mod errno;
 pub mod host;
 pub mod identity;

@@ -223,11 +223,6 @@ pub fn pidfd_kill(pidfd: &OwnedFd, signal: Signal) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
-/// setns(2)
-pub fn enter(f: &std::fs::File) -> std::io::Result<()> {
-    nix::sched::setns(f, CloneFlags::empty()).map_err(std::io::Error::from)
-}
-
 /// The signal by which a terminal's suspend key stops a process.
 pub const TERMINAL_STOP: i32 = libc::SIGTSTP;
 

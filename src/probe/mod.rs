@@ -4,8 +4,10 @@
 //! typed data serve checks and the panels' shapes; [`rows::rows`] gives the same data as rows that can be shown, explained
 //! and compared, and [`diff::diff`] compares them.
 
+pub mod capabilities;
 pub mod credentials;
 pub mod diff;
+pub mod hostname;
 pub mod mounts;
 pub mod namespaces;
 pub mod processes;
@@ -26,6 +28,8 @@ pub use reader::{Reader, Wanted};
 pub use reading::Reading;
 pub use rows::{Panel, Row, rows};
 
+use crate::kernel::namespace::Namespace;
+
 /// What was read in one go, as seen from the process that read it: every pid and path can be typed there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
@@ -43,6 +47,18 @@ impl Observation {
     /// The process with this pid, as the reader numbers it.
     pub fn process(&self, pid: i32) -> Option<&Process> {
         self.processes.iter().find(|process| process.pid == pid)
+    }
+
+    /// The processes in a namespace, in ascending order of pid.
+    pub fn members(&self, kind: Namespace, inode: u64) -> impl Iterator<Item = &Process> {
+        self.processes.iter().filter(move |process| process.namespaces.inode(kind) == Some(inode))
+    }
+
+    /// The process through which the reader looked into a namespace: the one with the lowest pid among those whose root is
+    /// `/`, else the one with the lowest pid (a chroot hides mounts from the mountinfo of a process).
+    pub fn representative(&self, kind: Namespace, inode: u64) -> Option<&Process> {
+        let whole = |process: &&Process| process.root.value().is_some_and(|root| root == "/");
+        self.members(kind, inode).find(whole).or_else(|| self.members(kind, inode).next())
     }
 }
 

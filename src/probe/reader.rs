@@ -1,145 +1,263 @@
-//! Temporary reader until the probes land.
-use super::*;
+//! The reader: one observation of the processes under a `/proc`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::credentials::parse_id_map;
+use super::mounts::parse_mountinfo;
+use super::processes::{parse_cmdline, parse_nspid};
+use super::{Credentials, Mount, Namespaces, Observation, Panel, Process, Reading, hostname, namespaces};
+use crate::kernel::enter;
+use crate::kernel::errno::Errno;
+use crate::kernel::identity::Stat;
 use crate::kernel::namespace::Namespace;
-use std::fs;
+
+/// The most that is read of one file, in bytes. The longest files, mountinfo of many mounts, stay far below.
+const MAX_FILE: u64 = 1 << 20;
+
 /// What to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
+    panels: BTreeSet<Panel>,
     without: Option<i32>,
-    only: Option<i32>,
+    only: Option<BTreeSet<i32>>,
 }
+
 impl Wanted {
-    /// All.
-    pub fn panels(_: &[Panel]) -> Self {
-        Self { without: None, only: None }
+    /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
+    /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
+    /// [`Panel::Mounts`].
+    pub fn panels(panels: &[Panel]) -> Self {
+        Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
-    /// Leave out.
+
+    /// Leaves out this process: the reader itself, which no list shall show.
     pub fn without(self, pid: i32) -> Self {
         Self { without: Some(pid), ..self }
     }
-    /// Only.
-    pub fn only(self, pid: i32) -> Self {
-        Self { only: Some(pid), ..self }
+
+    /// Reads this process and no others; called again, this one as well.
+    pub fn only(mut self, pid: i32) -> Self {
+        self.only.get_or_insert_default().insert(pid);
+        self
     }
 }
-/// Reader.
-pub struct Reader(String);
+
+/// Reads observations from a tree that looks like `/proc`.
+#[derive(Debug)]
+pub struct Reader {
+    proc: PathBuf,
+    /// For the text of one file at a time.
+    buffer: Vec<u8>,
+}
+
 impl Reader {
-    /// New.
-    pub fn new(proc: &str) -> Self {
-        Self(proc.into())
+    /// A reader of `/proc`, or of a made-up tree.
+    pub fn new(proc: impl Into<PathBuf>) -> Self {
+        Self { proc: proc.into(), buffer: Vec::with_capacity(16 * 1024) }
     }
-    /// Read.
-    pub fn observe(&self, w: &Wanted) -> Observation {
-        let mut o = Observation::default();
-        let mut pids: Vec<i32> =
-            fs::read_dir(&self.0).unwrap().filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
-        pids.sort();
-        for pid in pids {
-            if w.without == Some(pid) || w.only.is_some_and(|p| p != pid) {
-                continue;
-            }
-            if let Some(p) = self.one(pid) {
-                o.processes.push(p)
-            }
-        }
-        for p in &o.processes {
-            if let Some(m) = p.namespaces.inode(Namespace::Mnt) {
-                o.visible_pids.entry(m).or_insert_with(|| {
-                    fs::read_dir(format!("{}/{}/root/proc", self.0, p.pid))
-                        .map(|d| {
-                            let mut v: Vec<i32> = d
-                                .filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok())
-                                .filter(|x| Some(*x) != w.without)
-                                .collect();
-                            v.sort();
-                            v
-                        })
-                        .into()
-                });
-            }
-        }
-        let own = fs::read_link(format!("{}/self/ns/uts", self.0)).ok();
-        let mut list: Vec<(i32, u64)> =
-            o.processes.iter().filter_map(|p| Some((p.pid, p.namespaces.inode(Namespace::Uts)?))).collect();
-        list.sort_by_key(|(pid, _)| fs::read_link(format!("{}/{pid}/ns/uts", self.0)).ok() != own);
-        for (pid, uts) in list {
-            if o.hostnames.contains_key(&uts) {
-                continue;
-            }
-            let f = fs::File::open(format!("{}/{pid}/ns/uts", self.0));
-            let r = f.and_then(|f| {
-                if fs::read_link(format!("{}/{pid}/ns/uts", self.0)).ok() != own {
-                    crate::kernel::sys::enter(&f)?;
-                }
-                fs::read_to_string("/proc/sys/kernel/hostname")
-            });
-            o.hostnames.insert(uts, Reading::from(r).map(|s: String| s.trim().to_owned()));
-        }
-        o
-    }
-    fn one(&self, pid: i32) -> Option<Process> {
-        let d = format!("{}/{pid}", self.0);
-        let stat = String::from_utf8_lossy(&fs::read(format!("{d}/stat")).ok()?).into_owned();
-        let (a, b) = stat.rsplit_once(") ")?;
-        let comm = a.split_once('(')?.1.to_owned();
-        let f: Vec<&str> = b.split(' ').collect();
-        let status = fs::read_to_string(format!("{d}/status")).ok()?;
-        let field =
-            |k: &str| status.lines().find_map(|l| l.strip_prefix(k)?.strip_prefix(':')).unwrap_or("").trim().to_owned();
-        let nums = |k: &str| -> Vec<u32> { field(k).split_whitespace().filter_map(|x| x.parse().ok()).collect() };
-        let four = |k: &str| -> [u32; 4] { nums(k).try_into().unwrap_or([0; 4]) };
-        let hex = |k: &str| u64::from_str_radix(&field(k), 16).unwrap_or(0);
-        let map = |k: &str| {
-            Reading::from(fs::read_to_string(format!("{d}/{k}"))).map(|t: String| {
-                t.lines()
-                    .filter_map(|l| {
-                        let v: Vec<u32> = l.split_whitespace().filter_map(|x| x.parse().ok()).collect();
-                        Some(IdMap { inside: *v.first()?, outside: *v.get(1)?, count: *v.get(2)? })
-                    })
-                    .collect()
-            })
+
+    /// Reads what is wanted. A process that ends meanwhile is left out; a `/proc` that lists nothing gives nothing.
+    ///
+    /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**: call
+    /// it in a worker, or in a process that reads nothing else. Where that is not allowed, the host names of foreign
+    /// namespaces are missing with the kernel's reason (setns(2): `EPERM`).
+    pub fn observe(&mut self, wanted: &Wanted) -> Observation {
+        let mut pids = match &wanted.only {
+            Some(only) => only.iter().copied().collect(),
+            None => numbers(&self.proc).unwrap_or_default(),
         };
-        let link = |k: &str| Reading::from(fs::read_link(format!("{d}/{k}"))).map(|p| p.to_string_lossy().into_owned());
+        pids.retain(|pid| Some(*pid) != wanted.without);
+        let processes = pids.into_iter().filter_map(|pid| self.process(pid)).collect();
+        let mut observation = Observation { processes, ..Observation::default() };
+        let visible = wanted.panels.contains(&Panel::Processes);
+        if visible || wanted.panels.contains(&Panel::Mounts) {
+            let mounts = self.mounts(&observation);
+            if visible {
+                observation.visible_pids = self.visible_pids(&observation, &mounts, wanted.without);
+            }
+            if wanted.panels.contains(&Panel::Mounts) {
+                observation.mounts = mounts;
+            }
+        }
+        // Last, because it changes this thread.
+        if wanted.panels.contains(&Panel::Hostname) {
+            observation.hostnames = self.hostnames(&observation);
+        }
+        observation
+    }
+
+    /// One process; none where it is gone, or where its stat and status can not be understood.
+    fn process(&mut self, pid: i32) -> Option<Process> {
+        let dir = self.proc.join(pid.to_string());
+        let stat = Stat::parse(self.text(&dir.join("stat")).ok()?)?;
+        let mut process = self.parts(pid, &dir, stat)?;
+        // Links of a process that ended between two reads are missing, as those of a zombie are: look again which it is.
+        if !matches!(process.state, 'Z' | 'X') && process.namespaces.inode(Namespace::Mnt).is_none() {
+            let now = Stat::parse(self.text(&dir.join("stat")).ok()?)?;
+            if now.start_time != process.start_time {
+                return None;
+            }
+            process.state = now.state;
+        }
+        Some(process)
+    }
+
+    fn parts(&mut self, pid: i32, dir: &Path, stat: Stat) -> Option<Process> {
+        let map = |text: &[u8]| parse_id_map(text).ok_or_else(|| readable(text));
+        let uid_map = self.parsed(&dir.join("uid_map"), map);
+        let gid_map = self.parsed(&dir.join("gid_map"), map);
+        let setgroups = self.parsed(&dir.join("setgroups"), |text| Ok(readable(text)));
+        let cmdline = parse_cmdline(self.text(&dir.join("cmdline")).ok()?);
+        let status = self.text(&dir.join("status")).ok()?;
+        let credentials = Credentials::parse(status, uid_map, gid_map, setgroups)?;
+        let nspid = parse_nspid(status).unwrap_or_else(|| vec![pid]);
+        let links = dir.join("ns");
+        let inode = |kind: Namespace| link(&links.join(kind.link())).parse(|text| namespaces::parse_link(text));
         Some(Process {
             pid,
-            ppid: f.get(1)?.parse().ok()?,
-            pgrp: f.get(2)?.parse().ok()?,
-            comm,
-            state: f[0].chars().next()?,
-            start_time: f.get(19)?.parse().ok()?,
-            cmdline: fs::read(format!("{d}/cmdline"))
-                .unwrap_or_default()
-                .split(|b| *b == 0)
-                .filter(|x| !x.is_empty())
-                .map(|x| String::from_utf8_lossy(x).into_owned())
-                .collect(),
-            nspid: field("NSpid").split_whitespace().filter_map(|x| x.parse().ok()).collect(),
-            namespaces: Namespaces(
-                Namespace::ALL
-                    .into_iter()
-                    .map(|n| {
-                        (
-                            n,
-                            Reading::from(fs::read_link(format!("{d}/ns/{}", n.link())))
-                                .parse(|p| p.to_str()?.split_once('[')?.1.trim_end_matches(']').parse().ok()),
-                        )
-                    })
-                    .collect(),
-            ),
-            credentials: Credentials {
-                uid: four("Uid"),
-                gid: four("Gid"),
-                groups: nums("Groups"),
-                caps: [hex("CapInh"), hex("CapPrm"), hex("CapEff"), hex("CapBnd"), hex("CapAmb")],
-                no_new_privs: field("NoNewPrivs") == "1",
-                seccomp: field("Seccomp").parse().unwrap_or(0),
-                uid_map: map("uid_map"),
-                gid_map: map("gid_map"),
-                setgroups: Reading::from(fs::read_to_string(format!("{d}/setgroups"))).map(|s| s.trim().to_owned()),
-            },
-            root: link("root"),
-            cwd: link("cwd"),
-            exe: link("exe"),
+            ppid: stat.ppid,
+            pgrp: stat.pgrp,
+            comm: stat.comm,
+            state: stat.state,
+            start_time: stat.start_time,
+            cmdline,
+            nspid,
+            namespaces: Namespaces(Namespace::ALL.into_iter().map(|kind| (kind, inode(kind))).collect()),
+            credentials,
+            root: link(&dir.join("root")),
+            cwd: link(&dir.join("cwd")),
+            exe: link(&dir.join("exe")),
         })
     }
+
+    /// The mounts of every mount namespace, as its representative sees them.
+    fn mounts(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<Vec<Mount>>> {
+        each(observation, Namespace::Mnt, |process| {
+            let path = self.proc.join(format!("{}/mountinfo", process.pid));
+            self.parsed(&path, parse_mountinfo)
+        })
+    }
+
+    /// The pids in the `/proc` of every mount namespace, the reader's own left out. `ENOENT` where none is mounted there.
+    fn visible_pids(
+        &self,
+        observation: &Observation,
+        mounts: &BTreeMap<u64, Reading<Vec<Mount>>>,
+        without: Option<i32>,
+    ) -> BTreeMap<u64, Reading<Vec<i32>>> {
+        let mut visible = each(observation, Namespace::Mnt, |process| {
+            let proc = self.proc.join(format!("{}/root/proc", process.pid));
+            // What this process is called there: `self` answers in the pid namespace that the proc belongs to.
+            let own = without.and_then(|_| link(&proc.join("self")).value().and_then(|text| text.parse().ok()));
+            Reading::from(numbers(&proc)).map(|mut list| {
+                list.retain(|pid| Some(*pid) != own);
+                list
+            })
+        });
+        for (inode, reading) in &mut visible {
+            // The last mount at a place covers the others.
+            let top =
+                mounts.get(inode).map(|it| it.clone().map(|list| list.into_iter().rfind(|it| it.target == "/proc")));
+            match top {
+                Some(Reading::Value(Some(mount))) if mount.fstype == "proc" && mount.root == "/" => {}
+                Some(Reading::Value(_)) | None => *reading = Reading::Missing(nothing()),
+                Some(Reading::Missing(errno)) => *reading = Reading::Missing(errno),
+                Some(Reading::Unreadable(text)) => *reading = Reading::Unreadable(text),
+            }
+        }
+        visible
+    }
+
+    /// The host name of every UTS namespace: first that of the namespace this thread is in, then the others by entering
+    /// them one after the other.
+    fn hostnames(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<String>> {
+        let own = ["thread-self", "self"].iter().find_map(|it| {
+            link(&self.proc.join(it).join("ns/uts")).value().and_then(|text| namespaces::parse_link(text))
+        });
+        let here = match self.text(&self.proc.join("sys/kernel/hostname")) {
+            Ok(text) => hostname::parse(text),
+            Err(error) => Reading::Missing(Errno::from(&error)),
+        };
+        each(observation, Namespace::Uts, |process| match process.namespaces.inode(Namespace::Uts) {
+            inode if inode.is_some() && inode == own => here.clone(),
+            _ => enter::uts_hostname(&self.proc.join(format!("{}/ns/uts", process.pid))).into(),
+        })
+    }
+
+    /// A file, parsed; the error of `parse` is the text that it could not understand.
+    fn parsed<T>(&mut self, path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Reading<T> {
+        match self.text(path).map(parse) {
+            Ok(Ok(value)) => Reading::Value(value),
+            Ok(Err(text)) => Reading::Unreadable(text),
+            Err(error) => Reading::Missing(Errno::from(&error)),
+        }
+    }
+
+    /// The text of a file, at most [`MAX_FILE`] bytes of it.
+    fn text(&mut self, path: &Path) -> io::Result<&[u8]> {
+        read_into(&mut self.buffer, path)?;
+        Ok(&self.buffer)
+    }
 }
+
+/// What `read` gives for each namespace of a kind, asked through its representative; where that process ended meanwhile,
+/// through the next one.
+fn each<T>(
+    observation: &Observation,
+    kind: Namespace,
+    mut read: impl FnMut(&Process) -> Reading<T>,
+) -> BTreeMap<u64, Reading<T>> {
+    let inodes: BTreeSet<u64> = observation.processes.iter().filter_map(|it| it.namespaces.inode(kind)).collect();
+    let mut readings = BTreeMap::new();
+    for inode in inodes {
+        let first = observation.representative(kind, inode);
+        let others = observation.members(kind, inode).filter(|it| first.is_none_or(|first| first.pid != it.pid));
+        for process in first.into_iter().chain(others) {
+            let reading = read(process);
+            let gone =
+                matches!(&reading, Reading::Missing(errno) if ["ENOENT", "ESRCH"].contains(&errno.name().as_str()));
+            if gone {
+                readings.entry(inode).or_insert(reading);
+            } else {
+                readings.insert(inode, reading);
+                break;
+            }
+        }
+    }
+    readings
+}
+
+/// The entries of a directory that are numbers, in ascending order.
+fn numbers(dir: &Path) -> io::Result<Vec<i32>> {
+    let mut numbers: Vec<i32> =
+        fs::read_dir(dir)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The target of a link, made readable.
+fn link(path: &Path) -> Reading<String> {
+    Reading::from(fs::read_link(path)).map(|target: PathBuf| target.to_string_lossy().into_owned())
+}
+
+fn read_into(buffer: &mut Vec<u8>, path: &Path) -> io::Result<()> {
+    buffer.clear();
+    File::open(path)?.take(MAX_FILE).read_to_end(buffer).map(drop)
+}
+
+/// The text without its line end, made readable and cut.
+fn readable(text: &[u8]) -> String {
+    String::from_utf8_lossy(text.get(..200).unwrap_or(text)).trim_end().to_owned()
+}
+
+/// What the kernel says of something that is not there.
+fn nothing() -> Errno {
+    // Number 2 on every architecture (errno-base.h).
+    Errno::from(&io::Error::from_raw_os_error(2))
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Names, Observation};
+use super::{Names, Observation, Process};
+use crate::kernel::namespace::Namespace;
 
 /// A state panel. A step's `watch` chooses among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,8 +66,113 @@ impl Row {
     }
 }
 
-/// All rows of an observation, panel by panel.
+/// All rows of an observation, panel by panel, each in the order of pids. No two have the same identity.
+///
+/// A process is called by the word that lessons have for it and its pid, `box (pid 12)`, or else by pid and program. What
+/// changes all the time without meaning anything (running or sleeping, clocks) is not in the values.
 pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
-    let _ = (observation, names);
-    Vec::new()
+    let mut sheet = Sheet { observation, names, rows: Vec::new() };
+    super::processes::rows(&mut sheet);
+    super::namespaces::rows(&mut sheet);
+    super::hostname::rows(&mut sheet);
+    super::mounts::rows(&mut sheet);
+    super::credentials::rows(&mut sheet);
+    sheet.rows
 }
+
+/// Rows in the making.
+pub(super) struct Sheet<'a> {
+    /// What they tell of.
+    pub observation: &'a Observation,
+    /// The words for pids.
+    pub names: &'a Names,
+    rows: Vec<Row>,
+}
+
+/// Rows of one panel about one process.
+pub(super) struct About<'s, 'a> {
+    sheet: &'s mut Sheet<'a>,
+    panel: Panel,
+    subject: String,
+}
+
+impl<'a> Sheet<'a> {
+    /// Begins rows about a process.
+    pub fn about<'s>(&'s mut self, panel: Panel, process: &Process) -> About<'s, 'a> {
+        let subject = match self.names.of(process.pid) {
+            Some(word) => format!("{word} (pid {})", process.pid),
+            None => format!("pid {} {}", process.pid, process.comm),
+        };
+        About { sheet: self, panel, subject: printable(&subject) }
+    }
+
+    /// Who looks at each of these namespaces: all processes with a word of their own, and one where a namespace has none.
+    pub fn viewers<'k>(&self, kind: Namespace, inodes: impl Iterator<Item = &'k u64>) -> Vec<(u64, &'a Process)> {
+        let mut viewers = Vec::new();
+        for inode in inodes {
+            let before = viewers.len();
+            let members = self.observation.members(kind, *inode);
+            viewers.extend(members.filter(|it| self.names.of(it.pid).is_some()).map(|it| (*inode, it)));
+            if viewers.len() == before {
+                viewers.extend(self.member(kind, *inode).map(|it| (*inode, it)));
+            }
+        }
+        viewers.sort_by_key(|(_, process)| process.pid);
+        viewers
+    }
+
+    /// The process whose name stands for a namespace: the host, a box, the shell, what the learner made, or any.
+    pub fn member(&self, kind: Namespace, inode: u64) -> Option<&'a Process> {
+        let named = |pid: i32| self.observation.members(kind, inode).find(|it| it.pid == pid);
+        let names = self.names;
+        std::iter::once(names.host)
+            .chain(names.boxes.values().copied())
+            .chain(names.shell)
+            .chain(names.subject)
+            .find_map(named)
+            .or_else(|| self.observation.representative(kind, inode))
+    }
+}
+
+impl About<'_, '_> {
+    /// Adds a row. Characters that would confuse a terminal are escaped in every field.
+    pub fn row(&mut self, key: &str, value: String, source: String, command: String, meaning: impl Into<String>) {
+        self.sheet.rows.push(Row {
+            panel: self.panel,
+            subject: self.subject.clone(),
+            key: printable(key),
+            value: printable(&value),
+            source: printable(&source),
+            command: printable(&command),
+            meaning: printable(&meaning.into()),
+        });
+    }
+}
+
+/// Pids in one line.
+pub(super) fn pids(pids: &[i32]) -> String {
+    if pids.is_empty() {
+        return "none".to_owned();
+    }
+    pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell takes it: plain, or in quotes where that is needed (sh(1)).
+pub(super) fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// The text with control characters escaped: names of processes and mounts may hold any byte.
+fn printable(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -201,14 +201,6 @@ pub fn directory(var: impl Fn(&str) -> Option<OsString>, home_of: impl Fn(u32) -
     absolute("XDG_STATE_HOME").map(|state| state.join("hardway")).or_else(|| absolute("HOME").map(below))
 }
 
-/// The home directory of a user id, from a text like `/etc/passwd` (passwd(5)).
-pub fn home_of(passwd: &str, uid: u32) -> Option<PathBuf> {
-    passwd.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        (fields.get(2)?.parse() == Ok(uid)).then(|| PathBuf::from(fields.get(5).copied().unwrap_or_default()))
-    })
-}
-
 fn session_of(progress: &Progress, lesson: &Lesson) -> Option<Session> {
     let entry: Entry = serde_json::from_value(progress.lessons.get(&lesson.name)?.clone()).ok()?;
     let fits = entry.steps == digest(lesson)

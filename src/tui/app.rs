@@ -1,5 +1,6 @@
 //! The model: everything that the screen is drawn from. Plain data; [`super::update`] alone changes it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::keymap::Chord;
@@ -191,6 +192,8 @@ pub struct Model {
     pub open: Option<String>,
     /// What the walker last told of it.
     pub view: Option<Arc<View>>,
+    /// Indices of its rows by panel and pid: with hundreds of processes, looking through all rows for each would be felt.
+    pub rows_of: HashMap<(Panel, i32), Vec<usize>>,
     /// The pane that keys scroll.
     pub focus: Pane,
     /// Whether every key goes to the shell.
@@ -242,6 +245,7 @@ impl Model {
             size,
             open: setup.start.as_ref().map(|(lesson, _)| lesson.clone()),
             view: None,
+            rows_of: HashMap::new(),
             focus: Pane::Text,
             capture: false,
             zoom: false,
@@ -252,13 +256,24 @@ impl Model {
             selected: None,
             change_at: 0,
             popup: setup.notice.clone().map(Popup::Trouble),
-            busy: None,
+            busy: setup.start.as_ref().map(|(lesson, _)| format!("opening {lesson}")),
             notice: None,
             answer: None,
             shell: Shell::new(ShellState::Closed, 24, 80),
             typed: 0,
             ending: false,
         }
+    }
+
+    /// Takes over what the walker tells.
+    pub fn set_view(&mut self, view: Arc<View>) {
+        self.rows_of.clear();
+        for (index, row) in view.rows.iter().enumerate() {
+            if let Some(pid) = pid_of(&row.subject) {
+                self.rows_of.entry((row.panel, pid)).or_default().push(index);
+            }
+        }
+        self.view = Some(view);
     }
 
     /// The current step.
@@ -285,4 +300,11 @@ impl Model {
     pub fn say(&mut self, text: impl Into<String>) {
         self.notice = Some(Notice { text: text.into(), left: 6 });
     }
+}
+
+/// The pid that a row's subject names: `box (pid 12)`, `pid 14 bash`.
+pub fn pid_of(subject: &str) -> Option<i32> {
+    let (_, rest) = subject.split_once("pid ")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
 }

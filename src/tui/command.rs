@@ -91,17 +91,17 @@ pub const COMMANDS: &[Spec] = {
     use Place::{Anywhere, Course, Lesson};
     &[
         spec(C::Open, "open", &["enter"], "open", "Open the chosen lesson where you left it", Course),
-        spec(C::Predict, "predict", &["1"], "predict", "Choose a prediction, 1 to 9", Lesson),
+        spec(C::Predict, "predict", &["1"], "guess", "Guess what will happen, before it does", Lesson),
         spec(C::Answer, "answer", &["a"], "answer", "Write the answer to the step's question", Lesson),
         spec(C::Next, "next", &["n", "enter"], "next", "Do the step by system calls; when it is done, go on", Lesson),
         spec(C::Back, "back", &["b"], "back", "One step back: the lab host is built anew up to there", Lesson),
-        spec(C::Type, "type", &["t"], "type it", "Type the step's next command into the shell for me", Lesson),
+        spec(C::Type, "type", &["t"], "type", "Type the step's next command into the shell for me", Lesson),
         spec(C::Shell, "shell", &["s"], "shell", "Go to the shell pane; every key then goes to the shell", Lesson),
+        spec(C::NextPane, "next pane", &["tab"], "pane", "The next pane", Lesson),
         spec(C::Check, "check", &["c"], "check", "Check the kernel's state, whoever changed it", Lesson),
         spec(C::Hint, "hint", &["h"], "hint", "One more hint", Lesson),
         spec(C::Explain, "explain", &["e"], "explain", "Explain the chosen row: source, command, meaning", Lesson),
         spec(C::Diff, "diff", &["d"], "diff", "Changes since this step, or since the lesson began", Lesson),
-        spec(C::NextPane, "next pane", &["tab"], "pane", "The next pane", Lesson),
         spec(C::Goto, "go to", &["g"], "go to", "Go to any step; its state is built", Lesson),
         spec(C::Reset, "reset", &["r"], "reset", "Start the lesson again in a new lab host", Lesson),
         spec(C::Freeze, "freeze", &["f"], "freeze", "Stop and start the sampling of live state", Lesson),
@@ -130,10 +130,12 @@ pub const COMMANDS: &[Spec] = {
 };
 
 impl Spec {
-    /// Its first key, as people write it; digits stand for all of them.
-    pub fn key(&self) -> String {
+    /// Its first key, as people write it; the guess has one for each choice.
+    pub fn key(&self, model: &Model) -> String {
         if self.command == Command::Predict {
-            return "1-9".to_owned();
+            let choices =
+                model.step().and_then(|step| step.predict.as_ref()).map_or(9, |predict| predict.choices.len());
+            return format!("1-{}", choices.min(9));
         }
         self.keys.first().and_then(|key| Chord::parse(key)).map_or_else(String::new, |chord| chord.name())
     }
@@ -141,7 +143,7 @@ impl Spec {
     /// All its keys, as people write them.
     pub fn all_keys(&self) -> String {
         if self.command == Command::Predict {
-            return self.key();
+            return "1-9".to_owned();
         }
         self.keys.iter().filter_map(|key| Chord::parse(key)).map(|chord| chord.name()).collect::<Vec<_>>().join(" ")
     }
@@ -159,7 +161,7 @@ impl Spec {
             Command::Predict => step.predict.is_some() && !view.position.done,
             Command::Answer => step.question.is_some(),
             Command::Type => !step.by_hand.is_empty(),
-            Command::Hint => view.hints.len() < step.hints.len(),
+            Command::Hint => !step.hints.is_empty(),
             Command::Check => !step.check.is_empty(),
             Command::Explain => matches!(model.focus, Pane::State | Pane::Diff) || !view.rows.is_empty(),
             Command::Unzoom => model.zoom,

@@ -11,8 +11,8 @@ pub enum Target {
     Type(String),
     /// Rows of the state, as indices into `View::rows`, with the columns at which each begins where that matters.
     Rows(Vec<(u16, usize)>),
-    /// A row that is gone: index into the shown list of changes.
-    Change(usize),
+    /// Changes: indices into the shown list of them.
+    Changes(Vec<usize>),
     /// A choice of the prediction.
     Choice(usize),
     /// The line where the answer is written.
@@ -57,9 +57,7 @@ impl Doc {
 
     /// A line, wrapped; continuations are indented by `hang`.
     pub fn wrap(&mut self, line: &Line<'_>, hang: usize, target: Option<Target>) {
-        for part in wrap(line, self.width, hang) {
-            self.lines.push((part, target.clone()));
-        }
+        self.lines.extend(wrap(line, self.width, hang).into_iter().zip(std::iter::repeat(target)));
     }
 
     /// A line, cut at the right where it is too long.
@@ -77,12 +75,22 @@ impl Doc {
 
     /// A heading with a rule to the right edge.
     pub fn heading(&mut self, title: &str, style: Style, rule: Style) {
+        self.heading_with(title, Span::raw(""), style, rule);
+    }
+
+    /// A heading with a rule and a word at its end.
+    pub fn heading_with(&mut self, title: &str, aside: Span<'static>, style: Style, rule: Style) {
         self.gap();
-        let left = self.width.saturating_sub(width(title) + 1);
-        self.lines.push((
-            Line::from(vec![Span::styled(clean(title), style), Span::styled(format!(" {}", "─".repeat(left)), rule)]),
-            None,
-        ));
+        let aside = if aside.width() + width(title) + 6 > self.width { Span::raw("") } else { aside };
+        let taken = width(title) + 1 + if aside.width() > 0 { aside.width() + 1 } else { 0 };
+        let mut spans = vec![
+            Span::styled(clean(title), style),
+            Span::styled(format!(" {}", "─".repeat(self.width.saturating_sub(taken))), rule),
+        ];
+        if aside.width() > 0 {
+            spans.extend([Span::raw(" "), aside]);
+        }
+        self.lines.push((Line::from(spans), None));
     }
 }
 
@@ -176,7 +184,7 @@ pub fn wrap(line: &Line<'_>, columns: usize, hang: usize) -> Vec<Line<'static>> 
             spans.push(Span::raw(" ".repeat(hang)));
         }
         spans.extend(gather(&cells[start..end]));
-        out.push(Line::from(spans));
+        out.push(Line::from(spans).style(line.style));
         start = end;
         while start < cells.len() && cells[start].0 == ' ' {
             start += 1;

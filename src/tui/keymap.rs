@@ -58,6 +58,9 @@ impl Chord {
             _ => match rest.to_ascii_lowercase().as_str() {
                 "enter" => KeyCode::Enter,
                 "esc" => KeyCode::Esc,
+                "backspace" => KeyCode::Backspace,
+                "delete" => KeyCode::Delete,
+                "insert" => KeyCode::Insert,
                 "tab" if modifiers.contains(KeyModifiers::SHIFT) => KeyCode::BackTab,
                 "tab" => KeyCode::Tab,
                 "space" => KeyCode::Char(' '),
@@ -190,15 +193,6 @@ pub fn paste(text: &str, bracketed: bool) -> Vec<u8> {
     if bracketed { format!("\x1b[200~{clean}\x1b[201~").into_bytes() } else { clean.into_bytes() }
 }
 
-/// The bytes of a line that is typed: `^C` and `^D` stand for the keys, anything else ends with Enter.
-pub fn typed_line(line: &str) -> Vec<u8> {
-    match line {
-        "^C" => vec![0x03],
-        "^D" => vec![0x04],
-        _ => format!("{line}\r").into_bytes(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -247,7 +241,5 @@ mod tests {
     fn a_paste_can_not_leave_its_bracket() {
         assert_eq!(paste("a\x1b[201~\nb", true), b"\x1b[200~a[201~\rb\x1b[201~");
         assert_eq!(paste("a\r\nb", false), b"a\rb");
-        assert_eq!(typed_line("^C"), [3]);
-        assert_eq!(typed_line("true"), b"true\r");
     }
 }

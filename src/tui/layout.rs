@@ -3,7 +3,6 @@
 use ratatui::layout::Rect;
 
 use super::app::{Model, Pane, ShellState};
-use super::doc::Doc;
 use super::view;
 
 /// The smallest screen, columns and rows.
@@ -109,7 +108,7 @@ fn bare(pane: Pane, outer: Rect, title: u16) -> Place {
 fn tabbed(model: &Model, content: Rect, panes: &mut Vec<Place>) {
     match model.focus {
         Pane::State | Pane::Diff => {
-            let below = diff_height(model, content.height) - 1;
+            let below = diff_height(model, content.width - 2, content.height) - 1;
             let above = content.height - below;
             panes.push(bare(Pane::State, Rect { height: above, ..content }, 0));
             panes.push(bare(Pane::Diff, Rect { y: content.y + above, height: below, ..content }, 1));
@@ -119,14 +118,15 @@ fn tabbed(model: &Model, content: Rect, panes: &mut Vec<Place>) {
     }
 }
 
-/// Rows of the list of changes with its frame, out of `available`.
-fn diff_height(model: &Model, available: u16) -> u16 {
-    let wanted = u16::try_from(model.changes().len()).unwrap_or(u16::MAX).saturating_add(2);
+/// Rows of the list of changes with its frame: what it needs, but not more than its share of `available`.
+fn diff_height(model: &Model, columns: u16, available: u16) -> u16 {
+    let doc = view::diff::doc(model, columns);
+    let wanted = u16::try_from(doc.len()).unwrap_or(u16::MAX).saturating_add(2);
     wanted.clamp(3, (available * 2 / 5).max(3))
 }
 
 fn state_column(model: &Model, column: Rect, padding: u16, panes: &mut Vec<Place>) {
-    let below = diff_height(model, column.height);
+    let below = diff_height(model, column.width.saturating_sub(2 + 2 * padding), column.height);
     let above = column.height - below + 1;
     panes.push(framed(Pane::State, Rect { height: above, ..column }, padding));
     panes.push(framed(Pane::Diff, Rect { y: column.y + above - 1, height: below, ..column }, padding));
@@ -140,7 +140,7 @@ fn side_by_side(model: &Model, content: Rect, panes: &mut Vec<Place>) {
     let column = Rect { x: steps - 1, width: middle, ..content };
     let shell = match model.shell.state {
         ShellState::Closed => 4,
-        _ => (content.height * 2 / 5).max(10),
+        _ => (content.height / 3).max(10),
     };
     let rest = content.height - shell + 1;
     let trace = trace_height(model, column, rest);
@@ -154,7 +154,7 @@ fn side_by_side(model: &Model, content: Rect, panes: &mut Vec<Place>) {
 
 /// Rows of the trace with its frame: what it needs, but not more than its share of `available`.
 fn trace_height(model: &Model, column: Rect, available: u16) -> u16 {
-    let doc: Doc = view::trace::doc(model, column.width.saturating_sub(4));
+    let doc = view::trace::doc(model, column.width.saturating_sub(4));
     let wanted = u16::try_from(doc.len()).unwrap_or(u16::MAX).saturating_add(2);
     wanted.clamp(4, (available * 9 / 20).max(4))
 }

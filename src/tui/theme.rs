@@ -63,7 +63,7 @@ impl Theme {
     /// For a dark background.
     pub fn dark() -> Self {
         Self::from_palette(&Palette {
-            dim: Color::Indexed(245),
+            dim: Color::Indexed(247),
             accent: Color::Indexed(80),
             good: Color::Indexed(114),
             bad: Color::Indexed(203),
@@ -72,7 +72,7 @@ impl Theme {
             shell: Color::Indexed(150),
             line: Color::Indexed(239),
             bar: Color::Indexed(236),
-            cursor: Color::Indexed(238),
+            cursor: Color::Indexed(237),
         })
     }
 
@@ -95,7 +95,7 @@ impl Theme {
     /// Blue and orange in the place of green and red (Okabe and Ito's colours, on a dark background).
     pub fn colour_blind() -> Self {
         Self::from_palette(&Palette {
-            dim: Color::Indexed(245),
+            dim: Color::Indexed(247),
             accent: Color::Indexed(117),
             good: Color::Indexed(74),
             bad: Color::Indexed(208),
@@ -104,7 +104,7 @@ impl Theme {
             shell: Color::Indexed(175),
             line: Color::Indexed(239),
             bar: Color::Indexed(236),
-            cursor: Color::Indexed(238),
+            cursor: Color::Indexed(237),
         })
     }
 

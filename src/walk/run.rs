@@ -10,7 +10,7 @@ use super::walker::{CHECK_DEADLINE, LOOK_AGAIN, Walker, by_hand, failure_verdict
 use crate::agent::client::Keeper;
 use crate::explain::Explanation;
 use crate::kernel::trace::Call;
-use crate::lesson::{Kind, Lesson, Verdict};
+use crate::lesson::{Kind, Lesson, Value, Verdict};
 use crate::runtime::action::Action;
 use crate::session::{How, Position, Session};
 
@@ -258,10 +258,10 @@ impl Walk {
         if let Some(question) = &self.walker.step().question {
             let read = self.walker.read_value(&by_hand(&self.walker.sample().names));
             // The first line is the echo of what was typed.
-            let mut words = output.lines().skip(1).flat_map(str::split_whitespace);
+            let said = output.split_once('\n').map_or("", |(_, said)| said);
             verdicts.push(Verdict {
                 claim: format!("the shell prints what the probe reads: {}", question.ask),
-                holds: read.as_ref().is_some_and(|read| words.any(|word| word == read)),
+                holds: read.as_ref().is_some_and(|read| Value::is_word_of(read, said)),
                 seen: format!("probe {}, shell {:?}", read.as_deref().unwrap_or("nothing"), output.trim()),
             });
         }

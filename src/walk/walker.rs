@@ -7,7 +7,7 @@ use super::{Mode, StepReport, View};
 use crate::agent::client::{Keeper, Lab};
 use crate::agent::protocol::Sample;
 use crate::explain::Explanation;
-use crate::lesson::{Kind, Lesson, Need, Step, Verdict};
+use crate::lesson::{Kind, Lesson, Need, Step, Value, Verdict};
 use crate::probe::{Change, Names, Panel, Row, diff, rows};
 use crate::runtime::action::Performed;
 use crate::session::{How, Position, Session};
@@ -315,7 +315,7 @@ impl Walker {
             by_hand(&self.sample.names)
         };
         let Some(read) = self.read_value(&names) else { return Ok(false) };
-        let right = read == text.trim();
+        let right = Value::is_word_of(&read, text);
         self.answer = Some((text.trim().to_owned(), right, read));
         if right && !self.session.position.done {
             self.pass_by_hand();

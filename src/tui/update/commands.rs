@@ -1,7 +1,6 @@
 //! What each command does.
 
 use super::{Effect, ask_first, clamp, doc, end, open_shell, rows_of, scroll, type_line};
-use crate::lesson::Kind;
 use crate::tui::app::{Base, Deed, List, Model, Pane, Popup, ShellState};
 use crate::tui::command::Command;
 use crate::tui::doc::Target;
@@ -12,7 +11,7 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
     let send = |effects: &mut Vec<Effect>, order| effects.push(Effect::Send(order));
     match command {
         Command::Open => open(model, effects),
-        Command::Next => next(model, effects),
+        Command::Next => send(effects, Order::Next),
         Command::Back => ask_first(model, Deed::Back, effects),
         Command::Reset => ask_first(model, Deed::Reset, effects),
         Command::Goto => pick(model, List::Steps),
@@ -64,6 +63,13 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
         Command::Answer => {
             show(model, Pane::Text);
             model.answer = Some(String::new());
+            // The line that is written must be seen.
+            if let Some((doc, height)) = doc(model, Pane::Text) {
+                let line = doc.lines.iter().rposition(|(_, target)| *target == Some(Target::Answer)).unwrap_or(0);
+                let scroll = &mut model.scroll[Pane::Text as usize];
+                *scroll = (*scroll).max((line + 2).saturating_sub(height));
+            }
+            clamp(model);
         }
         Command::Interrupt => effects.push(Effect::Write(vec![0x03])),
         Command::NewShell => ask_first(model, Deed::NewShell, effects),
@@ -94,18 +100,6 @@ pub(super) fn predict(model: &mut Model, choice: usize, effects: &mut Vec<Effect
     } else {
         model.say("the step is done: a guess now would be none; b goes back before it");
     }
-}
-
-fn next(model: &mut Model, effects: &mut Vec<Effect>) {
-    let unanswered = model.view.as_ref().is_some_and(|view| !view.position.done && view.answer.is_none());
-    let asks = model.step().is_some_and(|step| step.kind == Kind::Observe && step.question.is_some());
-    if unanswered && asks && model.step().is_some_and(|step| step.actions.is_empty()) {
-        // Nothing can be done by calls: what moves this step is the answer.
-        show(model, Pane::Text);
-        model.answer = Some(String::new());
-        return;
-    }
-    effects.push(Effect::Send(Order::Next));
 }
 
 fn type_next(model: &mut Model, effects: &mut Vec<Effect>) {
@@ -163,17 +157,21 @@ fn step_pane(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
 /// The lines of a pane that can be chosen, and which is.
 pub(in crate::tui) fn choices(model: &Model, pane: Pane) -> (Vec<(usize, Target)>, usize) {
     let Some((doc, _)) = doc(model, pane) else { return (Vec::new(), 0) };
-    let lines: Vec<(usize, Target)> = doc
+    let mut lines: Vec<(usize, Target)> = doc
         .lines
         .into_iter()
         .enumerate()
         .filter_map(|(at, (_, target))| {
-            target.filter(|target| matches!(target, Target::Rows(_) | Target::Change(_))).map(|target| (at, target))
+            target.filter(|target| matches!(target, Target::Rows(_) | Target::Changes(_))).map(|target| (at, target))
         })
         .collect();
+    // A wrapped line is one choice.
+    lines.dedup_by(|next, line| next.1 == line.1);
     let at = match pane {
         Pane::State => lines.iter().position(|(_, target)| crate::tui::view::state::is_selected(model, target)),
-        _ => lines.iter().position(|(_, target)| *target == Target::Change(model.change_at)),
+        _ => lines
+            .iter()
+            .position(|(_, target)| matches!(target, Target::Changes(list) if list.contains(&model.change_at))),
     };
     (lines, at.unwrap_or(0))
 }
@@ -185,10 +183,10 @@ pub(super) fn choose(model: &mut Model, pane: Pane, line: usize, target: &Target
             model.selected =
                 rows_of(model, target).first().map(|row| (row.panel, row.subject.clone(), row.key.clone()));
         }
-        (_, Target::Change(index)) => model.change_at = *index,
+        (_, Target::Changes(list)) => model.change_at = list.first().copied().unwrap_or(0),
         _ => {}
     }
-    let Some((_, height)) = doc(model, pane) else { return };
+    let Some(height) = layout::layout(model).place(pane).map(|place| usize::from(place.inner.height)) else { return };
     let scroll = &mut model.scroll[pane as usize];
     *scroll = (*scroll).min(line).max((line + 1).saturating_sub(height));
 }

@@ -6,7 +6,7 @@ mod popup;
 
 use std::sync::Arc;
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent};
 
 use super::app::{Deed, Model, Pane, Popup, Shell, ShellState};
 use super::command::{self, Command};
@@ -16,7 +16,7 @@ use super::keymap::{self, Chord};
 use super::layout::{self, Layout};
 use super::view;
 use crate::probe::Row;
-use crate::walk::hands::Ended;
+use crate::walk::hands::{self, Ended};
 use crate::walk::{News, Order, View};
 
 pub use popup::matches;
@@ -76,14 +76,26 @@ fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
     if model.answer.is_some() {
         return popup::on_answer_key(model, key, effects);
     }
-    if let (Some(choice), Some(step)) = (chord.digit(), model.step()) {
-        if step.predict.as_ref().is_some_and(|predict| (1..=predict.choices.len()).contains(&choice)) {
-            return commands::predict(model, choice - 1, effects);
+    if let (Some(choice), Some(step)) = (chord.digit(), model.step())
+        && step.predict.as_ref().is_some_and(|predict| (1..=predict.choices.len()).contains(&choice))
+    {
+        return commands::predict(model, choice - 1, effects);
+    }
+    match command::of_key(chord, model) {
+        // Where a question is open, Enter answers it; n still goes on.
+        Some(Command::Next) if key.code == KeyCode::Enter && unanswered(model) => {
+            commands::perform(model, Command::Answer, effects);
         }
+        Some(command) => commands::perform(model, command, effects),
+        None => {}
     }
-    if let Some(command) = command::of_key(chord, model) {
-        commands::perform(model, command, effects);
-    }
+}
+
+/// Whether the step asks something that has no right answer yet.
+fn unanswered(model: &Model) -> bool {
+    let right = |view: &View| view.answer.as_ref().is_some_and(|(_, agrees, _)| *agrees);
+    model.step().is_some_and(|step| step.question.is_some())
+        && model.view.as_ref().is_some_and(|view| !view.position.done && !right(view))
 }
 
 fn on_paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
@@ -122,7 +134,7 @@ fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>) {
         model.focus = Pane::Shell;
     }
     let fresh = open_shell(model, effects);
-    let bytes = keymap::typed_line(line);
+    let bytes = hands::keys(line);
     if fresh {
         model.shell.pending.extend(bytes);
     } else {
@@ -265,7 +277,7 @@ fn on_view(model: &mut Model, view: Arc<View>) {
             model.typed = 0;
         }
     }
-    model.view = Some(view);
+    model.set_view(view);
     clamp(model);
 }
 
@@ -297,7 +309,9 @@ fn rows_of(model: &Model, target: &Target) -> Vec<Row> {
     let Some(view) = &model.view else { return Vec::new() };
     match target {
         Target::Rows(rows) => rows.iter().filter_map(|(_, index)| view.rows.get(*index)).cloned().collect(),
-        Target::Change(index) => model.changes().get(*index).map(|change| change.row.clone()).into_iter().collect(),
+        Target::Changes(list) => {
+            list.iter().filter_map(|index| model.changes().get(*index)).map(|change| change.row.clone()).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -328,6 +342,11 @@ fn carry_out(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
         Deed::Goto(step) => effects.push(Effect::Send(Order::Goto(step))),
         Deed::Close => {
             effects.push(Effect::Send(Order::Close));
+            let finished = |view: &View| view.position.done && view.position.step + 1 == view.lesson.steps.len();
+            if model.view.as_ref().is_some_and(|view| finished(view)) {
+                // The way goes on: the next lesson is chosen.
+                model.at = (model.at + 1).min(model.course.len().saturating_sub(1));
+            }
             model.view = None;
             model.open = None;
             model.capture = false;

@@ -6,6 +6,7 @@ use vt100::{MouseProtocolEncoding, MouseProtocolMode};
 
 use super::{Effect, commands, doc, popup, rows_of, scroll, type_line};
 use crate::tui::app::{List, Model, Pane, Popup, ShellState};
+use crate::tui::command::Command;
 use crate::tui::doc::Target;
 use crate::tui::layout::{self, Place};
 use crate::tui::view;
@@ -32,10 +33,11 @@ pub(super) fn on_mouse(model: &mut Model, event: MouseEvent, effects: &mut Vec<E
     }
     let places = layout::layout(model);
     let place = places.panes.iter().find(|place| place.outer.contains(at)).copied();
-    if let Some(place) = place.filter(|place| place.pane == Pane::Shell && place.inner.contains(at)) {
-        if model.capture && forward(model, &event, place.inner, effects) {
-            return;
-        }
+    if let Some(place) = place.filter(|place| place.pane == Pane::Shell && place.inner.contains(at))
+        && model.capture
+        && forward(model, &event, place.inner, effects)
+    {
+        return;
     }
     match (wheel, place) {
         (Some(by), Some(place)) if place.pane == Pane::Shell => wheel_shell(model, by, effects),
@@ -91,8 +93,8 @@ fn on_pane(model: &mut Model, place: &Place, at: Position, effects: &mut Vec<Eff
     match target {
         Some((_, Target::Type(line))) => type_line(model, &line, effects),
         Some((_, Target::Choice(choice))) => commands::predict(model, choice, effects),
-        Some((_, Target::Answer)) => model.answer = Some(String::new()),
-        Some((line, target @ (Target::Rows(_) | Target::Change(_)))) => {
+        Some((_, Target::Answer)) => commands::perform(model, Command::Answer, effects),
+        Some((line, target @ (Target::Rows(_) | Target::Changes(_)))) => {
             commands::choose(model, pane, line, &target);
             let rows = rows_of(model, &target);
             // In the grid a column is a namespace: the one under the pointer is explained first.

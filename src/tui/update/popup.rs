@@ -14,8 +14,8 @@ pub fn matches(model: &Model, list: List, query: &str) -> Vec<(String, String, P
         for (index, step) in view.lesson.steps.iter().enumerate() {
             let state = match (view.skipped.get(index).and_then(Option::as_ref), view.records.get(index)) {
                 (Some(reason), _) => reason.clone(),
-                (None, Some(record)) if record.how.is_some() => "✓".to_owned(),
-                _ => String::new(),
+                (None, Some(record)) if record.how.is_some() => format!("{} ✓", step.id),
+                _ => format!("{}  ", step.id),
             };
             items.push((format!("{:>2}  {}", index + 1, step.title), state, Pick::Step(index)));
         }
@@ -88,7 +88,7 @@ fn explain_key(model: &mut Model, key: &KeyEvent, rows: usize, at: &mut usize, e
     match key.code {
         KeyCode::Down | KeyCode::Right | KeyCode::Tab | KeyCode::Char('j') => *at = (*at + 1) % rows.max(1),
         KeyCode::Up | KeyCode::Left | KeyCode::BackTab | KeyCode::Char('k') => {
-            *at = (*at + rows.max(1) - 1) % rows.max(1)
+            *at = (*at + rows.max(1) - 1) % rows.max(1);
         }
         KeyCode::Char('y') => {}
         KeyCode::Char('q') => {

@@ -1,1 +1,276 @@
 #![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+
+use super::*;
+use crate::tui::app::{Base, List};
+use crate::tui::fixture::{in_lesson, model, press, view, with_shell};
+
+/// Effects as text, because orders can not be compared.
+fn told(effects: &[Effect]) -> Vec<String> {
+    effects.iter().map(|effect| format!("{effect:?}")).collect()
+}
+
+fn written(effects: &[Effect]) -> Vec<u8> {
+    effects
+        .iter()
+        .filter_map(|effect| if let Effect::Write(bytes) = effect { Some(bytes.clone()) } else { None })
+        .flatten()
+        .collect()
+}
+
+fn click(model: &mut Model, column: u16, row: u16) -> Vec<Effect> {
+    let kind = MouseEventKind::Down(MouseButton::Left);
+    update(model, Message::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }))
+}
+
+/// The place of a text on the drawn screen.
+fn find(model: &Model, text: &str) -> (u16, u16) {
+    let backend = ratatui::backend::TestBackend::new(model.size.0, model.size.1);
+    let mut terminal = ratatui::Terminal::new(backend).unwrap();
+    terminal.draw(|frame| view::draw(frame, model)).unwrap();
+    let buffer = terminal.backend().buffer();
+    for y in 0..model.size.1 {
+        let cells: Vec<&str> = (0..model.size.0).map(|x| buffer.cell((x, y)).unwrap().symbol()).collect();
+        for x in 0..cells.len() {
+            if cells[x..].concat().starts_with(text) {
+                return (u16::try_from(x).unwrap(), y);
+            }
+        }
+    }
+    panic!("{text:?} is not on the screen");
+}
+
+#[test]
+fn keys_give_their_orders() {
+    let cases = [
+        ("n", "[\"Send(Next)\"]"),
+        ("enter", "[\"Send(Next)\"]"),
+        ("b", "[\"Send(Back)\"]"),
+        ("r", "[\"Send(Reset)\"]"),
+        ("c", "[\"Send(Check)\"]"),
+        ("h", "[\"Send(Hint)\"]"),
+        ("2", "[\"Send(Predict(1))\"]"),
+        ("7", "[]"),
+        ("s", "[\"Send(OpenShell(10, 58))\"]"),
+        ("q", "[\"Send(Quit)\"]"),
+        ("ctrl-c", "[\"Send(Quit)\"]"),
+        ("esc", "[\"Send(Close)\"]"),
+        ("ctrl-z", "[\"Suspend\"]"),
+        ("g down enter", "[\"Send(Goto(2))\"]"),
+        ("/ c o u n t enter", "[\"Send(Goto(3))\"]"),
+        (": c h e c k enter", "[\"Send(Check)\"]"),
+        ("f f", "[\"Send(Sample)\"]"),
+    ];
+    for (keys, expected) in cases {
+        let mut model = in_lesson(120, 40, view(1, false));
+        let effects = press(&mut model, keys);
+        assert_eq!(format!("{:?}", told(&effects)), expected, "{keys}");
+    }
+}
+
+#[test]
+fn the_course_opens_lessons() {
+    let mut model = model(80, 24);
+    let effects = press(&mut model, "down enter");
+    assert_eq!(told(&effects), ["Send(Open { lesson: \"04-mount\", step: None })"]);
+    assert!(model.busy.is_some());
+    // A late view of another lesson does not come in between.
+    update(&mut model, Message::News(News::View(Arc::new(view(1, false)))));
+    assert!(model.view.is_none());
+}
+
+#[test]
+fn every_key_in_the_shell_pane_goes_to_the_shell() {
+    let mut model = in_lesson(120, 40, view(1, false));
+    with_shell(&mut model);
+    let mut keys: Vec<KeyEvent> = Vec::new();
+    for modifiers in [KeyModifiers::NONE, KeyModifiers::ALT, KeyModifiers::CONTROL, KeyModifiers::SHIFT] {
+        let letters = (' '..='~').filter(|c| !modifiers.contains(KeyModifiers::CONTROL) || c.is_ascii_lowercase());
+        keys.extend(letters.map(|c| KeyEvent::new(KeyCode::Char(c), modifiers)));
+        let named = [
+            KeyCode::Enter,
+            KeyCode::Tab,
+            KeyCode::BackTab,
+            KeyCode::Backspace,
+            KeyCode::Esc,
+            KeyCode::Up,
+            KeyCode::Down,
+            KeyCode::Left,
+            KeyCode::Right,
+            KeyCode::Home,
+            KeyCode::End,
+            KeyCode::PageUp,
+            KeyCode::PageDown,
+            KeyCode::Insert,
+            KeyCode::Delete,
+        ];
+        keys.extend(named.into_iter().chain((1..=12).map(KeyCode::F)).map(|code| KeyEvent::new(code, modifiers)));
+    }
+    for key in keys {
+        let effects = update(&mut model, Message::Key(key));
+        assert!(!written(&effects).is_empty(), "{key:?}");
+        assert!(effects.iter().all(|effect| matches!(effect, Effect::Write(_) | Effect::SampleSoon)), "{key:?}");
+        assert!(model.capture && model.popup.is_none(), "{key:?}");
+    }
+    // The leave key, as terminals send it.
+    let effects = update(&mut model, Message::Key(KeyEvent::new(KeyCode::Char('5'), KeyModifiers::CONTROL)));
+    assert!(effects.is_empty() && !model.capture);
+    assert_eq!(told(&press(&mut model, "n")), ["Send(Next)"]);
+}
+
+#[test]
+fn cursor_keys_and_pastes_follow_the_program() {
+    let mut model = in_lesson(120, 40, view(1, false));
+    with_shell(&mut model);
+    assert_eq!(written(&press(&mut model, "up")), b"\x1b[A");
+    assert_eq!(written(&update(&mut model, Message::Paste("a\nb".into()))), b"a\rb");
+    update(&mut model, Message::Output(b"\x1b[?1h\x1b[?2004h".to_vec()));
+    assert_eq!(written(&press(&mut model, "up")), b"\x1bOA");
+    assert_eq!(written(&update(&mut model, Message::Paste("a\nb".into()))), b"\x1b[200~a\rb\x1b[201~");
+}
+
+#[test]
+fn lines_are_typed_once_the_shell_is_ready() {
+    let mut model = in_lesson(80, 24, view(2, false));
+    let effects = press(&mut model, "t t");
+    assert!(matches!(effects.as_slice(), [Effect::Send(Order::OpenShell(_, 80))]), "{effects:?}");
+    assert_eq!(model.focus, Pane::Shell);
+    assert!(!model.capture, "the next t is still for hardway");
+    assert!(written(&update(&mut model, Message::ShellOpened)).is_empty());
+    let effects = update(&mut model, Message::Output(b"\x1b]133;D;0\x07$ ".to_vec()));
+    assert_eq!(written(&effects), b"true; /bin/true\r/bin/true\r");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Send(Order::ShellPrompt { .. }))));
+    // Beyond the last line one begins again.
+    press(&mut model, "t");
+    assert_eq!(written(&press(&mut model, "t")), b"true; /bin/true\r");
+}
+
+#[test]
+fn a_shell_without_marks_gets_its_line_with_the_next_second() {
+    let mut model = in_lesson(120, 40, view(1, false));
+    press(&mut model, "t");
+    update(&mut model, Message::ShellOpened);
+    assert_eq!(written(&update(&mut model, Message::Tick)), b"unshare --pid bash --norc\r");
+}
+
+#[test]
+fn what_would_be_lost_is_asked_about() {
+    for (keys, order) in [("b", "Back"), ("r", "Reset"), ("g enter", "Goto(1)"), ("q", "Quit"), ("esc", "Close")] {
+        let mut shown = view(1, true);
+        shown.shell_at_stake = true;
+        let mut model = in_lesson(120, 40, shown);
+        assert!(press(&mut model, keys).is_empty(), "{keys}");
+        assert!(matches!(model.popup, Some(Popup::Confirm { .. })), "{keys}");
+        assert!(press(&mut model, "n").is_empty());
+        assert!(model.popup.is_none());
+        press(&mut model, keys);
+        assert_eq!(told(&press(&mut model, "y")), [format!("Send({order})")]);
+    }
+}
+
+#[test]
+fn samples_are_taken_in_a_lesson_unless_frozen() {
+    let mut outside = model(120, 40);
+    assert!(update(&mut outside, Message::Tick).is_empty());
+    let mut model = in_lesson(120, 40, view(1, false));
+    assert_eq!(told(&update(&mut model, Message::Tick)), ["Send(Sample)"]);
+    press(&mut model, "f");
+    assert!(update(&mut model, Message::Tick).is_empty());
+}
+
+#[test]
+fn the_shell_follows_the_size_of_its_pane() {
+    let mut model = in_lesson(120, 40, view(1, false));
+    with_shell(&mut model);
+    let effects = update(&mut model, Message::Resized(200, 60));
+    assert!(matches!(effects.as_slice(), [Effect::Send(Order::Resize(_, _))]), "{effects:?}");
+    let place = *layout::layout(&model).place(Pane::Shell).unwrap();
+    assert_eq!(model.shell.parser.screen().size(), (place.inner.height, place.inner.width));
+    assert!(update(&mut model, Message::Resized(200, 60)).is_empty());
+    let zoomed = press(&mut model, "ctrl-] +");
+    assert!(matches!(zoomed.as_slice(), [Effect::Send(Order::Resize(55, 198))]), "{zoomed:?}");
+    // Too small for anything: the shell keeps its size.
+    assert!(update(&mut model, Message::Resized(20, 5)).is_empty());
+}
+
+#[test]
+fn answers_are_written_and_sent() {
+    let mut model = in_lesson(80, 24, view(3, false));
+    press(&mut model, "enter");
+    assert_eq!(model.answer.as_deref(), Some(""));
+    let effects = press(&mut model, "q backspace 4 1 enter");
+    assert_eq!(told(&effects), ["Send(Answer(\"41\"))"]);
+    press(&mut model, "a x esc");
+    assert!(model.answer.is_none());
+}
+
+#[test]
+fn a_click_types_a_command_explains_a_row_and_offers_a_step() {
+    let mut model = in_lesson(120, 40, view(1, true));
+    let (x, y) = find(&model, "$ unshare");
+    let effects = click(&mut model, x, y);
+    assert!(matches!(effects.as_slice(), [Effect::Send(Order::OpenShell(..))]), "{effects:?}");
+    assert_eq!(model.shell.pending, b"unshare --pid bash --norc\r");
+
+    let (x, y) = find(&model, "32201");
+    click(&mut model, x, y);
+    let Some(Popup::Explain { rows, at }) = &model.popup else { panic!("no explanation") };
+    assert_eq!((rows[*at].subject.as_str(), rows[*at].key.as_str()), ("box (pid 12)", "pid_for_children"));
+
+    // Outside of the popup: it closes.
+    click(&mut model, 1, 38);
+    assert!(model.popup.is_none());
+    let (x, y) = find(&model, "· How many");
+    click(&mut model, x, y);
+    assert_eq!(model.popup, Some(Popup::Picker { list: List::Steps, query: String::new(), at: 3 }));
+    assert_eq!(told(&press(&mut model, "enter")), ["Send(Goto(3))"]);
+}
+
+#[test]
+fn a_click_chooses_a_guess_a_tab_and_a_key() {
+    let mut model = in_lesson(80, 24, view(1, false));
+    let (x, y) = find(&model, "2 pid_for_children");
+    assert_eq!(told(&click(&mut model, x, y)), ["Send(Predict(1))"]);
+    let (x, y) = find(&model, "State");
+    click(&mut model, x, y);
+    assert_eq!(model.focus, Pane::State);
+    let (x, y) = find(&model, "n next");
+    assert_eq!(told(&click(&mut model, x, y)), ["Send(Next)"]);
+}
+
+#[test]
+fn rows_are_chosen_by_keys_and_stay_chosen() {
+    let mut model = in_lesson(120, 40, view(1, true));
+    model.focus = Pane::State;
+    press(&mut model, "j j");
+    let chosen = model.selected.clone().unwrap();
+    assert_eq!(chosen.1, "box (pid 12)");
+    update(&mut model, Message::News(News::View(Arc::new(view(1, true)))));
+    assert_eq!(model.selected, Some(chosen));
+    press(&mut model, "e");
+    assert!(matches!(&model.popup, Some(Popup::Explain { rows, .. }) if rows[0].subject == "box (pid 12)"));
+    assert_eq!(told(&press(&mut model, "y")), ["Copy(\"readlink /proc/12/comm\")"]);
+    press(&mut model, "esc d");
+    assert_eq!(model.base, Base::Start);
+}
+
+#[test]
+fn news_are_shown_and_the_end_is_awaited() {
+    let mut model = in_lesson(120, 40, view(1, false));
+    update(&mut model, Message::News(News::Busy("building the lab host".into())));
+    assert!(model.busy.is_some());
+    update(&mut model, Message::News(News::Notice("done by hand".into())));
+    assert!(model.busy.is_none() && model.notice.is_some());
+    for _ in 0..6 {
+        update(&mut model, Message::Tick);
+    }
+    assert!(model.notice.is_none());
+    with_shell(&mut model);
+    update(&mut model, Message::News(News::ShellEnded));
+    assert_eq!((model.shell.state, model.capture), (ShellState::Ended, false));
+    assert_eq!(told(&update(&mut model, Message::Terminate)), ["Send(Quit)"]);
+    assert_eq!(told(&update(&mut model, Message::News(News::Ended))), ["Leave"]);
+}

@@ -27,7 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect) {
     if let (Some(view), Some(step)) = (&model.view, model.step()) {
         let at = format!("step {}/{}", view.position.step + 1, view.lesson.steps.len());
         let title = cut(&view.lesson.title, room.saturating_sub(14 + at.len()));
-        let rest = room.saturating_sub(16 + width(&title) + at.len());
+        let rest = room.saturating_sub(20 + width(&title) + at.len());
         left.extend([Span::styled(" · ", theme.dim), Span::styled(title, theme.strong)]);
         left.extend([Span::styled(" · ", theme.dim), Span::raw(at)]);
         if rest >= 12 {

@@ -32,7 +32,7 @@ pub fn line(model: &Model, columns: u16) -> Vec<Item> {
         COMMANDS
             .iter()
             .filter(|spec| !spec.short.is_empty() && spec.valid(model))
-            .map(|spec| pair(spec.key(), spec.short, Some(spec.command)))
+            .map(|spec| pair(spec.key(model), spec.short, Some(spec.command)))
             .collect()
     };
     let size = |item: &Item| width(&item.key) + width(&item.word) + 3;
@@ -72,7 +72,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect) {
 pub fn doc(model: &Model, columns: u16) -> Doc {
     let theme = &model.theme;
     let mut doc = Doc::new(columns);
-    let groups = [(Place::Course, "In the course"), (Place::Lesson, "In a lesson"), (Place::Anywhere, "Everywhere")];
+    let mut groups =
+        [(Place::Lesson, "In a lesson"), (Place::Course, "In the course"), (Place::Anywhere, "Everywhere")];
+    if model.view.is_none() {
+        groups.swap(0, 1);
+    }
     for (place, title) in groups {
         doc.heading(title, theme.heading, theme.border);
         for spec in COMMANDS.iter().filter(|spec| spec.place == place) {

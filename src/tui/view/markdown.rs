@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use tui_markdown::{AlertKind, Options, StyleSheet};
 
-use crate::tui::doc::{Doc, clean};
+use crate::tui::doc::{Doc, Target, clean};
 use crate::tui::theme::Theme;
 
 #[derive(Clone, Debug)]
@@ -60,11 +60,31 @@ pub(super) fn add(doc: &mut Doc, text: &str, theme: &Theme) {
             continue;
         }
         if in_code {
-            doc.wrap(&Line::from(vec![Span::raw("  "), Span::styled(plain, theme.code)]), 4, None);
+            // What stands behind a prompt is a command, and a click types it.
+            let command = plain.strip_prefix("$ ").map(|line| Target::Type(line.to_owned()));
+            let style = if command.is_some() { theme.shell } else { theme.code };
+            doc.wrap(&Line::from(vec![Span::raw("  "), Span::styled(plain, style)]), 4, command);
         } else {
             doc.wrap(&line, hang(&plain), None);
         }
     }
+}
+
+/// One sentence with `code` and **weight** in it, on a ground of one style.
+pub(super) fn inline(text: &str, ground: Style, theme: &Theme) -> Vec<Span<'static>> {
+    let text = text.split_whitespace().map(clean).collect::<Vec<_>>().join(" ");
+    let mut spans = Vec::new();
+    for (index, part) in text.split('`').enumerate() {
+        if index % 2 == 1 {
+            spans.push(Span::styled(part.to_owned(), ground.patch(theme.code)));
+            continue;
+        }
+        for (index, part) in part.split("**").enumerate().filter(|(_, part)| !part.is_empty()) {
+            let style = if index % 2 == 1 { ground.patch(theme.strong) } else { ground };
+            spans.push(Span::styled(part.to_owned(), style));
+        }
+    }
+    spans
 }
 
 /// How far the continuation of a list item is indented.

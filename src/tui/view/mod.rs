@@ -156,8 +156,13 @@ pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
         Pane::Text => ("Step".to_owned(), Vec::new()),
         Pane::Trace => {
             let done = model.view.as_ref().is_some_and(|view| view.report.is_some());
-            let word = if done { "as the kernel answered them" } else { "what n will do" };
-            ("System calls".to_owned(), aside(word.to_owned()))
+            let acts = model.step().is_some_and(|step| !step.actions.is_empty());
+            let aside = match (done, acts) {
+                (_, false) => Vec::new(),
+                (true, true) => aside("as the kernel answered them".to_owned()),
+                (false, true) => aside("what n will do".to_owned()),
+            };
+            ("System calls".to_owned(), aside)
         }
         Pane::Shell => ("Shell".to_owned(), shell::aside(model)),
         Pane::State => {
@@ -165,15 +170,17 @@ pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
             ("Kernel state".to_owned(), aside(word.to_owned()))
         }
         Pane::Diff => {
-            let since = if model.base == Base::Step { "since before this step" } else { "since the lesson began" };
-            (format!("Changes {since}: {}", model.changes().len()), Vec::new())
+            let since = if model.base == Base::Step { "Changed by this step" } else { "Changed since the start" };
+            (format!("{since}: {}", model.changes().len()), aside("d switches".to_owned()))
         }
     }
 }
 
 /// Clears a place in front of the panes and draws a frame around it.
 fn popup_frame(frame: &mut Frame<'_>, area: Rect, title: &str, foot: Line<'static>, theme: &Theme) -> Rect {
-    frame.render_widget(Clear, area);
+    // A column of nothing at each side sets it apart from what is behind.
+    let around = Rect { x: area.x.saturating_sub(1), width: area.width + 2, ..area };
+    frame.render_widget(Clear, around.intersection(frame.area()));
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.focus)

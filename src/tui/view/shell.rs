@@ -38,9 +38,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, place: &Place) {
         ShellState::Closed => {
             let text = Text::from(vec![Line::from(vec![
                 Span::styled("s", theme.key),
-                Span::styled(" opens a shell in the lab host; what you do there counts. ", theme.dim),
+                Span::styled(" opens a shell in the lab host · ", theme.dim),
                 Span::styled("t", theme.key),
-                Span::styled(" types for you.", theme.dim),
+                Span::styled(" types for you", theme.dim),
             ])]);
             return message(frame, place.inner, text);
         }

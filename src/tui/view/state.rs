@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{grid, tree};
-use crate::probe::{Change, ChangeKind, Panel, Row};
-use crate::tui::app::{Model, Pane};
+use super::{diff, grid, tree};
+use crate::probe::{ChangeKind, Panel, Row};
+use crate::tui::app::{Model, Pane, pid_of};
 use crate::tui::doc::{Doc, Target, clean, fit, width};
 use crate::tui::theme::Theme;
 use crate::walk::View;
@@ -21,14 +21,13 @@ pub(super) struct State<'a> {
     pub view: &'a View,
     pub theme: &'a Theme,
     /// How each row changed, by its identity.
-    pub changes: HashMap<(Panel, &'a str, &'a str), &'a ChangeKind>,
+    changes: HashMap<(Panel, &'a str, &'a str), &'a ChangeKind>,
 }
 
 impl<'a> State<'a> {
     /// The indices of the rows of a panel that are about a process.
-    pub fn rows_of(&self, panel: Panel, pid: i32) -> Vec<usize> {
-        let of = |row: &Row| row.panel == panel && pid_of(&row.subject) == Some(pid);
-        self.view.rows.iter().enumerate().filter(|(_, row)| of(row)).map(|(index, _)| index).collect()
+    pub fn rows_of(&self, panel: Panel, pid: i32) -> &[usize] {
+        self.model.rows_of.get(&(panel, pid)).map_or(&[], Vec::as_slice)
     }
 
     pub fn kind(&self, row: &Row) -> Option<&'a ChangeKind> {
@@ -41,12 +40,6 @@ impl<'a> State<'a> {
             rows.iter().filter_map(|index| self.view.rows.get(*index)).filter_map(|row| self.kind(row)).collect();
         let new = kinds.iter().find(|kind| **kind == &ChangeKind::Added);
         mark(new.or(kinds.first()).copied(), self.theme)
-    }
-
-    /// Removed rows of a panel.
-    pub fn removed(&self, panel: Panel) -> Vec<(usize, &'a Change)> {
-        let gone = |change: &Change| change.row.panel == panel && change.kind == ChangeKind::Removed;
-        self.model.changes().iter().enumerate().filter(|(_, change)| gone(change)).collect()
     }
 
     /// Adds a line that stands for rows; the chosen one stands out.
@@ -68,7 +61,8 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     let state = State { model, view, theme, changes };
     let watch = model.step().map_or(&USUAL[..], |step| if step.watch.is_empty() { &USUAL } else { &step.watch });
     for panel in watch {
-        doc.heading(&panel.to_string(), theme.heading, theme.border);
+        let aside = if *panel == Panel::Namespaces { "inodes, last digits" } else { "" };
+        doc.heading_with(&panel.to_string(), Span::styled(aside, theme.dim), theme.heading, theme.border);
         let from = doc.len();
         if view.observation.processes.is_empty() {
             doc.text("nothing sampled yet: the first sample is taken when the lab host stands", theme.dim);
@@ -125,13 +119,16 @@ fn rows(doc: &mut Doc, state: &State<'_>, panel: Panel) {
     removed(doc, state, panel);
 }
 
-/// The rows of a panel that are gone.
+/// The rows of a panel that are gone: of each subject one line.
 pub(super) fn removed(doc: &mut Doc, state: &State<'_>, panel: Panel) {
-    for (index, change) in state.removed(panel) {
-        let row = &change.row;
-        let text = format!("{} {}  {}", row.subject, row.key, row.value);
-        let spans = vec![mark(Some(&change.kind), state.theme), Span::styled(clean(&text), state.theme.removed)];
-        state.line(doc, spans, Target::Change(index));
+    let changes = state.model.changes();
+    for group in diff::groups(changes) {
+        let first = &changes[group[0]];
+        if first.row.panel == panel && first.kind == ChangeKind::Removed {
+            let text = diff::told(changes, &group);
+            let spans = vec![mark(Some(&first.kind), state.theme), Span::styled(text, state.theme.removed)];
+            state.line(doc, spans, Target::Changes(group));
+        }
     }
 }
 
@@ -159,13 +156,6 @@ pub(super) fn value(kind: Option<&ChangeKind>, value: &str, theme: &Theme) -> Ve
     }
 }
 
-/// The pid that a subject names: `box (pid 12)`, `pid 14 bash`.
-pub(super) fn pid_of(subject: &str) -> Option<i32> {
-    let (_, rest) = subject.split_once("pid ")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
-}
-
 /// A subject that begins with a name of lessons has that name's style.
 fn subject_style(subject: &str, theme: &Theme) -> Style {
     match subject.split([' ', '(']).next() {
@@ -180,7 +170,9 @@ pub fn is_selected(model: &Model, target: &Target) -> bool {
     let is = |row: &Row| row.identity() == (*panel, subject, key);
     match target {
         Target::Rows(rows) => rows.iter().filter_map(|(_, index)| view.rows.get(*index)).any(is),
-        Target::Change(index) => model.changes().get(*index).is_some_and(|change| is(&change.row)),
+        Target::Changes(list) => {
+            list.iter().filter_map(|index| model.changes().get(*index)).any(|change| is(&change.row))
+        }
         _ => false,
     }
 }

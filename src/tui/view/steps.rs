@@ -19,12 +19,10 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         let skipped = view.skipped.get(index).is_some_and(Option::is_some);
         let (mark, mark_style) = match record.and_then(|record| record.how) {
             _ if skipped => ("–", theme.dim),
-            Some(How::Calls) => ("✓", theme.good),
-            Some(How::Hands) => ("✋", theme.good),
+            Some(How::Calls | How::Hands) => ("✓", theme.good),
             None if here => ("▸", theme.heading),
             None => ("·", theme.dim),
         };
-        let mark = if mark == "✋" { "✓" } else { mark };
         let style = if here {
             theme.heading
         } else if skipped || step.depth == Depth::Deep {
@@ -34,18 +32,13 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         };
         let mut spans = vec![Span::styled(format!("{mark} "), mark_style), Span::styled(clean(&step.title), style)];
         if record.and_then(|record| record.how) == Some(How::Hands) {
-            spans.push(Span::styled(" by hand", theme.good));
+            spans.push(Span::styled(" by hand", theme.dim));
         }
         let mut line = Line::from(spans);
         if here {
             line = line.style(theme.selected);
         }
-        let style = line.style;
-        let from = doc.len();
         doc.wrap(&line, 2, Some(Target::Step(index)));
-        for (line, _) in &mut doc.lines[from..] {
-            line.style = style;
-        }
     }
     doc
 }
@@ -56,5 +49,5 @@ pub fn top(model: &Model, area: Rect) -> usize {
     let height = usize::from(area.height);
     let step = model.view.as_ref().map_or(0, |view| view.position.step);
     let at = doc.lines.iter().rposition(|(_, target)| *target == Some(Target::Step(step))).unwrap_or(0);
-    (at + 4).saturating_sub(height).min(doc.len().saturating_sub(height)).max(0)
+    (at + 4).saturating_sub(height).min(doc.len().saturating_sub(height))
 }

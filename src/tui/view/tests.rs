@@ -157,3 +157,34 @@ fn any_size_and_any_state_can_be_drawn() {
         }
     }
 }
+
+#[test]
+fn hundreds_of_processes_are_drawn_in_a_frame() {
+    let mut shown = view(1, true);
+    let mut observation = (*shown.observation).clone();
+    let mut rows = (*shown.rows).clone();
+    for pid in 100..600 {
+        let mut process = observation.processes[3].clone();
+        process.pid = pid;
+        process.ppid = if pid % 7 == 0 { 1 } else { pid - 1 };
+        for row in shown.rows.iter().filter(|row| row.subject.starts_with("pid 19")) {
+            rows.push(crate::probe::Row { subject: format!("pid {pid} sleep"), ..row.clone() });
+        }
+        observation.processes.push(process);
+    }
+    shown.observation = std::sync::Arc::new(observation);
+    shown.rows = std::sync::Arc::new(rows);
+    let mut model = in_lesson(200, 60, shown);
+    model.focus = crate::tui::app::Pane::State;
+    let mut terminal = Terminal::new(TestBackend::new(200, 60)).unwrap();
+    let rounds = 20;
+    let start = std::time::Instant::now();
+    for _ in 0..rounds {
+        press(&mut model, "j");
+        terminal.draw(|frame| super::draw(frame, &model)).unwrap();
+    }
+    let each = start.elapsed() / rounds;
+    eprintln!("key to frame: {each:?}");
+    // Without optimisation and on a busy machine; the budget of 16 ms is measured by the benches.
+    assert!(each < std::time::Duration::from_millis(500), "{each:?}");
+}

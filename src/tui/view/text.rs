@@ -78,7 +78,7 @@ fn prediction(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
     } else {
         doc.heading(if done { "Your guess" } else { "What will happen?" }, theme.heading, theme.border);
     }
-    doc.wrap(&Line::raw(clean(&predict.ask)), 0, None);
+    doc.wrap(&Line::from(markdown::inline(&predict.ask, theme.text, theme)), 0, None);
     for (index, choice) in predict.choices.iter().enumerate() {
         let (mine, right) = (guess == Some(index), done && index == predict.answer);
         let (mark, style) = match (done, mine) {
@@ -91,8 +91,8 @@ fn prediction(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
         let mut spans = vec![
             Span::styled(format!("{mark} "), style),
             Span::styled(format!("{} ", index + 1), if done { theme.dim } else { theme.key }),
-            Span::styled(clean(choice), style),
         ];
+        spans.extend(markdown::inline(choice, style, theme));
         if mine {
             spans.push(Span::styled("  your guess", theme.dim));
         }
@@ -106,7 +106,7 @@ fn prediction(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
             None => Span::raw(""),
         };
         let mut because = vec![verdict];
-        because.push(Span::raw(predict.because.split_whitespace().map(clean).collect::<Vec<_>>().join(" ")));
+        because.extend(markdown::inline(&predict.because, theme.text, theme));
         doc.wrap(&Line::from(because), 0, None);
     }
 }
@@ -115,7 +115,7 @@ fn question(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
     let Some(question) = &step.question else { return };
     let theme = &model.theme;
     doc.heading("Question", theme.heading, theme.border);
-    doc.wrap(&Line::raw(clean(&question.ask)), 0, None);
+    doc.wrap(&Line::from(markdown::inline(&question.ask, theme.text, theme)), 0, None);
     match (&model.answer, &view.answer) {
         (Some(writing), _) => {
             let line = Line::from(vec![
@@ -161,7 +161,8 @@ fn hints(doc: &mut Doc, model: &Model, view: &View) {
     let total = model.step().map_or(0, |step| step.hints.len());
     doc.heading(&format!("Hints {}/{total}", view.hints.len()), theme.heading, theme.border);
     for (index, hint) in view.hints.iter().enumerate() {
-        let text = hint.split_whitespace().map(clean).collect::<Vec<_>>().join(" ");
-        doc.wrap(&Line::from(vec![Span::styled(format!("{}  ", index + 1), theme.warn), Span::raw(text)]), 3, None);
+        let mut spans = vec![Span::styled(format!("{}  ", index + 1), theme.warn)];
+        spans.extend(markdown::inline(hint, theme.text, theme));
+        doc.wrap(&Line::from(spans), 3, None);
     }
 }

@@ -2,6 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
+use super::markdown;
 use crate::kernel::trace::{Answer, Call};
 use crate::lesson::Step;
 use crate::runtime::action::Performed;
@@ -11,12 +12,13 @@ use crate::tui::doc::{Doc, Target, clean, width};
 /// Before the step: what will be done. Afterwards: each action with its calls. The shell lines in both.
 pub fn doc(model: &Model, columns: u16) -> Doc {
     let theme = &model.theme;
+    let sentence = |text: &str, ground| Line::from(markdown::inline(text, ground, theme));
     let mut doc = Doc::new(columns);
     let (Some(view), Some(step)) = (&model.view, model.step()) else { return doc };
     match &view.report {
         Some(report) if report.step == view.position.step => {
             for (action, performed) in &report.actions {
-                doc.wrap(&Line::styled(sentence(&action.mechanism().sentence()), theme.strong), 2, None);
+                doc.wrap(&sentence(&action.mechanism().sentence(), theme.strong), 2, None);
                 if let Some(line) = action.mechanism().shell() {
                     shell_line(&mut doc, model, &line, true);
                 }
@@ -34,7 +36,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         }
         _ => {
             for action in &step.actions {
-                doc.wrap(&Line::raw(sentence(&action.mechanism().sentence())), 2, None);
+                doc.wrap(&sentence(&action.mechanism().sentence(), theme.text), 2, None);
             }
         }
     }
@@ -140,9 +142,4 @@ fn duration(nanos: u64) -> String {
         1_000..10_000_000 => format!("{} µs", nanos / 1_000),
         _ => format!("{} ms", nanos / 1_000_000),
     }
-}
-
-/// A sentence as it begins a line.
-fn sentence(text: &str) -> String {
-    clean(text)
 }

@@ -1,6 +1,6 @@
 //! The process tree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ratatui::text::{Line, Span};
 
@@ -10,10 +10,10 @@ use crate::tui::doc::{Doc, Target, clean};
 
 pub(super) fn add(doc: &mut Doc, state: &State<'_>) {
     let processes = &state.view.observation.processes;
-    let known: BTreeSet<i32> = processes.iter().map(|process| process.pid).collect();
+    let known: BTreeMap<i32, &Process> = processes.iter().map(|process| (process.pid, process)).collect();
     let mut children: BTreeMap<i32, Vec<&Process>> = BTreeMap::new();
     for process in processes {
-        let parent = if known.contains(&process.ppid) && process.ppid != process.pid { process.ppid } else { 0 };
+        let parent = if known.contains_key(&process.ppid) && process.ppid != process.pid { process.ppid } else { 0 };
         children.entry(parent).or_default().push(process);
     }
     let nested = processes.iter().any(|process| process.nspid.len() > 1);
@@ -29,7 +29,7 @@ pub(super) fn add(doc: &mut Doc, state: &State<'_>) {
     let mut stack: Vec<(i32, String, bool, bool)> = Vec::new();
     push(&mut stack, 0, "", true);
     while let Some((pid, prefix, last, root)) = stack.pop() {
-        let Some(process) = processes.iter().find(|process| process.pid == pid) else { continue };
+        let Some(process) = known.get(&pid) else { continue };
         let branch = match (root, last) {
             (true, _) => "",
             (false, true) => "└─ ",
@@ -49,7 +49,7 @@ pub(super) fn add(doc: &mut Doc, state: &State<'_>) {
 fn line(doc: &mut Doc, state: &State<'_>, process: &Process, branch: &str, nested: bool) {
     let theme = state.theme;
     let rows = state.rows_of(Panel::Processes, process.pid);
-    let mut spans = vec![state.mark(&rows), Span::raw(format!("{:>5}  ", process.pid))];
+    let mut spans = vec![state.mark(rows), Span::raw(format!("{:>5}  ", process.pid))];
     if nested {
         // What it calls itself, where that is another number.
         let inside = match process.nspid.as_slice() {
@@ -78,6 +78,6 @@ fn line(doc: &mut Doc, state: &State<'_>, process: &Process, branch: &str, neste
     if !arguments.is_empty() {
         spans.push(Span::styled(format!(" {}", clean(&arguments)), theme.dim));
     }
-    let target = Target::Rows(rows.into_iter().map(|index| (0, index)).collect());
+    let target = Target::Rows(rows.iter().map(|index| (0, *index)).collect());
     state.line(doc, spans, target);
 }

@@ -1,0 +1,303 @@
+//! `cargo bench`: the budgets of the design, each as a ratio or share measured in this one run.
+//!
+//! Nothing here passes or fails: machines are shared and noisy. The numbers are printed with their budget beside them.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hardway::agent::client::Keeper;
+use hardway::kernel::children::readable;
+use hardway::kernel::host::Person;
+use hardway::kernel::namespace::Namespace;
+use hardway::kernel::sys::{self, Forked};
+use hardway::kernel::trace::Trace;
+use hardway::lesson::builtin;
+use hardway::probe::Panel;
+use hardway::runtime::action::Action;
+use hardway::session::{Position, Session};
+use hardway::walk::walker::Walker;
+
+/// Repetitions of what takes well under a millisecond.
+const MANY: usize = 200;
+
+/// Repetitions of what takes milliseconds.
+const SOME: usize = 20;
+
+/// How long idleness is watched.
+const IDLE: Duration = Duration::from_secs(6);
+
+fn main() {
+    println!("{:<52} {:>22}   budget", "what", "measured");
+    // Before anything else: the keeper must be forked while this process has one thread.
+    let person = Person::current();
+    let mode = match person.mode(false, false) {
+        Ok(mode) => mode,
+        Err(explanation) => return println!("{explanation}"),
+    };
+    let keeper = match Keeper::fork(&person, mode) {
+        Ok(keeper) => keeper,
+        Err(explanation) => return println!("{explanation}"),
+    };
+    let keeper = in_a_lab(keeper);
+    drop(keeper);
+    screen();
+}
+
+fn row(what: &str, measured: &str, budget: &str) {
+    println!("{what:<52} {measured:>22}   {budget}");
+}
+
+/// The middle of many measurements, in microseconds.
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort();
+    times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+}
+
+fn times(count: usize, mut deed: impl FnMut() -> Duration) -> f64 {
+    median((0..count).map(|_| deed()).collect())
+}
+
+fn action(text: &str) -> Action {
+    serde_json::from_str(text).expect("an action")
+}
+
+fn in_a_lab(keeper: Keeper) -> Keeper {
+    let lesson = Arc::new(builtin::find("05-pid").expect("the lesson exists"));
+    let last = lesson.steps.len() - 1;
+    let mut keeper = keeper;
+    let start = times(SOME, || {
+        let begin = Instant::now();
+        let lab = keeper.start_lab().expect("a lab host");
+        let took = begin.elapsed();
+        drop(lab);
+        took
+    });
+    row("a new lab host, file tree and all", &format!("{:.1} ms", start / 1e3), "");
+
+    let Ok(mut walker) = Walker::open(keeper, Arc::clone(&lesson), Session::new(last + 1)) else {
+        panic!("no walk");
+    };
+    let jump = times(SOME, || {
+        walker.go(Position { step: 0, done: false }).expect("back at the start");
+        let begin = Instant::now();
+        walker.go(Position { step: last, done: true }).expect("at the end");
+        begin.elapsed()
+    });
+    row("jump from the first to behind the last step", &format!("{:.1} ms", jump / 1e3), "≤ 250 ms");
+    let undo = times(SOME, || {
+        walker.go(Position { step: last, done: true }).expect("at the end");
+        let begin = Instant::now();
+        walker.go(Position { step: last, done: false }).expect("one back");
+        begin.elapsed()
+    });
+    row("one step back from the last (new lab host, replay)", &format!("{:.1} ms", undo / 1e3), "≤ 250 ms");
+
+    let observe = times(MANY, || {
+        let begin = Instant::now();
+        walker.observe().expect("a sample");
+        begin.elapsed()
+    });
+    let processes = walker.sample().observation.processes.len();
+    row(
+        &format!("one observation of everything, {processes} processes"),
+        &format!("{:.2} ms", observe / 1e3),
+        "≤ 10 ms",
+    );
+
+    let [make, unshare, name, kill] = [
+        r#"{"box":{}}"#,
+        r#"{"unshare":{"in":"box","namespaces":["uts"]}}"#,
+        r#"{"set_hostname":{"in":"box","name":"measured"}}"#,
+        r#"{"kill":{"who":"box","from":"host","signal":"KILL"}}"#,
+    ]
+    .map(action);
+    let lab = walker.lab().expect("a lab host");
+    let ours = times(MANY, || {
+        let begin = Instant::now();
+        for one in [&make, &unshare, &name] {
+            lab.perform(one).expect("performed");
+        }
+        let took = begin.elapsed();
+        lab.perform(&kill).expect("performed");
+        took
+    });
+    let bare = times(MANY, bare_step);
+    row("a step by calls (fork, unshare, sethostname)", &format!("{ours:.0} µs"), "");
+    row("the same three calls bare", &format!("{bare:.0} µs"), "");
+    row("ratio", &format!("{:.2} ×", ours / bare), "≤ 1.5 ×");
+    let sample = walker.lab().expect("a lab host").observe(&Panel::ALL).expect("a sample");
+    let bytes = serde_json::to_vec(&sample).map_or(0, |bytes| bytes.len());
+    row("size of that observation on the wire", &format!("{:.1} kB", bytes as f64 / 1e3), "");
+    walker.close()
+}
+
+/// clone3, then unshare and sethostname in the child, and a byte back: what no step can do without. As root only; else in
+/// a user namespace made by the same clone3.
+fn bare_step() -> Duration {
+    let rootless = hardway::kernel::host::effective_uid() != 0;
+    let first: &[Namespace] = if rootless { &[Namespace::User] } else { &[] };
+    let (mut done, end) = hardway::kernel::stdio::pipe();
+    let begin = Instant::now();
+    match sys::clone3(&mut Trace::new("bench"), first).expect("a child") {
+        Forked::Child => {
+            let mut trace = Trace::new("bench");
+            let worked =
+                sys::unshare(&mut trace, &[Namespace::Uts]).is_ok() && sys::sethostname(&mut trace, "bare").is_ok();
+            hardway::kernel::stdio::report(&end, &worked);
+            hardway::kernel::stdio::exit_now(0);
+        }
+        Forked::Parent { pid, .. } => {
+            drop(end);
+            let mut answer = [0; 1];
+            let _ = done.read(&mut answer);
+            let took = begin.elapsed();
+            let _ = sys::wait4(&mut Trace::new("bench"), pid);
+            took
+        }
+    }
+}
+
+/// hardway on a terminal of its own, started as a person starts it.
+struct Screen {
+    child: Child,
+    master: File,
+}
+
+impl Screen {
+    fn start(args: &[&str]) -> Self {
+        let size = nix::pty::Winsize { ws_row: 45, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = nix::pty::openpty(&size, None).expect("a terminal");
+        let slave: OwnedFd = pty.slave;
+        let stdio = || Stdio::from(slave.try_clone().expect("a descriptor"));
+        let home = std::env::temp_dir().join(format!("hardway-bench-{}", std::process::id()));
+        let _ = fs::create_dir_all(&home);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hardway"));
+        command.args(args).env("HOME", &home).env("XDG_STATE_HOME", &home).env("TERM", "xterm-256color");
+        command.stdin(stdio()).stdout(stdio()).stderr(stdio());
+        // SAFETY: setsid and the ioctl are async-signal-safe, and nothing else is done between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                nix::unistd::setsid()?;
+                libc::ioctl(0, libc::TIOCSCTTY, 0);
+                Ok(())
+            });
+        }
+        let child = command.spawn().expect("hardway starts");
+        Self { child, master: pty.master.into() }
+    }
+
+    /// Reads until this text has been drawn; how long that took.
+    fn wait_for(&mut self, text: &str) -> Duration {
+        let begin = Instant::now();
+        let mut seen = Vec::new();
+        let mut chunk = [0; 16 * 1024];
+        while begin.elapsed() < Duration::from_secs(10) {
+            let [ready] = readable([self.master.as_fd()], Some(Duration::from_millis(50)));
+            if !ready {
+                continue;
+            }
+            match self.master.read(&mut chunk) {
+                Ok(n) if n > 0 => seen.extend_from_slice(&chunk[..n]),
+                _ => break,
+            }
+            if seen.windows(text.len()).any(|window| window == text.as_bytes()) {
+                break;
+            }
+        }
+        begin.elapsed()
+    }
+
+    fn drain(&mut self, at_most: Duration) -> usize {
+        let begin = Instant::now();
+        let mut chunk = [0; 16 * 1024];
+        let mut bytes = 0;
+        while let Some(left) = at_most.checked_sub(begin.elapsed()) {
+            let [ready] = readable([self.master.as_fd()], Some(left));
+            if ready {
+                bytes += self.master.read(&mut chunk).unwrap_or(0);
+            }
+        }
+        bytes
+    }
+
+    fn end(mut self) {
+        let pid = i32::try_from(self.child.id()).unwrap_or(0);
+        let _ = sys::kill(&mut Trace::new("bench"), pid, sys::Signal::SIGTERM);
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(5) && matches!(self.child.try_wait(), Ok(None)) {
+            self.drain(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn screen() {
+    let first = times(SOME, || {
+        let begin = Instant::now();
+        let mut screen = Screen::start(&[]);
+        screen.wait_for("course");
+        let took = begin.elapsed();
+        screen.end();
+        took
+    });
+    let exec = times(SOME, || {
+        let begin = Instant::now();
+        let _ = Command::new(env!("CARGO_BIN_EXE_hardway")).arg("--version").stdout(Stdio::null()).status();
+        begin.elapsed()
+    });
+    row("start to first frame", &format!("{:.1} ms", first / 1e3), "≤ 50 ms");
+    row("of that: start of the program alone (--version)", &format!("{:.1} ms", exec / 1e3), "");
+
+    let mut screen = Screen::start(&["05-pid:2"]);
+    screen.wait_for("live");
+    screen.drain(Duration::from_millis(1500));
+    let ui = i32::try_from(screen.child.id()).unwrap_or(0);
+    let before = cpu_ticks(ui);
+    let drawn = screen.drain(IDLE);
+    let spent = cpu_ticks(ui) - before;
+    // sysconf(_SC_CLK_TCK) is 100 on Linux.
+    let share = spent as f64 / 100.0 / IDLE.as_secs_f64() * 100.0;
+    row("idle with live state on, ui and agent and workers", &format!("{share:.2} % of a core"), "< 0.5 %");
+    row("bytes drawn meanwhile", &format!("{drawn}"), "0");
+    row("resident memory of the ui", &format!("{:.1} MB", resident(ui) as f64 / 1e3), "≤ 30 MB");
+    screen.end();
+    let _ = fs::remove_dir_all(std::env::temp_dir().join(format!("hardway-bench-{}", std::process::id())));
+}
+
+/// Clock ticks spent by a process, its descendants that live, and its children that have been waited for.
+fn cpu_ticks(root: i32) -> u64 {
+    let stats: Vec<(i32, i32, u64)> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+            let spent = fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum();
+            Some((pid, fields.get(1)?.parse().ok()?, spent))
+        })
+        .collect();
+    let mut family = vec![root];
+    let mut next = 0;
+    while next < family.len() {
+        let parent = family[next];
+        family.extend(stats.iter().filter(|(_, ppid, _)| *ppid == parent).map(|(pid, ..)| *pid));
+        next += 1;
+    }
+    stats.iter().filter(|(pid, ..)| family.contains(pid)).map(|(.., spent)| spent).sum()
+}
+
+/// `VmRSS` in kilobytes.
+fn resident(pid: i32) -> u64 {
+    fs::read_to_string(format!("/proc/{pid}/status"))
+        .unwrap_or_default()
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
