@@ -92,9 +92,7 @@ const MAX_LINES: usize = 400;
 /// A file, what it may do against the tables (a module, a crate, or `lines`), and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/tui/mod.rs", "kernel::sys", "suspending and resuming the terminal: the process stops itself"),
-    ("src/session/store.rs", "rustix", "flock(2) on the progress file; no step of a lesson"),
     ("src/session/store.rs", "libc", "the O_NOFOLLOW and O_CLOEXEC that std::fs takes as numbers"),
-    ("src/walk/walker.rs", "lines", "known to be too long; it is to be split"),
 ];
 
 const TABLES: Tables =
