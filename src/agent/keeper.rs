@@ -1,7 +1,7 @@
 //! The keeper: outside of every lab, in a session of its own. It starts lab hosts, maps their ids, owns the ledger, and
 //! when the ui is gone takes everything back.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::protocol::{Built, KeeperReply, KeeperRequest, LabSpec};
 use super::server;
 use crate::explain::Explanation;
+use crate::kernel::cgroup;
 use crate::kernel::channel::Channel;
 use crate::kernel::children::readable;
 use crate::kernel::host::{self, Mode, SubIds};
@@ -16,7 +17,7 @@ use crate::kernel::identity::ProcessIdentity;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{CallError, Trace};
-use crate::kernel::{process_name, stdio};
+use crate::kernel::{process_name, stdio, sysctl_guard};
 use crate::runtime::ledger::{Entry, Ledger};
 
 /// The namespaces of every lab host. A time namespace is for lessons to make.
@@ -31,10 +32,10 @@ pub fn run(ui: &Channel) -> ! {
     process_name("hw-keeper");
     // Away from the terminal and its signals: Ctrl-C and a hang-up are the ui's to answer.
     let _ = nix::unistd::setsid();
-    if let Ok(null) = fs::File::options().read(true).write(true).open("/dev/null") {
+    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
         stdio::attach(Some(null.as_fd()), &null, &null);
     }
-    let mut keeper = Keeper { ledger: None, lab: None };
+    let mut keeper = Keeper { ledger: None, cgroup: None, lab: None };
     loop {
         let [asked] = readable([ui.as_fd()], None);
         if !asked {
@@ -67,6 +68,8 @@ pub fn run(ui: &Channel) -> ! {
 
 struct Keeper {
     ledger: Option<Ledger>,
+    /// The cgroup of all lab hosts of this session, as root.
+    cgroup: Option<File>,
     lab: Option<Lab>,
 }
 
@@ -82,10 +85,12 @@ impl Keeper {
     /// Starts a lab host; its pid and the ui's end of the channel to it.
     fn start(&mut self, spec: &LabSpec) -> Result<(i32, Channel), Explanation> {
         self.end_lab();
-        let ledger = match &mut self.ledger {
-            Some(ledger) => ledger,
-            none => none.insert(Ledger::begin(&crate::runtime::ledger::base())?),
-        };
+        if self.ledger.is_none() {
+            let mut ledger = Ledger::begin(&crate::runtime::ledger::base())?;
+            self.cgroup = if spec.mode == Mode::Root { guarded_cgroup(&mut ledger)? } else { None };
+            self.ledger = Some(ledger);
+        }
+        let Some(ledger) = &mut self.ledger else { return Err(trouble(&"it has no ledger")) };
         ledger.write(&Entry::Intent)?;
         let pair = || {
             Channel::pair().map_err(|error| {
@@ -99,7 +104,7 @@ impl Keeper {
             // clone(2): the user namespace is made first, and owns the others.
             namespaces.push(Namespace::User);
         }
-        let (pid, pidfd) = match sys::clone3(&mut Trace::new("keeper"), &namespaces) {
+        let (pid, pidfd) = match sys::clone3_into(&mut Trace::new("keeper"), &namespaces, self.cgroup.as_ref()) {
             Ok(Forked::Child) => {
                 drop((ours, ui_end));
                 // Not before the ids are mapped: until then this process is nobody in its user namespace.
@@ -117,13 +122,6 @@ impl Keeper {
             ledger.write(&Entry::Lab(identity))?;
         }
         map_ids(pid, spec)?;
-        let trouble = |error: &dyn std::fmt::Display| {
-            Explanation::new(
-                "The lab host did not come up",
-                format!("its init: {error}"),
-                "try again; `hardway cleanup` takes away what may be left",
-            )
-        };
         let channel = &self.lab.as_ref().ok_or_else(|| trouble(&"it is gone"))?._channel;
         channel.send(&()).map_err(|error| trouble(&error))?;
         let built: Built = channel.receive(Some(BUILD_DEADLINE)).map_err(|error| trouble(&error))?;
@@ -138,6 +136,25 @@ impl Keeper {
             let _ = sys::wait4(&mut Trace::new("keeper"), lab.pid);
         }
     }
+}
+
+fn trouble(error: &dyn std::fmt::Display) -> Explanation {
+    Explanation::new(
+        "The lab host did not come up",
+        format!("its init: {error}"),
+        "try again; `hardway cleanup` takes away what may be left",
+    )
+}
+
+/// Makes the cgroup in which root's lab hosts are kept from the machine's sysctls. None where the machine has no cgroup of
+/// version 2 that may be written: then only the lab's read-only mounts guard them.
+fn guarded_cgroup(ledger: &mut Ledger) -> Result<Option<File>, Explanation> {
+    let own = ProcessIdentity::of(i32::try_from(std::process::id()).unwrap_or(0));
+    let (Some(parent), Some(own)) = (cgroup::own_directory(), own) else { return Ok(None) };
+    let directory = parent.join(format!("hardway-{}-{}", own.pid, own.start_time));
+    ledger.write(&Entry::Cgroup(directory.clone()))?;
+    let Ok(made) = cgroup::make(&directory) else { return Ok(None) };
+    Ok(sysctl_guard::attach(&made).is_ok().then_some(made))
 }
 
 /// Why namespaces could not be made.

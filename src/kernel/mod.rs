@@ -1,5 +1,6 @@
 //! The kernel's interfaces: system calls with their trace, errno table, identities, and what this machine allows.
 
+pub mod cgroup;
 pub mod channel;
 pub mod children;
 pub mod enter;
@@ -12,6 +13,7 @@ pub mod namespace;
 pub mod program;
 pub mod stdio;
 pub mod sys;
+pub mod sysctl_guard;
 pub mod trace;
 
 /// Names this process as `/proc/PID/comm` shows it; at most 15 bytes are kept (prctl(2), PR_SET_NAME).

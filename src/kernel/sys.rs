@@ -29,12 +29,28 @@ pub enum Forked {
     },
 }
 
+/// A flag of clone3(2) that the C library's headers have no portable name for (<linux/sched.h>).
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// clone3(2) like fork, with new namespaces of these kinds for the child, and a pidfd for the parent.
 ///
 /// # Errors
 /// `ENOMEM` in a pid namespace whose init has ended; `EPERM` without the right to make a namespace; `ENOSPC` or `EUSERS`
 /// beyond a limit of `/proc/sys/user`.
 pub fn clone3(trace: &mut Trace, namespaces: &[Namespace]) -> Result<Forked, CallError> {
+    clone3_into(trace, namespaces, None)
+}
+
+/// [`clone3`], with the child born in a cgroup of version 2 (CLONE_INTO_CGROUP), so that there is no moment at which it is
+/// outside of it, and a new cgroup namespace has that group for its root.
+///
+/// # Errors
+/// As [`clone3`]; `EBADF` where the directory is not one of a cgroup of version 2.
+pub fn clone3_into(
+    trace: &mut Trace,
+    namespaces: &[Namespace],
+    cgroup: Option<&std::fs::File>,
+) -> Result<Forked, CallError> {
     let flags = flag_names(namespaces);
     let bits = namespaces.iter().fold(CloneFlags::empty(), |all, one| all | one.bits()).bits();
     let args = vec![format!(
@@ -48,6 +64,10 @@ pub fn clone3(trace: &mut Trace, namespaces: &[Namespace]) -> Result<Forked, Cal
         clone.flags = u64::from(bits.cast_unsigned()) | libc::CLONE_PIDFD as u64;
         clone.pidfd = (&raw mut pidfd) as u64;
         clone.exit_signal = libc::SIGCHLD as u64;
+        if let Some(directory) = cgroup {
+            clone.flags |= CLONE_INTO_CGROUP;
+            clone.cgroup = u64::from(directory.as_raw_fd().cast_unsigned());
+        }
         // SAFETY: the structure is initialised and of the size given; without CLONE_VM the child goes on in a copy of this
         // process, which has one thread (every role but the ui has, and the ui forks before it makes any).
         let result = unsafe { libc::syscall(libc::SYS_clone3, &raw mut clone, size_of::<libc::clone_args>()) };

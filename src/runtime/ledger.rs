@@ -8,11 +8,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use crate::explain::Explanation;
+use crate::kernel::cgroup;
 use crate::kernel::host::effective_uid;
 use crate::kernel::identity::ProcessIdentity;
 use crate::kernel::sys::{self, Signal};
@@ -23,6 +24,8 @@ use crate::kernel::sys::{self, Signal};
 pub enum Entry {
     /// A lab host is about to be started.
     Intent,
+    /// A cgroup is about to be made, for lab hosts. Its name holds the keeper's pid and start time, and so is nobody else's.
+    Cgroup(PathBuf),
     /// A lab host was started: its init. With it everything in its namespaces ends.
     Lab(ProcessIdentity),
 }
@@ -127,6 +130,7 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
         .rev()
         .filter_map(|entry| match entry {
             Entry::Intent => None,
+            Entry::Cgroup(directory) => remove_cgroup(directory),
             Entry::Lab(identity) => {
                 let pidfd = identity.open()?;
                 let _ = sys::pidfd_kill(&pidfd, Signal::SIGKILL);
@@ -141,6 +145,24 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
         let _ = ledger.parent().map(fs::remove_dir);
     }
     reverted
+}
+
+/// Takes the cgroup of a session away; its last processes may take a moment to leave it.
+fn remove_cgroup(directory: &Path) -> Option<Reverted> {
+    if !directory.exists() {
+        return None;
+    }
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let gone = loop {
+        if cgroup::remove(directory).is_ok() {
+            break true;
+        }
+        if Instant::now() > deadline {
+            break false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    Some(Reverted { what: format!("the cgroup {}", directory.display()), gone })
 }
 
 /// Where ledgers are kept: a directory that does not outlive the boot.
