@@ -82,8 +82,8 @@ fn become_init(spec: &LabSpec) -> Built {
 /// Programs in the lab have no use for what would reach the machine itself: its clock, modules, ports, kernel log, power.
 fn drop_machine_capabilities() {
     // Numbers of <linux/capability.h>: MAC_OVERRIDE 32, MAC_ADMIN 33, SYSLOG 34, WAKE_ALARM 35, BLOCK_SUSPEND 36,
-    // AUDIT_CONTROL 30, SYS_TIME 25, SYS_BOOT 22, SYS_RAWIO 17, SYS_MODULE 16.
-    for capability in [16, 17, 22, 25, 30, 32, 33, 34, 35, 36_u64] {
+    // AUDIT_CONTROL 30, MKNOD 27 (a node of the machine's disk), SYS_TIME 25, SYS_BOOT 22, SYS_RAWIO 17, SYS_MODULE 16.
+    for capability in [16, 17, 22, 25, 27, 30, 32, 33, 34, 35, 36_u64] {
         // SAFETY: PR_CAPBSET_DROP takes one number; an unknown one is refused.
         let _ = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
     }

@@ -166,7 +166,9 @@ fn sys(target: &Path) -> Result<(), Explanation> {
 /// `/dev` with the harmless devices, terminals of its own, shared memory and message queues of its own.
 fn dev(target: &Path, mode: Mode) -> Result<(), Explanation> {
     make_dir(target, 0o755)?;
-    attach(Some("lab"), target, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=755,size=1m"))?;
+    // No node that is made here is a device; those below are mounts of their own.
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    attach(Some("lab"), target, Some("tmpfs"), flags, Some("mode=755,size=1m"))?;
     for name in ["null", "zero", "full", "random", "urandom", "tty"] {
         let node = target.join(name);
         fs::write(&node, "").map_err(|error| failed(&format!("make /dev/{name}"), &error))?;

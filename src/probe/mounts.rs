@@ -1,6 +1,6 @@
 //! Mounts: `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -131,13 +131,16 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
             about.row("mountinfo", why, source.clone(), format!("cat {source}"), "The mounts of its mount namespace.");
             continue;
         };
-        let mut seen: HashMap<&str, u32> = HashMap::new();
+        let mut keys: HashSet<String> = HashSet::new();
         for mount in mounts {
-            let times = seen.entry(&mount.target).or_default();
-            *times += 1;
-            let key = if *times == 1 { mount.target.clone() } else { format!("{} #{times}", mount.target) };
+            let mut key = mount.target.clone();
+            let mut times = 1;
+            while !keys.insert(key.clone()) {
+                times += 1;
+                key = format!("{} #{times}", mount.target);
+            }
             let command = format!("findmnt --task {} {}", read_from.pid, quote(&mount.target));
-            about.row(&key, mount.summary(), source.clone(), command, meaning(mount, *times));
+            about.row(&key, mount.summary(), source.clone(), command, meaning(mount, times));
         }
     }
 }

@@ -204,7 +204,7 @@ fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effect>) {
     if !replies.is_empty() {
         effects.push(Effect::Write(replies));
     }
-    while let Some(Ended { status, output }) = model.shell.endings.next() {
+    while let Some(Ended { status, output }) = model.shell.endings.next_ended() {
         flush_pending(model, effects);
         effects.push(Effect::Send(Order::ShellPrompt { status, output }));
     }

@@ -1,0 +1,208 @@
+//! `kill -9` of every part of a session at every step of every lesson: nothing is left within five seconds; of all parts
+//! at once, nothing after `hardway cleanup`, or after the next start.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::sys::signal::Signal;
+use support::{ANSWER, COMMAND, Machine, Process, Session, World, bounded, eventually};
+
+/// The lessons and how many steps each has.
+const COURSE: [(&str, usize); 3] = [("00-process", 8), ("03-uts", 8), ("05-pid", 8)];
+
+/// The next start of any session takes back what another one has left, so that the tests here take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sessions at the same time: they wait more than they work.
+const AT_ONCE: usize = 4;
+
+in_each_mode!(one_part, all_parts);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Part {
+    Ui,
+    Keeper,
+    Agent,
+    /// The box, and where it has forked the outer and the inner one.
+    OuterBox,
+    InnerBox,
+}
+
+fn one_part(world: &World) {
+    let _turn = turn();
+    let before = Machine::now(world);
+    let parts = [Part::Ui, Part::Keeper, Part::Agent, Part::OuterBox, Part::InnerBox];
+    let deeds = COURSE
+        .iter()
+        .flat_map(|(lesson, steps)| (1..=*steps).flat_map(move |step| parts.map(|part| (*lesson, step, part))));
+    let boxes = Mutex::new(0);
+    in_parallel(deeds.collect(), |(lesson, step, part)| {
+        if kill_part(world, lesson, step, part) && matches!(part, Part::OuterBox | Part::InnerBox) {
+            *boxes.lock().unwrap() += 1;
+        }
+    });
+    let boxes = boxes.into_inner().unwrap();
+    assert!(boxes >= 14, "only {boxes} boxes were there to be killed");
+    world.is_empty_soon("after all kills");
+    before.is_as_before(world);
+}
+
+/// Does all deeds, some at a time.
+fn in_parallel<T: Send>(deeds: Vec<T>, deed: impl Fn(T) + Sync) {
+    let deeds = Mutex::new(deeds.into_iter());
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                scope.spawn(|| {
+                    loop {
+                        let Some(next) = deeds.lock().unwrap_or_else(PoisonError::into_inner).next() else {
+                            break;
+                        };
+                        deed(next);
+                    }
+                })
+            })
+            .collect();
+        for worker in workers {
+            if let Err(panic) = worker.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+    });
+}
+
+/// A session that has just done a step.
+fn after_step<'a>(world: &'a World, lesson: &str, step: usize) -> Session<'a> {
+    let mut session = Session::open(world, lesson);
+    session.say(&format!("g {step}"));
+    let text = session.say("n");
+    assert!(held(&text), "{lesson}, step {step} does not hold: {text}");
+    session
+}
+
+/// Whether what a session says to `n` tells of a step that was done: calls or a probe's answer, and no trouble.
+fn held(text: &str) -> bool {
+    let told = ["µs]", "the probe reads", "left out here"].iter().any(|sign| text.contains(sign));
+    told && !text.contains("  NOT ") && !text.lines().any(|line| line.starts_with("! "))
+}
+
+/// Kills a part after a step. False where there is no such part then.
+fn kill_part(world: &World, lesson: &str, step: usize, part: Part) -> bool {
+    let place = format!("{part:?} killed after step {step} of {lesson}");
+    let mut session = after_step(world, lesson, step);
+    let boxes = session.boxes();
+    let victim = match part {
+        Part::Ui => Some(session.ui()),
+        Part::Keeper => Some(session.keeper.clone()),
+        Part::Agent => session.agent(),
+        Part::OuterBox => boxes.first().cloned(),
+        Part::InnerBox => boxes.get(1..).and_then(|inner| inner.last().cloned()),
+    };
+    let Some(victim) = victim else {
+        assert!(matches!(part, Part::OuterBox | Part::InnerBox), "{place}: it is not there");
+        session.quit();
+        return false;
+    };
+    victim.signal(Signal::SIGKILL);
+    match part {
+        Part::Ui => session.has_left_nothing(&place),
+        Part::Keeper => {
+            // What it held ends with it, at once and without a word from the learner.
+            let ui = session.ui();
+            eventually(support::PROMISE, || {
+                let left: Vec<Process> =
+                    session.world_processes().into_iter().filter(|one| one.pid != ui.pid).collect();
+                if left.is_empty() { Ok(()) } else { Err(format!("{place}: left: {left:?}")) }
+            });
+            // The ui cannot teach without it: it says so at the next key, takes back what is left, and ends.
+            let said = session.last_words("n");
+            assert!(said.contains("keeper"), "{place}: {said}");
+            session.has_left_nothing(&place);
+        }
+        Part::Agent | Part::OuterBox | Part::InnerBox => {
+            eventually(support::PROMISE, || if victim.lives() { Err(format!("{place}: it lives")) } else { Ok(()) });
+            // The ui answers, whatever it says, and starting again is a way on.
+            session.say("s");
+            let again = session.say("r");
+            assert!(again.contains("step 1 of"), "{place}: r does not lead to the first step: {again}");
+            session.say(&format!("g {step}"));
+            let next = session.say("n");
+            assert!(held(&next), "{place}: the fresh lab host does not work: {next}");
+            session.quit();
+        }
+    }
+    true
+}
+
+fn all_parts(world: &World) {
+    let _turn = turn();
+    let before = Machine::now(world);
+    let deeds = COURSE
+        .iter()
+        .flat_map(|(lesson, steps)| (1..=*steps).flat_map(move |step| [(*lesson, step, true), (*lesson, step, false)]));
+    // One after the other: the next start of any session would do the work of `cleanup`.
+    for (lesson, step, by_cleanup) in deeds {
+        let mut session = after_step(world, lesson, step);
+        let parts: Vec<Process> = [Some(session.keeper.clone()), session.agent(), Some(session.ui())]
+            .into_iter()
+            .map(|part| part.expect("all parts live"))
+            .collect();
+        // Stopped first, so that none of them sees another one end.
+        for part in &parts {
+            part.signal(Signal::SIGSTOP);
+        }
+        for part in &parts {
+            part.signal(Signal::SIGKILL);
+        }
+        let place = format!("all parts killed after step {step} of {lesson}");
+        eventually(support::PROMISE, || {
+            let alive: Vec<&Process> = parts.iter().filter(|part| part.lives()).collect();
+            if alive.is_empty() { Ok(()) } else { Err(format!("{place}: {alive:?} live")) }
+        });
+        if by_cleanup {
+            assert!(session.ledger().all(|path| path.exists()), "{place}: there is a ledger to clean up by");
+            let cleaned = bounded(&mut world.hardway(&["cleanup"]), COMMAND);
+            assert!(cleaned.status.success(), "{place}: {cleaned:?}");
+            assert!(cleaned.stdout.contains("taken away"), "{place}: {cleaned:?}");
+            let again = bounded(&mut world.hardway(&["cleanup"]), COMMAND);
+            assert!(again.status.success() && !again.stdout.contains("taken away"), "{place}: {again:?}");
+        } else {
+            let mut next = Session::open(world, lesson);
+            assert!(session.ledger().all(|path| !path.exists()), "{place}: the next start leaves the ledger");
+            next.quit();
+        }
+        session.has_left_nothing(&place);
+    }
+    world.is_empty_soon("after all kills");
+    before.is_as_before(world);
+}
+
+#[test]
+fn a_dry_run_of_cleanup_takes_nothing_away() {
+    let mode = if support::am_root() { support::Mode::Root } else { support::Mode::RootlessSingle };
+    support::in_mode("kill::a_dry_run_of_cleanup_takes_nothing_away", mode, |world| {
+        let _turn = turn();
+        let mut session = Session::open(world, "05-pid");
+        let parts = [session.keeper.clone(), session.agent().unwrap(), session.ui()];
+        for part in &parts {
+            part.signal(Signal::SIGSTOP);
+        }
+        for part in &parts {
+            part.signal(Signal::SIGKILL);
+        }
+        eventually(ANSWER, || if parts.iter().any(Process::lives) { Err("alive".into()) } else { Ok(()) });
+        let ledger = session.ledger().next().unwrap();
+        let told = bounded(&mut world.hardway(&["cleanup", "--dry-run"]), COMMAND);
+        assert!(told.stdout.contains(ledger.to_str().unwrap()), "{told:?}");
+        assert!(ledger.exists());
+        assert!(bounded(&mut world.hardway(&["cleanup"]), COMMAND).status.success());
+        session.has_left_nothing("after cleanup");
+    });
+}
