@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::keymap::Chord;
-use super::pty::Marks;
+use super::pty::{self, Marks};
 use super::theme::Theme;
 use super::{CourseEntry, Setup};
 use crate::explain::Explanation;
@@ -12,9 +12,6 @@ use crate::lesson::Step;
 use crate::probe::{Change, Panel, Row};
 use crate::walk::View;
 use crate::walk::hands::Endings;
-
-/// How many lines of the shell pane's past are kept.
-const SCROLLBACK: usize = 2000;
 
 /// A pane of the lesson screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +74,13 @@ pub struct Shell {
 impl Shell {
     /// A terminal of this size with nothing on it.
     pub fn new(state: ShellState, rows: u16, columns: u16) -> Self {
-        let parser = vt100::Parser::new_with_callbacks(rows.max(1), columns.max(1), SCROLLBACK, Marks::default());
-        Self { state, parser, pending: Vec::new(), reopen: 0, endings: Endings::default() }
+        Self {
+            state,
+            parser: pty::terminal(rows, columns),
+            pending: Vec::new(),
+            reopen: 0,
+            endings: Endings::default(),
+        }
     }
 }
 

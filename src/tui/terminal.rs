@@ -14,7 +14,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 
 use super::app::Model;
-use super::view;
+use super::{pty, view};
 
 /// Buttons and wheel, in SGR form. Not motion, which would wake the screen for nothing and take selecting away from people.
 struct Mouse(bool);
@@ -39,6 +39,9 @@ impl Screen {
         let previous = std::panic::take_hook();
         let own = std::thread::current().id();
         std::panic::set_hook(Box::new(move |info| {
+            if pty::emulating() {
+                return;
+            }
             // Another thread's panic does not end the screen.
             if std::thread::current().id() == own {
                 leave();

@@ -14,6 +14,7 @@ use super::doc::{Doc, Target};
 use super::event::Message;
 use super::keymap::{self, Chord};
 use super::layout::{self, Layout};
+use super::pty;
 use super::view;
 use crate::probe::Row;
 use crate::walk::hands::{self, Ended};
@@ -177,7 +178,9 @@ fn follow_shell_size(model: &mut Model, effects: &mut Vec<Effect>) {
     if let Some(place) = layout::layout(model).place(Pane::Shell) {
         let size = (place.inner.height.max(1), place.inner.width.max(1));
         if model.shell.parser.screen().size() != size {
-            model.shell.parser.screen_mut().set_size(size.0, size.1);
+            if !pty::emulate(&mut model.shell.parser, |parser| parser.screen_mut().set_size(size.0, size.1)) {
+                model.shell.parser = pty::terminal(size.0, size.1);
+            }
             effects.push(Effect::Send(Order::Resize(size.0, size.1)));
         }
     }
@@ -192,7 +195,9 @@ fn on_shell_opened(model: &mut Model, effects: &mut Vec<Effect>) {
 }
 
 fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effect>) {
-    model.shell.parser.process(bytes);
+    if !pty::emulate(&mut model.shell.parser, |parser| parser.process(bytes)) {
+        model.say("the shell's terminal lost its way in what a program wrote, and was cleared");
+    }
     let marks = model.shell.parser.callbacks_mut();
     let replies = std::mem::take(&mut marks.replies);
     model.shell.endings.push(bytes);

@@ -5,7 +5,7 @@ use ratatui::text::{Line, Span};
 use super::state::{mark, value};
 use crate::probe::{Change, ChangeKind};
 use crate::tui::app::{Base, Model, Pane};
-use crate::tui::doc::{Doc, Target, clean};
+use crate::tui::doc::{Doc, Target, clean, cut};
 
 /// One entry a change: what, and the value before and now. What came or went whole is one entry.
 pub fn doc(model: &Model, columns: u16) -> Doc {
@@ -34,7 +34,12 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
                 Span::raw(clean(&change.row.key)),
                 Span::raw("  "),
             ]);
-            spans.extend(value(Some(&change.kind), &change.row.value, theme));
+            // A value of many words is told in part; e tells the whole.
+            let kind = match &change.kind {
+                ChangeKind::Changed { before } => ChangeKind::Changed { before: cut(before, doc.width) },
+                other => other.clone(),
+            };
+            spans.extend(value(Some(&kind), &cut(&change.row.value, doc.width), theme));
         }
         let mut line = Line::from(spans);
         if model.focus == Pane::Diff && group.contains(&model.change_at) {
