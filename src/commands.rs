@@ -17,7 +17,7 @@ use hardway::session::store::{self, Store};
 use hardway::tui::{self, CourseEntry, Setup};
 use hardway::walk::actor::{Actor, step_number};
 use hardway::walk::run::{StepLine, Via, walk};
-use hardway::walk::walker::unmet;
+use hardway::walk::verdicts::unmet;
 use hardway::walk::{News, gate};
 use serde_json::json;
 
@@ -83,7 +83,8 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
     }
     let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
     let plain = options.plain || dumb;
-    if !plain && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+    let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    if !plain && !on_terminal {
         return Err(Explanation::new(
             "The screen needs a terminal",
             "standard input or output is not one",

@@ -69,7 +69,7 @@ impl Shell {
             }
             Forked::Parent { pid, pidfd } => {
                 // SAFETY: the descriptor is open and from here on nobody else's.
-                let master = OwnedFd::from(unsafe { owned(master) });
+                let master = unsafe { owned(master) };
                 Ok(Self { pid, pidfd, master })
             }
         }

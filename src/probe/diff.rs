@@ -38,7 +38,7 @@ pub fn diff(before: &[Row], after: &[Row]) -> Vec<Change> {
         match old.get(&row.identity()) {
             None => changes.push(Change { kind: ChangeKind::Added, row: row.clone() }),
             Some(was) if was.value != row.value => {
-                changes.push(Change { kind: ChangeKind::Changed { before: was.value.clone() }, row: row.clone() })
+                changes.push(Change { kind: ChangeKind::Changed { before: was.value.clone() }, row: row.clone() });
             }
             Some(_) => {}
         }

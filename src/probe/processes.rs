@@ -144,11 +144,12 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
     visible(sheet);
 }
 
-/// One row for each process with a word of its own, and for each mount namespace without any: the pids in its `/proc`.
+/// One row for each mount namespace, told of the process that stands for it: the pids in its `/proc`.
 fn visible(sheet: &mut Sheet<'_>) {
     let observation = sheet.observation;
-    for (inode, process) in sheet.viewers(Namespace::Mnt, observation.visible_pids.keys()) {
-        let Some(reading) = observation.visible_pids.get(&inode) else { continue };
+    for (inode, reading) in &observation.visible_pids {
+        let inode = *inode;
+        let Some(process) = sheet.member(Namespace::Mnt, inode) else { continue };
         let read_from = observation.representative(Namespace::Mnt, inode).map_or(process.pid, |it| it.pid);
         sheet.about(Panel::Processes, process).row(
             "pids in /proc",

@@ -103,7 +103,7 @@ impl<'a> Sheet<'a> {
             Some(word) => format!("{word} (pid {})", process.pid),
             None => format!("pid {} {}", process.pid, process.comm),
         };
-        About { sheet: self, panel, subject: printable(&subject) }
+        About { sheet: self, panel, subject: printable(subject) }
     }
 
     /// Who looks at each of these namespaces: all processes with a word of their own, and one where a namespace has none.
@@ -140,11 +140,11 @@ impl About<'_, '_> {
         self.sheet.rows.push(Row {
             panel: self.panel,
             subject: self.subject.clone(),
-            key: printable(key),
-            value: printable(&value),
-            source: printable(&source),
-            command: printable(&command),
-            meaning: printable(&meaning.into()),
+            key: printable(key.to_owned()),
+            value: printable(value),
+            source: printable(source),
+            command: printable(command),
+            meaning: printable(meaning.into()),
         });
     }
 }
@@ -167,9 +167,9 @@ pub(super) fn quote(word: &str) -> String {
 }
 
 /// The text with control characters escaped: names of processes and mounts may hold any byte.
-fn printable(text: &str) -> String {
+fn printable(text: String) -> String {
     if !text.chars().any(char::is_control) {
-        return text.to_owned();
+        return text;
     }
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }

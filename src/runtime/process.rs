@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::action::{Effect, Home, Mechanism, Outcome, Perform};
 use crate::kernel::errno::Errno;
 use crate::kernel::sys::{self, Forked, Signal};
-use crate::kernel::trace::{Call, CallError, Trace};
+use crate::kernel::trace::{Answer, Call, CallError, Trace};
 use crate::kernel::{program, stdio};
 
 /// How much output of a program is kept, in bytes.
@@ -177,15 +177,15 @@ impl Perform for Run {
                 by: "child".into(),
                 name: "execve".into(),
                 args: sys::execve_args(&path, &self.argv),
-                answer: crate::kernel::trace::Answer::Returned(0),
+                answer: Answer::Returned(0),
                 nanos: 0,
             }]),
         }
         let status = wait_or_kill(trace, pid, &pidfd)?;
-        if let Some(call) = failed_exec {
-            if let crate::kernel::trace::Answer::Failed(errno) = call.answer {
-                return Err(CallError { call, errno });
-            }
+        if let Some(call) = failed_exec
+            && let Answer::Failed(errno) = call.answer
+        {
+            return Err(CallError { call, errno });
         }
         let mut text = Vec::new();
         // Not to the end of the file: a grandchild that lives on may hold the other end for ever.

@@ -11,7 +11,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::Session;
@@ -110,7 +109,7 @@ impl Store {
         // Held until the new file is in place. The lock file stays: removing it would let two hardways hold "the" lock.
         let lock = private(OpenOptions::new().write(true).create(true).truncate(false)).open(self.dir.join(LOCK))?;
         give(&self.dir.join(LOCK), &owner);
-        rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))?;
+        lock.lock()?;
         let (mut progress, aside) = match self.read() {
             Ok(progress) => (progress, None),
             Err(Unusable::Unreadable(error)) => return Err(error),

@@ -68,8 +68,8 @@ pub struct Shell {
     pub parser: vt100::Parser<Marks>,
     /// What is to be typed as soon as it has printed its first prompt.
     pub pending: Vec<u8>,
-    /// Whether it has printed a prompt.
-    pub prompted: bool,
+    /// For so many seconds its end means that the lab host was made anew, and that another is opened.
+    pub reopen: u8,
     /// Finds the ends of commands in its output.
     pub endings: Endings,
 }
@@ -78,7 +78,7 @@ impl Shell {
     /// A terminal of this size with nothing on it.
     pub fn new(state: ShellState, rows: u16, columns: u16) -> Self {
         let parser = vt100::Parser::new_with_callbacks(rows.max(1), columns.max(1), SCROLLBACK, Marks::default());
-        Self { state, parser, pending: Vec::new(), prompted: false, endings: Endings::default() }
+        Self { state, parser, pending: Vec::new(), reopen: 0, endings: Endings::default() }
     }
 }
 
@@ -204,6 +204,8 @@ pub struct Model {
     pub presenter: bool,
     /// Whether sampling is stopped.
     pub frozen: bool,
+    /// Whether panels show also what is as on the lab host.
+    pub unfolded: bool,
     /// What changes are counted from.
     pub base: Base,
     /// First line shown, by pane.
@@ -251,6 +253,7 @@ impl Model {
             zoom: false,
             presenter: setup.present,
             frozen: false,
+            unfolded: false,
             base: Base::Step,
             scroll: [0; Pane::ALL.len()],
             selected: None,

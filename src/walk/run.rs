@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::hands::{Ended, Hands};
-use super::walker::{CHECK_DEADLINE, LOOK_AGAIN, Walker, by_hand, failure_verdict};
+use super::verdicts::{by_hand, failure_verdict};
+use super::walker::{CHECK_DEADLINE, LOOK_AGAIN, Walker};
 use crate::agent::client::Keeper;
 use crate::explain::Explanation;
 use crate::kernel::trace::Call;

@@ -163,7 +163,10 @@ impl World {
             .tempdir_in("/tmp")
             .unwrap();
         let binary = directory.path().join("hardway");
-        fs::copy(env!("CARGO_BIN_EXE_hardway"), &binary).unwrap();
+        // By cp(1): were this process to write the file, a child that another test forks meanwhile could hold it open for
+        // writing, and executing it would be ETXTBSY.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_hardway")).arg(&binary).status().unwrap();
+        assert!(copied.success());
         fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
         let world = Self {
             mode,

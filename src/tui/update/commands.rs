@@ -1,6 +1,7 @@
 //! What each command does.
 
 use super::{Effect, ask_first, clamp, doc, end, open_shell, rows_of, scroll, type_line};
+use crate::probe::Row;
 use crate::tui::app::{Base, Deed, List, Model, Pane, Popup, ShellState};
 use crate::tui::command::Command;
 use crate::tui::doc::Target;
@@ -31,6 +32,11 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
             model.base = if model.base == Base::Step { Base::Start } else { Base::Step };
             model.change_at = 0;
             show(model, Pane::Diff);
+            clamp(model);
+        }
+        Command::Unfold => {
+            model.unfolded = !model.unfolded;
+            show(model, Pane::State);
             clamp(model);
         }
         Command::Freeze => {
@@ -256,7 +262,12 @@ fn explain(model: &mut Model) {
         // Not on this screen: bring it there, so that what is explained can be seen.
         show(model, pane);
     }
-    let (lines, at) = choices(model, pane);
+    let (lines, mut at) = choices(model, pane);
+    if pane == Pane::State && model.selected.is_none() {
+        // Nothing was chosen: what changed is what one wants to know of.
+        let changed = |row: &Row| model.changes().iter().any(|change| change.row.identity() == row.identity());
+        at = lines.iter().position(|(_, target)| rows_of(model, target).iter().any(changed)).unwrap_or(at);
+    }
     match lines.get(at).cloned() {
         Some((line, target)) => {
             choose(model, pane, line, &target);

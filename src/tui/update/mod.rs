@@ -21,6 +21,9 @@ use crate::walk::{News, Order, View};
 
 pub use popup::matches;
 
+/// How many seconds after an order that may take a new lab host the end of the shell is put down to it.
+const REOPEN: u8 = 4;
+
 /// What the loop must do.
 #[derive(Debug)]
 pub enum Effect {
@@ -196,8 +199,7 @@ fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effect>) {
     if !replies.is_empty() {
         effects.push(Effect::Write(replies));
     }
-    while let Some(Ended { status, output }) = model.shell.endings.next() {
-        model.shell.prompted = true;
+    while let Some(Ended { status, output }) = model.shell.endings.next_ended() {
         flush_pending(model, effects);
         effects.push(Effect::Send(Order::ShellPrompt { status, output }));
     }
@@ -213,6 +215,7 @@ fn flush_pending(model: &mut Model, effects: &mut Vec<Effect>) {
 fn on_tick(model: &mut Model, effects: &mut Vec<Effect>) {
     // A shell whose prompt carries no mark still gets what was to be typed.
     flush_pending(model, effects);
+    model.shell.reopen = model.shell.reopen.saturating_sub(1);
     if let Some(notice) = &mut model.notice {
         notice.left = notice.left.saturating_sub(1);
         if notice.left == 0 {
@@ -230,9 +233,14 @@ fn on_news(model: &mut Model, news: News, effects: &mut Vec<Effect>) {
         News::Shell(_) => {}
         News::ShellEnded => {
             if matches!(model.shell.state, ShellState::Open) {
+                let again = model.shell.reopen > 0;
                 model.shell.state = ShellState::Ended;
                 model.shell.pending.clear();
-                model.capture = false;
+                if again {
+                    open_shell(model, effects);
+                } else {
+                    model.capture = false;
+                }
             }
         }
         News::Busy(what) => model.busy = Some(what),
@@ -336,6 +344,11 @@ fn ask_first(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
 }
 
 fn carry_out(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
+    if matches!(deed, Deed::Back | Deed::Reset | Deed::Goto(_)) {
+        model.typed = 0;
+        // Where this takes a new lab host, the shell ends with the old one.
+        model.shell.reopen = REOPEN;
+    }
     match deed {
         Deed::Back => effects.push(Effect::Send(Order::Back)),
         Deed::Reset => effects.push(Effect::Send(Order::Reset)),

@@ -93,6 +93,7 @@ fn on_pane(model: &mut Model, place: &Place, at: Position, effects: &mut Vec<Eff
     match target {
         Some((_, Target::Type(line))) => type_line(model, &line, effects),
         Some((_, Target::Choice(choice))) => commands::predict(model, choice, effects),
+        Some((_, Target::Unfold)) => commands::perform(model, Command::Unfold, effects),
         Some((_, Target::Answer)) => commands::perform(model, Command::Answer, effects),
         Some((line, target @ (Target::Rows(_) | Target::Changes(_)))) => {
             commands::choose(model, pane, line, &target);

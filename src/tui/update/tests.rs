@@ -274,3 +274,19 @@ fn news_are_shown_and_the_end_is_awaited() {
     assert_eq!(told(&update(&mut model, Message::Terminate)), ["Send(Quit)"]);
     assert_eq!(told(&update(&mut model, Message::News(News::Ended))), ["Leave"]);
 }
+
+#[test]
+fn a_shell_that_ends_with_its_lab_host_is_opened_anew() {
+    let mut model = in_lesson(120, 40, view(1, true));
+    with_shell(&mut model);
+    press(&mut model, "ctrl-] b");
+    let effects = update(&mut model, Message::News(News::ShellEnded));
+    assert!(matches!(effects.as_slice(), [Effect::Send(Order::OpenShell(..))]), "{effects:?}");
+    update(&mut model, Message::ShellOpened);
+    // Long after, the learner ends it: it stays ended.
+    for _ in 0..5 {
+        update(&mut model, Message::Tick);
+    }
+    assert!(update(&mut model, Message::News(News::ShellEnded)).is_empty());
+    assert_eq!(model.shell.state, ShellState::Ended);
+}

@@ -45,6 +45,11 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     doc
 }
 
+/// How many entries the list has.
+pub fn count(model: &Model) -> usize {
+    groups(model.changes()).len()
+}
+
 /// The groups as they are shown: first what the step watches, and there first what has another value than before.
 fn ordered(model: &Model) -> Vec<Vec<usize>> {
     let changes = model.changes();

@@ -6,7 +6,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::title;
+use super::{diff, title};
 use crate::tui::app::{Model, Pane};
 use crate::tui::doc::{cut, width};
 use crate::tui::layout::TABS;
@@ -56,7 +56,7 @@ pub fn tabs(model: &Model) -> Vec<(Range<u16>, Pane)> {
 }
 
 fn label(model: &Model, pane: Pane, name: &str) -> String {
-    let changes = model.changes().len();
+    let changes = diff::count(model);
     if pane == Pane::State && changes > 0 { format!("{name} Δ{changes}") } else { name.to_owned() }
 }
 

@@ -14,6 +14,7 @@ pub mod trace;
 
 mod grid;
 mod markdown;
+mod table;
 mod tree;
 
 use ratatui::Frame;
@@ -171,7 +172,7 @@ pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
         }
         Pane::Diff => {
             let since = if model.base == Base::Step { "Changed by this step" } else { "Changed since the start" };
-            (format!("{since}: {}", model.changes().len()), aside("d switches".to_owned()))
+            (format!("{since}: {}", diff::count(model)), aside("d switches".to_owned()))
         }
     }
 }

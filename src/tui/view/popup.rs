@@ -50,6 +50,11 @@ fn content(model: &Model, columns: u16) -> Doc {
         Some(Popup::Confirm { text, .. }) => doc.text(text, theme.text),
         Some(Popup::Picker { .. }) | None => {}
     }
+    if matches!(model.popup, Some(Popup::Confirm { .. } | Popup::Trouble(_))) {
+        // Room to breathe: these must be read.
+        doc.lines.insert(0, (Line::default(), None));
+        doc.gap();
+    }
     doc
 }
 

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{diff, grid, tree};
+use super::{diff, grid, table, tree};
 use crate::probe::{ChangeKind, Panel, Row};
-use crate::tui::app::{Model, Pane, pid_of};
-use crate::tui::doc::{Doc, Target, clean, fit, width};
+use crate::tui::app::{Model, Pane};
+use crate::tui::doc::{Doc, Target, clean};
 use crate::tui::theme::Theme;
 use crate::walk::View;
 
@@ -71,52 +70,13 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         match panel {
             Panel::Processes => tree::add(&mut doc, &state),
             Panel::Namespaces => grid::add(&mut doc, &state),
-            Panel::Hostname | Panel::Mounts | Panel::Credentials => rows(&mut doc, &state, *panel),
+            Panel::Hostname | Panel::Mounts | Panel::Credentials => table::add(&mut doc, &state, *panel),
         }
         if doc.len() == from {
             doc.text("nothing of this kind was read in the last sample", theme.dim);
         }
     }
     doc
-}
-
-/// A panel as its rows: under their subject, keys and values aligned.
-fn rows(doc: &mut Doc, state: &State<'_>, panel: Panel) {
-    let theme = state.theme;
-    let mine: Vec<(usize, &Row)> = state.view.rows.iter().enumerate().filter(|(_, row)| row.panel == panel).collect();
-    let mut groups: Vec<Vec<(usize, &Row)>> = Vec::new();
-    for (index, row) in mine {
-        match groups.last_mut() {
-            Some(group) if group[0].1.subject == row.subject => group.push((index, row)),
-            _ => groups.push(vec![(index, row)]),
-        }
-    }
-    // One value a subject: the subject is the key.
-    let single = groups.iter().all(|group| group.len() == 1);
-    let label = |row: &Row| if single { row.subject.clone() } else { row.key.clone() };
-    let widest = groups.iter().flatten().map(|(_, row)| width(&label(row))).max().unwrap_or(0);
-    let column = widest.min(doc.width / 2);
-    for group in groups {
-        if !single {
-            doc.cut(
-                Line::styled(format!("  {}", clean(&group[0].1.subject)), subject_style(&group[0].1.subject, theme)),
-                None,
-            );
-        }
-        for (index, row) in group {
-            let style = if single { subject_style(&row.subject, theme) } else { theme.dim };
-            let indent = if single { "" } else { "  " };
-            let mut spans = vec![
-                mark(state.kind(row), theme),
-                Span::raw(indent),
-                Span::styled(fit(&label(row), column), style),
-                Span::raw("  "),
-            ];
-            spans.extend(value(state.kind(row), &row.value, theme));
-            state.line(doc, spans, Target::Rows(vec![(0, index)]));
-        }
-    }
-    removed(doc, state, panel);
 }
 
 /// The rows of a panel that are gone: of each subject one line.
@@ -153,14 +113,6 @@ pub(super) fn value(kind: Option<&ChangeKind>, value: &str, theme: &Theme) -> Ve
             Span::styled(" → ", theme.changed),
             Span::styled(clean(value), theme.changed),
         ],
-    }
-}
-
-/// A subject that begins with a name of lessons has that name's style.
-fn subject_style(subject: &str, theme: &Theme) -> Style {
-    match subject.split([' ', '(']).next() {
-        Some(name) if !name.is_empty() && pid_of(subject).is_some() && name != "pid" => theme.who(name),
-        _ => theme.strong,
     }
 }
 

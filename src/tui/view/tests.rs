@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
@@ -76,6 +77,18 @@ fn state_pane() {
         press(&mut model, "shift-tab shift-tab j j");
         model
     });
+}
+
+#[test]
+fn values_are_folded_unless_they_differ_from_the_host() {
+    let mut shown = view(1, true);
+    let lesson = std::sync::Arc::make_mut(&mut shown.lesson);
+    lesson.steps[1].watch = vec![crate::probe::Panel::Hostname, crate::probe::Panel::Credentials];
+    let mut model = in_lesson(80, 24, shown);
+    model.focus = crate::tui::app::Pane::State;
+    insta::assert_snapshot!("folded", drawn(&model).backend());
+    press(&mut model, "x");
+    insta::assert_snapshot!("unfolded", drawn(&model).backend());
 }
 
 #[test]
@@ -187,4 +200,46 @@ fn hundreds_of_processes_are_drawn_in_a_frame() {
     eprintln!("key to frame: {each:?}");
     // Without optimisation and on a busy machine; the budget of 16 ms is measured by the benches.
     assert!(each < std::time::Duration::from_millis(500), "{each:?}");
+}
+
+/// What a hostile program may write: sequences that move, scroll, erase and switch, wide and combining characters, noise.
+fn terminal_output() -> impl Strategy<Value = Vec<u8>> {
+    let number = prop_oneof![0u16..30, Just(9999u16), Just(u16::MAX)];
+    let piece = prop_oneof![
+        (number.clone(), number, "[ABCDEFGHJKLMPSTXdfrhlmst@`]")
+            .prop_map(|(one, two, end)| format!("\x1b[{one};{two}{end}").into_bytes()),
+        "[?=>]?[0-9]{1,4}[hl]".prop_map(|mode| format!("\x1b[{mode}").into_bytes()),
+        "\\PC{0,12}".prop_map(String::into_bytes),
+        prop_oneof![Just("漢字"), Just("e\u{301}"), Just("👩‍👩‍👧"), Just("\r\n\n\n"), Just("\x08\t\x0b\x0c")]
+            .prop_map(|text| text.as_bytes().to_vec()),
+        prop_oneof![
+            Just("\x1b7"),
+            Just("\x1b8"),
+            Just("\x1bM"),
+            Just("\x1bc"),
+            Just("\x1b[?1049h"),
+            Just("\x1b[?1049l")
+        ]
+        .prop_map(|text| text.as_bytes().to_vec()),
+        prop::collection::vec(any::<u8>(), 0..16),
+    ];
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn any_output_of_the_shell_is_survived(
+        chunks in prop::collection::vec((terminal_output(), 80u16..130, 24u16..40), 1..5),
+    ) {
+        let mut model = in_lesson(120, 40, view(1, false));
+        with_shell(&mut model);
+        for (bytes, columns, rows) in chunks {
+            update(&mut model, Message::Output(bytes));
+            drawn(&model);
+            update(&mut model, Message::Resized(columns, rows));
+            drawn(&model);
+        }
+    }
 }

@@ -1,0 +1,56 @@
+//! Verdicts that are not a lesson's checks: on errnos, on what a shell said, on what a machine lacks; and whose names a check
+//! by hand uses.
+
+use super::{Mode, StepReport};
+use crate::lesson::{HandFailure, Need, Verdict};
+use crate::probe::Names;
+use crate::runtime::action::{Action, Performed};
+
+/// The names of a by-hand check: `box` is what hands made.
+pub fn by_hand(names: &Names) -> Names {
+    let mut names = names.clone();
+    names.boxes = names.subject.map(|subject| ("box".to_owned(), subject)).into_iter().collect();
+    names
+}
+
+/// Whether each action did what the lesson says: succeeded, or failed with just that errno.
+pub fn expected_answers(report: &StepReport) -> Vec<Verdict> {
+    let told = |(action, performed): &(Action, Performed)| {
+        let expected = action.mechanism().fails_with();
+        let failed = performed.result.as_ref().err();
+        let holds = failed.map(|error| error.errno) == expected;
+        let claim = match expected {
+            Some(errno) => format!("the kernel refuses with {errno}"),
+            None => action.mechanism().sentence(),
+        };
+        let seen = failed.map_or_else(|| "it succeeded".to_owned(), ToString::to_string);
+        // What went as planned needs no line of its own, unless failing was the plan.
+        (expected.is_some() || !holds).then_some(Verdict { claim, holds, seen })
+    };
+    report.actions.iter().filter_map(told).collect()
+}
+
+/// The verdict on a line that had to fail in a shell.
+pub fn failure_verdict(expected: &HandFailure, status: i32, output: &str) -> Verdict {
+    Verdict {
+        claim: format!("the shell says {:?} and $? is {}", expected.says, expected.status),
+        holds: status == expected.status && output.contains(&expected.says),
+        seen: format!("$? is {status}; {}", output.trim()),
+    }
+}
+
+/// Why a need is not met in a mode.
+pub fn unmet(need: Need, mode: Mode) -> Option<String> {
+    let kernel = |link: &str, option: &str| {
+        let there = std::path::Path::new("/proc/self/ns").join(link).symlink_metadata().is_ok();
+        (!there).then(|| format!("this kernel was built without {option}"))
+    };
+    match need {
+        Need::UtsNamespace => kernel("uts", "UTS namespaces (CONFIG_UTS_NS)"),
+        Need::PidNamespace => kernel("pid", "pid namespaces (CONFIG_PID_NS)"),
+        Need::IdRange => (mode == Mode::RootlessSingle).then(|| {
+            "it needs a second user id, and only one is mapped here; with newuidmap(1) and a line in /etc/subuid, or as root, it works"
+                .to_owned()
+        }),
+    }
+}
