@@ -1,0 +1,366 @@
+//! The screen, in a real terminal: tmux, with a server of the test's own. Keys go in, the text of the screen comes out, and
+//! every wait has a deadline.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use support::{COMMAND, Machine, PROMISE, Process, World, am_root, bounded, eventually, skip};
+
+in_each_mode!(forth_and_back, by_hand, ends_well);
+
+/// Longest wait for the screen to show something.
+const SCREEN: Duration = Duration::from_secs(20);
+
+const SIZES: [(u16, u16); 2] = [(80, 24), (160, 45)];
+
+const COURSE: [&str; 3] = ["00-process", "03-uts", "05-pid"];
+
+/// What the line above the keys says when a step has been done, or can not be.
+const DONE: [&str; 3] = ["done: n goes on", "the lesson is done", "can not be done here; n goes on"];
+
+/// A terminal in which hardway runs.
+struct Terminal<'a> {
+    world: &'a World,
+    name: String,
+    wide: bool,
+}
+
+impl<'a> Terminal<'a> {
+    /// Starts hardway in a new terminal of this size. Before it and after it `stty -a` is taken down.
+    fn start(world: &'a World, (columns, rows): (u16, u16), lesson: &str, name: &str) -> Self {
+        let name = format!("hardway-test-{}-{name}", std::process::id());
+        let terminal = Self { world, name, wide: columns >= 120 };
+        let place = world.path().join(&terminal.name);
+        fs::create_dir(&place).unwrap();
+        let command = world.lab(&[lesson]);
+        let quote = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap().replace('\'', r"'\''"));
+        let mut line = vec!["env -i".to_owned()];
+        // Of its own, so that every terminal begins at the beginning.
+        line.push(format!("XDG_STATE_HOME='{}'", world.home.join(format!(".local/{}", terminal.name)).display()));
+        for (key, value) in command.get_envs() {
+            line.push(format!("{}={}", key.to_str().unwrap(), quote(value.unwrap())));
+        }
+        line.push(quote(command.get_program()));
+        line.extend(command.get_args().map(quote));
+        let script = format!(
+            "cd {}; stty -a >before; {} ; echo \"exit=$?\"; stty -a >after; echo finished; exec cat",
+            place.display(),
+            line.join(" ")
+        );
+        let script_file = place.join("script");
+        fs::write(&script_file, script).unwrap();
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        terminal.tmux(&[
+            "new-session",
+            "-d",
+            "-s",
+            "it",
+            "-x",
+            &columns,
+            "-y",
+            &rows,
+            "sh",
+            script_file.to_str().unwrap(),
+        ]);
+        terminal
+    }
+
+    fn place(&self) -> std::path::PathBuf {
+        self.world.path().join(&self.name)
+    }
+
+    #[track_caller]
+    fn tmux(&self, args: &[&str]) -> String {
+        let mut command = Command::new("tmux");
+        command.args(["-L", &self.name, "-f", "/dev/null"]).args(args);
+        command.env_remove("TMUX").env("TMUX_TMPDIR", self.world.path()).env("LC_ALL", "C.UTF-8");
+        let output = bounded(&mut command, COMMAND);
+        assert!(output.status.success(), "tmux {args:?}: {}", output.stderr);
+        output.stdout
+    }
+
+    /// The screen as text.
+    fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p", "-t", "it"])
+    }
+
+    /// Presses keys, by tmux's names for them.
+    fn press(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys", "-t", "it"], keys].concat());
+    }
+
+    /// Types text as it is.
+    fn type_text(&self, text: &str) {
+        self.tmux(&["send-keys", "-t", "it", "-l", text]);
+    }
+
+    /// Waits until the screen is as it should be; the screen then.
+    #[track_caller]
+    fn wait(&self, what: &str, shown: impl Fn(&str) -> bool) -> String {
+        let mut screen = String::new();
+        eventually(SCREEN, || {
+            screen = self.screen();
+            if shown(&screen) { Ok(()) } else { Err(format!("the screen does not show: {what}\n{screen}")) }
+        });
+        screen
+    }
+
+    #[track_caller]
+    fn wait_for(&self, text: &str) -> String {
+        self.wait(text, |screen| screen.contains(text))
+    }
+
+    /// Waits until a step is shown, done or not.
+    #[track_caller]
+    fn wait_step(&self, step: usize, of: usize, done: bool) -> String {
+        let at = format!("step {step}/{of}");
+        let state = if done { "done" } else { "not done" };
+        self.wait(&format!("{at}, {state}"), |screen| {
+            let guide = screen.lines().rev().find(|line| line.starts_with(" ›")).unwrap_or("");
+            // A step that can not be done here says so before and after.
+            let here = !guide.contains("can not be done");
+            screen.contains(&at)
+                && !guide.is_empty()
+                && (!here || DONE.iter().any(|words| guide.contains(words)) == done)
+        })
+    }
+
+    /// Waits until the shell's last prompt has nothing behind it.
+    #[track_caller]
+    fn wait_prompt(&self) {
+        self.wait("an empty prompt", |screen| {
+            let last = screen.lines().rev().find_map(|line| line.rsplit_once("lab:~#").map(|(_, typed)| typed));
+            // Of the wide layout the line also has what stands beside the pane.
+            last.is_some_and(|typed| typed.split(['│', '┃']).next().unwrap_or("").trim().is_empty())
+        });
+    }
+
+    /// The program in the terminal.
+    fn ui(&self) -> Process {
+        let all = self.world.processes();
+        all.into_iter().find(|process| process.comm == "hardway").expect("it runs")
+    }
+
+    /// Waits for the end of the program: the terminal is as before, and nothing is left.
+    #[track_caller]
+    fn is_over(&self, status: &str) {
+        self.wait("finished", |screen| screen.lines().any(|line| line == "finished"));
+        let screen = self.screen();
+        assert!(screen.contains(&format!("exit={status}")), "{screen}");
+        assert_eq!(
+            self.tmux(&["display-message", "-p", "-t", "it", "#{alternate_on}"]).trim(),
+            "0",
+            "alternate screen"
+        );
+        let modes = "#{mouse_any_flag}#{mouse_button_flag}#{mouse_sgr_flag}#{cursor_flag}#{keypad_cursor_flag}";
+        assert_eq!(self.tmux(&["display-message", "-p", "-t", "it", modes]).trim(), "00010", "mouse off, cursor on");
+        // All but the first line, which has the size.
+        let settings = |name: &str| {
+            let text = fs::read_to_string(self.place().join(name)).unwrap();
+            text.split_once('\n').map(|(_, rest)| rest.to_owned()).unwrap()
+        };
+        assert_eq!(settings("before"), settings("after"), "stty -a");
+        self.world.is_empty_soon("after the end");
+    }
+}
+
+impl Drop for Terminal<'_> {
+    fn drop(&mut self) {
+        let mut command = Command::new("tmux");
+        command.args(["-L", &self.name, "kill-server"]).env_remove("TMUX").env("TMUX_TMPDIR", self.world.path());
+        let _ = bounded(&mut command, COMMAND);
+    }
+}
+
+/// Whether there is a tmux; says so where there is none.
+fn no_tmux(world: &World, test: &str) -> bool {
+    let missing = Command::new("tmux").arg("-V").output().is_err();
+    if missing {
+        skip(&format!("e2e_tmux::{test}::{}", world.mode.name()), "tmux is not installed");
+    }
+    missing
+}
+
+/// The steps of a lesson, as its file has them: kind, and whether it makes calls.
+fn steps_of(lesson: &str) -> Vec<(String, bool)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("lessons").join(format!("{lesson}.yaml"));
+    let file: serde_yaml::Value = serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let step = |step: &serde_yaml::Value| {
+        (step["kind"].as_str().unwrap().to_owned(), step["actions"].as_sequence().is_some_and(|all| !all.is_empty()))
+    };
+    file["steps"].as_sequence().unwrap().iter().map(step).collect()
+}
+
+fn forth_and_back(world: &World) {
+    if no_tmux(world, "forth_and_back") {
+        return;
+    }
+    let before = Machine::now(world);
+    for (index, size) in SIZES.into_iter().enumerate() {
+        for lesson in COURSE {
+            let terminal = Terminal::start(world, size, lesson, &format!("walk-{index}-{lesson}"));
+            let steps = steps_of(lesson);
+            let of = steps.len();
+            for (number, (kind, calls)) in (1..).zip(&steps) {
+                terminal.wait_step(number, of, false);
+                terminal.press(&["n"]);
+                let screen = terminal.wait_step(number, of, true);
+                if !screen.contains("can not be done here") {
+                    shows_what_happened(&terminal, kind, *calls);
+                }
+                if number < of {
+                    terminal.press(&["n"]);
+                }
+            }
+            for number in (1..=of).rev() {
+                terminal.press(&["b"]);
+                let screen = terminal.wait_step(number, of, false);
+                assert!(!screen.contains("fix:"), "{screen}");
+            }
+            // What was taken back can be done again.
+            terminal.press(&["n"]);
+            terminal.wait_step(1, of, true);
+            terminal.press(&["q"]);
+            terminal.is_over("0");
+        }
+    }
+    before.is_as_before(world);
+}
+
+/// The trace of a step that makes calls, and what changed in the kernel by one that changes something.
+#[track_caller]
+fn shows_what_happened(terminal: &Terminal, kind: &str, calls: bool) {
+    let traced = |screen: &str| screen.contains(") = ") || screen.contains(" µs");
+    let changed = |screen: &str| {
+        let after = screen.split("Changed by this step: ").nth(1).unwrap_or("0");
+        after.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<usize>().unwrap_or(0) > 0
+    };
+    if terminal.wide {
+        let screen = terminal.wait_for("System calls");
+        assert!(!calls || traced(&screen), "no trace:\n{screen}");
+        assert!(kind != "change" || changed(&screen), "no difference:\n{screen}");
+        return;
+    }
+    // One pane at a time: Step, Calls, Shell, State.
+    terminal.press(&["Tab"]);
+    if calls {
+        terminal.wait("the trace", traced);
+    }
+    terminal.press(&["Tab", "Tab"]);
+    let screen = terminal.wait("live state", |screen| screen.contains(" live") || screen.contains("PID "));
+    assert!(kind != "change" || changed(&screen), "no difference:\n{screen}");
+    terminal.press(&["BTab", "BTab", "BTab"]);
+}
+
+fn by_hand(world: &World) {
+    if no_tmux(world, "by_hand") {
+        return;
+    }
+    let before = Machine::now(world);
+    for (index, size) in SIZES.into_iter().enumerate() {
+        let terminal = Terminal::start(world, size, "05-pid:fork", &format!("hand-{index}"));
+        terminal.wait_step(2, 8, false);
+        terminal.press(&["s"]);
+        terminal.wait("the shell's prompt", |screen| screen.contains("every key goes") && screen.contains("lab:~#"));
+        // Keys that mean something outside of this pane.
+        terminal.type_text("echo nq$((20+3))bcht");
+        terminal.press(&["Enter"]);
+        let screen = terminal.wait_for("nq23bcht");
+        assert!(screen.contains("step 2/8"), "the keys were not for the screen:\n{screen}");
+        terminal.type_text("echo /etc/passw");
+        terminal.press(&["Tab"]);
+        terminal.wait_for("echo /etc/passwd");
+        terminal.press(&["C-c"]);
+        // Ctrl-C throws away what was typed after it and not yet read.
+        terminal.wait_prompt();
+        terminal.type_text("sleep 1000");
+        terminal.press(&["Enter"]);
+        let sleeping = || world.processes().iter().any(|process| process.comm == "sleep");
+        eventually(PROMISE, || if sleeping() { Ok(()) } else { Err("sleep does not run".into()) });
+        terminal.press(&["C-c"]);
+        terminal.wait_prompt();
+        terminal.type_text("echo interrupted=$?");
+        terminal.press(&["Enter"]);
+        terminal.wait_for("interrupted=130");
+        // The step, by hand.
+        terminal.type_text("unshare --pid --fork bash --norc");
+        terminal.press(&["Enter"]);
+        terminal.wait_for("done by hand");
+        terminal.type_text("echo I am $$");
+        terminal.press(&["Enter"]);
+        terminal.wait_for("I am 1");
+        terminal.press(&["C-]"]);
+        let screen = terminal.wait_step(2, 8, true);
+        assert!(!screen.contains("every key goes"), "{screen}");
+        // On by calls, as if the hands had been calls.
+        terminal.press(&["n"]);
+        terminal.wait_step(3, 8, false);
+        terminal.press(&["n"]);
+        terminal.wait_step(3, 8, true);
+        terminal.press(&["q"]);
+        // Something runs in the shell: it asks.
+        terminal.wait_for("Something runs in your shell");
+        terminal.press(&["y"]);
+        terminal.is_over("0");
+    }
+    before.is_as_before(world);
+}
+
+/// Other ends than `q`, other sizes, and keys that must not end it.
+fn ends_well(world: &World) {
+    if no_tmux(world, "ends_well") {
+        return;
+    }
+    let before = Machine::now(world);
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let terminal = Terminal::start(world, SIZES[0], "05-pid", &format!("end-{}", signal as i32));
+        terminal.wait_step(1, 8, false);
+        terminal.press(&["n"]);
+        terminal.wait_step(1, 8, true);
+        terminal.ui().signal(signal);
+        terminal.wait("finished", |screen| screen.lines().any(|line| line == "finished"));
+        let status = terminal.screen().lines().find_map(|line| line.strip_prefix("exit=").map(str::to_owned)).unwrap();
+        terminal.is_over(&status);
+    }
+
+    let terminal = Terminal::start(world, SIZES[1], "03-uts", "sizes");
+    terminal.wait_step(1, 8, false);
+    terminal.tmux(&["set-option", "-g", "window-size", "manual"]);
+    terminal.tmux(&["resize-window", "-t", "it", "-x", "40", "-y", "10"]);
+    terminal.wait("too small", |screen| screen.contains("80") && screen.contains("24") && !screen.contains("step 1/8"));
+    terminal.tmux(&["resize-window", "-t", "it", "-x", "80", "-y", "24"]);
+    terminal.wait_step(1, 8, false);
+    // The lab host's init dies: r is a way on.
+    let agent = || world.processes().into_iter().find(|process| process.comm == "hw-agent");
+    agent().expect("an agent").signal(Signal::SIGKILL);
+    eventually(PROMISE, || if agent().is_none() { Ok(()) } else { Err("it lives".into()) });
+    terminal.press(&["n"]);
+    terminal.wait_for("does not answer");
+    terminal.press(&["Escape"]);
+    terminal.press(&["r"]);
+    eventually(PROMISE, || agent().map(drop).ok_or_else(|| "no new lab host".into()));
+    terminal.wait_step(1, 8, false);
+    terminal.press(&["n"]);
+    terminal.wait_step(1, 8, true);
+    // The keeper dies: the screen ends, says why, and the terminal is restored.
+    let keeper = world.processes().into_iter().find(|process| process.comm == "hw-keeper").expect("a keeper");
+    keeper.signal(Signal::SIGKILL);
+    eventually(PROMISE, || if keeper.lives() { Err("it lives".into()) } else { Ok(()) });
+    terminal.press(&["n"]);
+    terminal.wait("finished", |screen| screen.lines().any(|line| line == "finished"));
+    let status = terminal.screen().lines().find_map(|line| line.strip_prefix("exit=").map(str::to_owned)).unwrap();
+    terminal.is_over(&status);
+    drop(terminal);
+
+    if am_root() {
+        assert!(!Path::new("/tmp/tmux-0").join(format!("hardway-test-{}-sizes", std::process::id())).exists());
+    }
+    before.is_as_before(world);
+}
