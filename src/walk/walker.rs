@@ -348,8 +348,10 @@ impl Walker {
     /// Where the lab host is gone.
     pub fn observe(&mut self) -> Result<&Sample, Explanation> {
         let sample = self.lab()?.observe(&Panel::ALL)?;
-        if sample != self.sample {
-            self.rows = Arc::new(rows(&sample.observation, &sample.names));
+        let rows = rows(&sample.observation, &sample.names);
+        // Compared as rows: they leave out what changes all the time and means nothing, such as R and S.
+        if rows != *self.rows || sample.names != self.sample.names {
+            self.rows = Arc::new(rows);
             self.sample = sample;
         }
         Ok(&self.sample)
