@@ -225,8 +225,8 @@ fn run_lessons(options: &cli::Run) -> Result<ExitCode, Explanation> {
             return Err(explanation);
         }
     }
-    drop(keeper);
-    let left = before.compare();
+    let mut left = keeper.end();
+    left.extend(before.compare());
     tell(
         options.json,
         &json!({ "mode": mode, "via": via, "failed": failed, "left_behind": left }),

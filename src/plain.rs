@@ -287,8 +287,8 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
     fn type_line(&mut self, line: &str) -> std::io::Result<()> {
         if self.hands.is_none() {
             self.order(Order::OpenShell(50, 160))?;
-            if let Some(hands) = &mut self.hands {
-                hands.prompt(LINE_DEADLINE);
+            if let Some(ended) = self.hands.as_mut().and_then(|hands| hands.prompt(LINE_DEADLINE)) {
+                self.order(Order::ShellPrompt { status: ended.status, output: ended.output })?;
             }
         }
         let Some(hands) = &mut self.hands else { return Ok(()) };

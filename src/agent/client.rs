@@ -9,6 +9,7 @@ use super::shell;
 use crate::explain::Explanation;
 use crate::kernel::channel::{Channel, FrameError};
 use crate::kernel::host::{Mode, Person};
+use crate::kernel::leftover::LabMark;
 use crate::kernel::sys::{self, Forked};
 use crate::kernel::trace::Trace;
 use crate::probe::Panel;
@@ -28,6 +29,8 @@ pub struct Keeper {
     pid: i32,
     pidfd: OwnedFd,
     spec: LabSpec,
+    /// By what the lab hosts that it made would be told, were something left of them.
+    marks: Vec<LabMark>,
 }
 
 impl Keeper {
@@ -46,7 +49,7 @@ impl Keeper {
             }
             Forked::Parent { pid, pidfd } => {
                 let spec = LabSpec { mode, uid: person.uid, gid: person.gid, sub_ids: person.sub_ids };
-                Ok(Self { channel: Some(ours), pid, pidfd, spec })
+                Ok(Self { channel: Some(ours), pid, pidfd, spec, marks: Vec::new() })
             }
         }
     }
@@ -67,7 +70,11 @@ impl Keeper {
     /// Why the kernel, or the machine's settings, refused.
     pub fn start_lab(&mut self) -> Result<Lab, Explanation> {
         match self.ask(&KeeperRequest::Start(self.spec.clone()))? {
-            (KeeperReply::Started(pid), Some(channel)) => Ok(Lab { channel: Channel::from_fd(channel), pid }),
+            (KeeperReply::Started(pid), Some(channel)) => {
+                self.marks.retain(|mark| !mark.left().is_empty());
+                self.marks.push(LabMark::of(pid));
+                Ok(Lab { channel: Channel::from_fd(channel), pid })
+            }
             (KeeperReply::Failed(explanation), _) => Err(explanation),
             (other, _) => Err(lost("keeper", &FrameError::Malformed(format!("{other:?}")))),
         }
@@ -79,6 +86,13 @@ impl Keeper {
     /// Where the keeper itself is gone.
     pub fn end_lab(&mut self) -> Result<(), Explanation> {
         self.ask(&KeeperRequest::End).map(drop)
+    }
+
+    /// Ends everything, and tells what is left of the lab hosts, which should be nothing.
+    pub fn end(mut self) -> Vec<String> {
+        let marks = std::mem::take(&mut self.marks);
+        drop(self);
+        marks.iter().flat_map(LabMark::left).collect()
     }
 
     fn ask(&self, request: &KeeperRequest) -> Result<(KeeperReply, Option<OwnedFd>), Explanation> {

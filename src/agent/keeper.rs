@@ -17,7 +17,7 @@ use crate::kernel::identity::ProcessIdentity;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{CallError, Trace};
-use crate::kernel::{process_name, stdio, sysctl_guard};
+use crate::kernel::{process_title, stdio, sysctl_guard};
 use crate::runtime::ledger::{Entry, Ledger};
 
 /// The namespaces of every lab host. A time namespace is for lessons to make.
@@ -29,7 +29,7 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Serves the ui until it is gone, then reverts everything.
 pub fn run(ui: &Channel) -> ! {
-    process_name("hw-keeper");
+    process_title("hw-keeper");
     // Away from the terminal and its signals: Ctrl-C and a hang-up are the ui's to answer.
     let _ = nix::unistd::setsid();
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {

@@ -16,7 +16,7 @@ use crate::kernel::children::{ChildWatch, Worked, in_worker, readable};
 use crate::kernel::host::Mode;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{Answer, Call, Trace};
-use crate::kernel::{process_name, stdio};
+use crate::kernel::{process_title, stdio};
 use crate::probe::{Names, Panel, Reader, Wanted};
 use crate::runtime::action::{Action, HOST, Outcome, Performed};
 use crate::runtime::init::{self, Told};
@@ -36,7 +36,7 @@ const SELF: i32 = 1;
 
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
 pub fn run(spec: &LabSpec, keeper: &Channel, ui: Channel) -> ! {
-    process_name("hw-agent");
+    process_title("hw-agent");
     let built: Built = become_init(spec);
     let sent = keeper.send(&built);
     let (Ok(()), Ok(()), Ok(children), Ok(proc)) = (built, sent, ChildWatch::new(), File::open("/proc")) else {

@@ -1,24 +1,25 @@
 //! What a run has left on the machine: the comparison behind the promise that nothing is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 
-/// What this process can see of the machine: its mounts, its network links, and the roles of hardway that run.
+use super::identity::ProcessIdentity;
+
+/// What this process can see of the machine that a lab host must not change: its mounts and its network links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Footprint {
     mounts: BTreeSet<String>,
     links: BTreeSet<String>,
-    roles: BTreeSet<String>,
 }
 
 impl Footprint {
     /// Looks at the machine now.
     pub fn take() -> Self {
-        Self { mounts: lines("/proc/self/mountinfo"), links: names("/sys/class/net"), roles: roles() }
+        Self { mounts: lines("/proc/self/mountinfo"), links: names("/sys/class/net") }
     }
 
-    /// What is there now and was not when this was taken. Another session of hardway may have begun meanwhile: what lives
-    /// under a keeper that is not this process's child belongs to it.
+    /// What is there now and was not when this was taken.
     pub fn compare(&self) -> Vec<String> {
         let now = Self::take();
         let new = |kind: &str, now: &BTreeSet<String>, before: &BTreeSet<String>| {
@@ -26,53 +27,35 @@ impl Footprint {
         };
         let mut left = new("mount", &now.mounts, &self.mounts);
         left.extend(new("link", &now.links, &self.links));
-        left.extend(new("process", &now.roles, &self.roles));
         left
     }
 }
 
-/// Processes that are roles of hardway, by the names that they give themselves, and have no keeper but this process's.
-fn roles() -> BTreeSet<String> {
-    let processes: BTreeMap<i32, Role> = names("/proc")
-        .into_iter()
-        .filter_map(|name| {
-            let pid = name.parse().ok()?;
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            Some((pid, role(&stat)?))
-        })
-        .collect();
-    let own = i32::try_from(std::process::id()).unwrap_or(0);
-    processes
-        .iter()
-        .filter(|(pid, role)| role.comm.starts_with("hw-") && !of_another_keeper(&processes, **pid, own))
-        .map(|(pid, role)| format!("{pid} {}", role.comm))
-        .collect()
+/// By what the remains of one lab host could be told: its init, and the pid namespace that everything in it is below of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabMark {
+    init: Option<ProcessIdentity>,
+    pid_namespace: Option<PathBuf>,
 }
 
-/// What `/proc/PID/stat` says of a process: its name and its parent.
-struct Role {
-    comm: String,
-    parent: i32,
-}
-
-fn role(stat: &str) -> Option<Role> {
-    let (open, close) = (stat.find('(')?, stat.rfind(')')?);
-    let parent = stat.get(close + 1..)?.split_whitespace().nth(1)?.parse().ok()?;
-    Some(Role { comm: stat.get(open + 1..close)?.to_owned(), parent })
-}
-
-/// Whether a process is, or descends from, a keeper that another process than `own` has started.
-fn of_another_keeper(processes: &BTreeMap<i32, Role>, pid: i32, own: i32) -> bool {
-    let mut next = Some(pid);
-    // As many turns as there are processes: what was read one by one need not be a tree.
-    for _ in 0..processes.len() {
-        let Some(role) = next.and_then(|pid| processes.get(&pid)) else { return false };
-        if role.comm == "hw-keeper" {
-            return role.parent != own;
-        }
-        next = Some(role.parent);
+impl LabMark {
+    /// The mark of the lab host that this process is the init of.
+    pub fn of(init: i32) -> Self {
+        Self { init: ProcessIdentity::of(init), pid_namespace: fs::read_link(format!("/proc/{init}/ns/pid")).ok() }
     }
-    false
+
+    /// Its init, and processes of its pid namespace, that still live. Those in namespaces below end before its init does.
+    pub fn left(&self) -> Vec<String> {
+        let init = self.init.as_ref().filter(|init| init.open().is_some());
+        let mut left: Vec<String> =
+            init.map(|init| format!("process: {}, init of a lab host", init.pid)).into_iter().collect();
+        let members = names("/proc").into_iter().filter(|pid| {
+            let namespace = fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+            namespace.is_some() && namespace == self.pid_namespace
+        });
+        left.extend(members.map(|pid| format!("process: {pid}, in a lab host")));
+        left
+    }
 }
 
 fn lines(path: &str) -> BTreeSet<String> {
@@ -91,24 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_are_told_apart_by_their_keepers() {
-        let of =
-            |text: &str, parent| role(&format!("7 ({text}) S {parent} 1 1 0")).map(|role| (role.comm, role.parent));
-        assert_eq!(of("a) (b", 4), Some(("a) (b".into(), 4)));
-        assert!(role("7 (no").is_none());
-        let process = |pid: i32, comm: &str, parent: i32| (pid, Role { comm: comm.into(), parent });
-        let processes = BTreeMap::from([
-            process(10, "hardway", 1),
-            process(11, "hw-keeper", 10),
-            process(12, "hw-agent", 11),
-            process(20, "hardway", 1),
-            process(21, "hw-keeper", 20),
-            process(22, "hw-agent", 21),
-            process(23, "hw-worker", 22),
-            process(32, "hw-agent", 1),
-        ]);
-        for (pid, other) in [(11, false), (12, false), (21, true), (23, true), (32, false)] {
-            assert_eq!(of_another_keeper(&processes, pid, 10), other, "{pid}");
-        }
+    fn what_lives_is_told_and_what_ended_is_not() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep runs");
+        let mark = LabMark::of(i32::try_from(child.id()).expect("a pid"));
+        assert!(mark.left().iter().any(|one| one.contains("init of a lab host")));
+        // This process shares the child's pid namespace, so it counts as well.
+        assert!(mark.left().iter().any(|one| one.contains(&format!("process: {},", std::process::id()))));
+        child.kill().expect("killed");
+        child.wait().expect("waited");
+        assert!(!mark.left().iter().any(|one| one.contains("init of a lab host")));
     }
 }

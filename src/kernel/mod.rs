@@ -23,3 +23,26 @@ pub fn process_name(name: &str) {
         let _ = nix::sys::prctl::set_name(&name);
     }
 }
+
+/// Makes `name` all that `/proc/PID/cmdline`, and so `ps`, shows of this process; a role is not started by the arguments of
+/// the process that it was forked from. Names longer than those arguments are cut.
+pub fn process_title(name: &str) {
+    process_name(name);
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
+    // Fields 48 and 49: where the arguments begin and end (proc_pid_stat(5)); counted from behind the name, field 2.
+    let fields: Vec<usize> = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.split(' ').map(|field| field.trim().parse().unwrap_or(0)).collect())
+        .unwrap_or_default();
+    let (Some(&start), Some(&end)) = (fields.get(45), fields.get(46)) else { return };
+    let room = end.saturating_sub(start);
+    if start == 0 || room == 0 || room > 1 << 20 {
+        return;
+    }
+    // SAFETY: the kernel says that this process's arguments are there; they are writable, its own since the fork, and a role
+    // never reads them again. The last byte stays NUL.
+    let arguments = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, room) };
+    arguments.fill(0);
+    let length = name.len().min(room - 1);
+    arguments[..length].copy_from_slice(&name.as_bytes()[..length]);
+}

@@ -144,6 +144,9 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
     visible(sheet);
 }
 
+/// The key of the rows that tell which pids a mount namespace's `/proc` lists.
+pub const VISIBLE_PIDS: &str = "pids in /proc";
+
 /// One row for each mount namespace, told of the process that stands for it: the pids in its `/proc`.
 fn visible(sheet: &mut Sheet<'_>) {
     let observation = sheet.observation;
@@ -152,7 +155,7 @@ fn visible(sheet: &mut Sheet<'_>) {
         let Some(process) = sheet.member(Namespace::Mnt, inode) else { continue };
         let read_from = observation.representative(Namespace::Mnt, inode).map_or(process.pid, |it| it.pid);
         sheet.about(Panel::Processes, process).row(
-            "pids in /proc",
+            VISIBLE_PIDS,
             reading.text(|list| pids(list)),
             format!("/proc/{read_from}/root/proc"),
             format!("ls /proc/{read_from}/root/proc"),

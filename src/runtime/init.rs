@@ -13,7 +13,7 @@ use crate::kernel::channel::Channel;
 use crate::kernel::children::{ChildWatch, readable};
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{CallError, Trace};
-use crate::kernel::{process_name, program, stdio};
+use crate::kernel::{process_name, process_title, program, stdio};
 
 /// What a box answers.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub enum Told {
 
 /// Serves commands until the agent closes the channel. `name` is the box's, shown as its `comm`.
 pub fn serve(name: &str, channel: Channel) -> ! {
-    process_name(name);
+    process_title(name);
     let Ok(mut children) = ChildWatch::new() else { stdio::exit_now(1) };
     loop {
         let [command, ended] = readable([channel.as_fd(), children.as_fd()], None);

@@ -28,6 +28,9 @@ pub enum Entry {
     Cgroup(PathBuf),
     /// A lab host was started: its init. With it everything in its namespaces ends.
     Lab(ProcessIdentity),
+    /// Something that another version of hardway wrote. It is left alone, and its ledger with it.
+    #[serde(skip)]
+    Foreign(String),
 }
 
 /// What reverting an entry came to.
@@ -120,7 +123,8 @@ pub fn dead(base: &Path) -> Vec<PathBuf> {
 /// What a ledger says, oldest first. A line cut short by a crash is left out: what it announced was not done.
 pub fn entries(ledger: &Path) -> Vec<Entry> {
     let text = fs::read_to_string(ledger).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _torn)| whole);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| Entry::Foreign(line.to_owned()))).collect()
 }
 
 /// Takes back what a ledger says, newest first, past failures; then, if all is gone, the ledger itself.
@@ -131,6 +135,7 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
         .filter_map(|entry| match entry {
             Entry::Intent => None,
             Entry::Cgroup(directory) => remove_cgroup(directory),
+            Entry::Foreign(line) => Some(Reverted { what: format!("unknown to this version: {line}"), gone: false }),
             Entry::Lab(identity) => {
                 let pidfd = identity.open()?;
                 let _ = sys::pidfd_kill(&pidfd, Signal::SIGKILL);
@@ -217,6 +222,16 @@ mod tests {
         assert!(spared.try_wait().expect("asked").is_none());
         spared.kill().expect("killed");
         spared.wait().expect("waited");
+    }
+
+    #[test]
+    fn what_another_version_wrote_keeps_its_ledger() {
+        let base = tempfile::tempdir().expect("a directory");
+        let mut ledger = Ledger::begin(base.path()).expect("begun");
+        ledger.file.write_all(b"{\"firewall\":7}\n").expect("written");
+        let path = ledger.path.clone();
+        assert!(ledger.end().iter().all(|one| !one.gone));
+        assert!(path.exists());
     }
 
     #[test]

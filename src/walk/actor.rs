@@ -21,13 +21,15 @@ pub struct Actor<Tell: FnMut(News)> {
     sent: Option<Arc<View>>,
     /// Our duplicate of the shell's terminal, to tell it its size.
     terminal: Option<OwnedFd>,
+    /// Whether the shell has not shown its first prompt yet.
+    shell_is_new: bool,
     tell: Tell,
 }
 
 impl<Tell: FnMut(News)> Actor<Tell> {
     /// An actor without a lesson.
     pub fn new(keeper: Keeper, store: Option<Store>, tell: Tell) -> Self {
-        Self { keeper: Some(keeper), walker: None, store, sent: None, terminal: None, tell }
+        Self { keeper: Some(keeper), walker: None, store, sent: None, terminal: None, shell_is_new: false, tell }
     }
 
     /// Carries out orders until the last one, [`Order::Quit`], or until nobody can give any; then ends everything.
@@ -102,6 +104,10 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                 if let Some(terminal) = &self.terminal {
                     client::resize(terminal, rows, columns);
                 }
+            }
+            Order::ShellPrompt { .. } if std::mem::take(&mut self.shell_is_new) => {
+                walker.observe()?;
+                walker.shell_came_up();
             }
             Order::ShellPrompt { status, output } => {
                 if walker.look()? || walker.command_ended(status, &output) {
@@ -206,10 +212,8 @@ impl<Tell: FnMut(News)> Actor<Tell> {
         let Some(walker) = &mut self.walker else { return Ok(()) };
         let master = walker.lab()?.open_shell(rows, columns)?;
         self.terminal = master.as_fd().try_clone_to_owned().ok();
+        self.shell_is_new = true;
         (self.tell)(News::Shell(master));
-        // The shell itself is not what the step changes.
-        walker.observe()?;
-        walker.mark();
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use crate::agent::client::{Keeper, Lab};
 use crate::agent::protocol::Sample;
 use crate::explain::Explanation;
 use crate::lesson::{Kind, Lesson, Step, Value, Verdict};
+use crate::probe::processes::VISIBLE_PIDS;
 use crate::probe::{Change, Names, Panel, Row, diff, rows};
 use crate::session::{How, Position, Session};
 
@@ -181,6 +182,19 @@ impl Walker {
         Ok(())
     }
 
+    /// The learner's shell has come up: it was there before, as far as differences are concerned. Its own rows join what
+    /// they are counted from; so do the pids in `/proc`, unless that would hide what the step has done to them.
+    pub fn shell_came_up(&mut self) {
+        let pid = self.sample.names.shell.unwrap_or(0);
+        let own = format!("shell (pid {pid})");
+        let theirs = |row: &&Row| row.subject == own || (row.key == VISIBLE_PIDS && !self.session.position.done);
+        let fresh: Vec<Row> = self.rows.iter().filter(theirs).cloned().collect();
+        for base in [&mut self.start, &mut self.before_step] {
+            base.retain(|row| !fresh.iter().any(|new| new.identity() == row.identity()));
+            base.extend(fresh.iter().cloned());
+        }
+    }
+
     /// Counts the differences of this step from now on.
     pub fn mark(&mut self) {
         self.before_step = self.rows.to_vec();
@@ -348,8 +362,10 @@ impl Walker {
     /// Where the lab host is gone.
     pub fn observe(&mut self) -> Result<&Sample, Explanation> {
         let sample = self.lab()?.observe(&Panel::ALL)?;
-        if sample != self.sample {
-            self.rows = Arc::new(rows(&sample.observation, &sample.names));
+        let rows = rows(&sample.observation, &sample.names);
+        // Compared as rows: they leave out what changes all the time and means nothing, such as R and S.
+        if rows != *self.rows || sample.names != self.sample.names {
+            self.rows = Arc::new(rows);
             self.sample = sample;
         }
         Ok(&self.sample)
