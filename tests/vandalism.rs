@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use support::{ANSWER, Machine, Mode, Process, Session, World, am_root, below, bounded, names};
+use support::{ANSWER, Machine, Mode, Process, Session, World, am_root, below, bounded, names, skip};
 
 in_each_mode!(vandalism);
 
@@ -84,6 +84,14 @@ fn vandalism(world: &World) {
     let other = swappiness.1.trim().parse::<u32>().unwrap() ^ 1;
     lab.tries(&format!("echo {other} > {SWAPPINESS}"), Some(false));
     lab.tries(&format!("sysctl -w vm.swappiness={other}"), None);
+    // The same files once more, as the lesson on pid namespaces has one mount them.
+    if root && lab.session.cgroups().is_empty() {
+        skip("vandalism::a_new_proc", "no cgroup of version 2 that root may write, so sysctls have no guard");
+    } else {
+        lab.tries(&format!("mount -t proc proc /mnt; echo {other} > /mnt/sys/vm/swappiness"), Some(false));
+        lab.tries("umount /mnt", None);
+        lab.tries(&format!("mount -o remount,rw /proc/sys; echo {other} > {SWAPPINESS}"), Some(false));
+    }
     lab.tries("echo h > /proc/sysrq-trigger", Some(false));
     lab.tries(&format!("cat {PARAMETER} > {PARAMETER}"), Some(false));
     lab.tries("find /sys/fs/cgroup -maxdepth 2 -type d -exec mkdir {}/hw-canary \\; -quit", None);

@@ -616,15 +616,29 @@ impl<'a> Session<'a> {
             let _ = self.child.try_wait();
             let mut left: Vec<String> =
                 self.seen.iter().filter(|process| process.lives()).map(|process| format!("{process:?}")).collect();
+            left.extend(self.cgroups());
             left.extend(self.ledger().filter(|path| path.exists()).map(|path| path.display().to_string()));
             if left.is_empty() { Ok(()) } else { Err(format!("{when}: left behind: {left:?}")) }
         });
-        // A namespace of a later session may have the number again; its processes live under that session's keeper.
-        let all = processes();
-        for process in all.iter().filter(|process| !under_a_keeper(&all, process)) {
-            let left: Vec<String> = process.namespaces().intersection(&self.namespaces).cloned().collect();
-            assert!(left.is_empty(), "{when}: {process:?} is in namespaces of the session: {left:?}");
-        }
+        // Numbers of namespaces are used again at once, by later sessions, whose processes live under a keeper, and by other
+        // people; a process of this session would share several with it, and stay.
+        eventually(PROMISE, || {
+            let all = processes();
+            for process in all.iter().filter(|process| !under_a_keeper(&all, process)) {
+                let left: Vec<String> = process.namespaces().intersection(&self.namespaces).cloned().collect();
+                if left.len() > 1 {
+                    return Err(format!("{when}: {process:?} is in namespaces of the session: {left:?}"));
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// The session's cgroups, by the name that its keeper gives them.
+    pub fn cgroups(&self) -> Vec<String> {
+        let name = format!("hardway-{}-{}", self.keeper.pid, self.keeper.start);
+        let all = directories_below(Path::new("/sys/fs/cgroup"));
+        all.iter().map(|path| path.display().to_string()).filter(|path| path.contains(&name)).collect()
     }
 
     /// The session's ledger.
@@ -657,7 +671,7 @@ pub struct Machine {
     mounts: Vec<String>,
     /// Network links, exactly.
     links: BTreeSet<String>,
-    /// Cgroups that no service manager has made.
+    /// Cgroups, without those that service managers and other people make in groups of their own.
     cgroups: BTreeSet<String>,
     /// Settings of the whole machine.
     settings: BTreeMap<String, String>,
@@ -665,14 +679,6 @@ pub struct Machine {
     files: BTreeMap<PathBuf, Option<(u64, u32, i64, i64)>>,
     /// Names in `/tmp` and `/` that the making of a lab host has to do with.
     names: BTreeSet<String>,
-}
-
-/// Whether a cgroup belongs to a session that another test runs at the same time: its name holds the pid of its keeper.
-fn of_a_live_keeper(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let keeper = name.strip_prefix("hardway-").and_then(|rest| rest.split('-').next());
-    keeper
-        .is_some_and(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.trim() == "hw-keeper"))
 }
 
 impl Machine {
@@ -722,18 +728,31 @@ impl Machine {
             ["root", "layers", "lab"].contains(&name.as_str())
                 || name.strip_prefix("hardway-").is_some_and(|uid| uid.parse::<u32>().is_ok())
         };
-        let managed = |path: &Path| {
-            path.components().any(|part| {
+        // What others put into groups of their own is theirs; hardway would begin at the top of a hierarchy, or where it is.
+        let own: Vec<PathBuf> = fs::read_to_string("/proc/self/cgroup")
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| line.splitn(3, ':').nth(2).map(|path| PathBuf::from(path.trim_start_matches('/'))))
+            .filter(|path| path.components().next().is_some())
+            .collect();
+        let possible = |path: &Path| {
+            let below = path.strip_prefix("/sys/fs/cgroup").unwrap_or(path);
+            let inside = below.components().skip(1).collect::<PathBuf>();
+            let named = path.components().any(|part| part.as_os_str().to_string_lossy().contains("hardway"));
+            let managed = path.components().any(|part| {
                 let part = part.as_os_str().to_string_lossy();
                 [".slice", ".scope", ".service"].iter().any(|end| part.ends_with(end))
-            })
+            });
+            let where_we_are = own.iter().any(|own| below.starts_with(own) || inside.starts_with(own));
+            named || (!managed && (below.components().count() <= 2 || where_we_are))
         };
         Self {
             mounts: lines("/proc/self/mountinfo"),
             links: names("/sys/class/net"),
             cgroups: directories_below(Path::new("/sys/fs/cgroup"))
                 .into_iter()
-                .filter(|path| !managed(path) && !of_a_live_keeper(path))
+                // Other sessions may live.
+                .filter(|path| possible(path) && of_a_session(path) != Some(true))
                 .map(|path| path.display().to_string())
                 .collect(),
             settings: settings.iter().map(read).collect(),
@@ -742,17 +761,39 @@ impl Machine {
         }
     }
 
-    /// Fails where something is not as it was.
+    /// Fails where something is not as it was, within the time that hardway promises.
     #[track_caller]
     pub fn is_as_before(&self, world: &World) {
-        let now = Self::now(world);
-        assert_eq!(self.mounts, now.mounts, "mounts");
-        assert_eq!(self.links, now.links, "links");
-        assert_eq!(self.cgroups, now.cgroups, "cgroups");
-        assert_eq!(self.settings, now.settings, "settings");
-        assert_eq!(self.files, now.files, "files");
-        assert_eq!(self.names, now.names, "names in /tmp and /");
+        eventually(PROMISE, || {
+            let now = Self::now(world);
+            same("mounts", &self.mounts, &now.mounts)?;
+            same("links", &self.links, &now.links)?;
+            // The rest of sessions that had died before may be taken away meanwhile, by whoever starts next.
+            let mut cgroups = self.cgroups.clone();
+            cgroups.retain(|path| now.cgroups.contains(path) || of_a_session(Path::new(path)).is_none());
+            same("cgroups", &cgroups, &now.cgroups)?;
+            same("settings", &self.settings, &now.settings)?;
+            same("files", &self.files, &now.files)?;
+            same("names in /tmp and /", &self.names, &now.names)
+        });
     }
+}
+
+fn same<'a, T: PartialEq + std::fmt::Debug + 'a, C>(what: &str, before: &'a C, now: &'a C) -> Result<(), String>
+where
+    &'a C: IntoIterator<Item = T>,
+{
+    let gone: Vec<T> = before.into_iter().filter(|one| now.into_iter().all(|other| other != *one)).collect();
+    let new: Vec<T> = now.into_iter().filter(|one| before.into_iter().all(|other| other != *one)).collect();
+    if gone.is_empty() && new.is_empty() { Ok(()) } else { Err(format!("{what}: new {new:?}, gone {gone:?}")) }
+}
+
+/// Whether this is the cgroup of a session that lives, or the rest of one that had died before: `hardway-PID-STARTTIME`.
+fn of_a_session(path: &Path) -> Option<bool> {
+    let name = path.components().find_map(|part| part.as_os_str().to_str()?.strip_prefix("hardway-"))?;
+    let (pid, start) = name.split_once('-')?;
+    let (pid, start): (i32, u64) = (pid.parse().ok()?, start.parse().ok()?);
+    Some(Process::read(pid).is_some_and(|process| process.start == start))
 }
 
 /// The names in a directory.
