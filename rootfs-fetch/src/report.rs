@@ -1,0 +1,44 @@
+//! A rootfs, told to a person.
+
+use std::fmt;
+
+use crate::busybox::Applets;
+use crate::recipe::{Rootfs, Source};
+
+impl fmt::Display for Rootfs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:?} is a rootfs of {:.1} MB", self.path, bytes_to_megabytes(self.bytes))?;
+        let programs = self.programs.len();
+        match &self.source {
+            Source::Busybox { path, applets } => {
+                let names = match applets {
+                    Applets::Listed => "every name that `busybox --list` prints",
+                    Applets::Common => "common names that occur in the file; it was not run",
+                };
+                writeln!(f, "  made of {path:?}, which is static, and {programs} links to it: {names}")?;
+            }
+            Source::Programs => {
+                let libraries = self.libraries.len();
+                writeln!(f, "  made of {programs} programs of this machine with {libraries} loaders and libraries")?;
+            }
+        }
+        for note in &self.notes {
+            writeln!(f, "  passed over: {note}")?;
+        }
+        for missing in &self.missing {
+            writeln!(f, "  missing {}: {}", missing.program, missing.why)?;
+            writeln!(f, "    you will miss: {}", missing.lost)?;
+        }
+        write!(
+            f,
+            "  try it: chroot {:?} /bin/sh, or without root: unshare -r chroot {:?} /bin/sh",
+            self.path, self.path
+        )
+    }
+}
+
+/// For reading, not for counting.
+#[expect(clippy::cast_precision_loss)]
+fn bytes_to_megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
