@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 
+use crate::error::Fault;
+
 /// More program headers than any linker writes.
 const MAX_HEADERS: u64 = 128;
 /// More entries than the dynamic section of any program has.
@@ -28,54 +30,6 @@ const DT_STRTAB: u64 = 5;
 const DT_STRSZ: u64 = 10;
 const DT_RPATH: u64 = 15;
 const DT_RUNPATH: u64 = 29;
-
-/// What is wrong with an ELF file.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// Not ELF at all.
-    #[error("it does not begin with the four bytes 7f 45 4c 46")]
-    Magic,
-    /// An offset or a length points outside the file, or the file was cut off.
-    #[error("{what} reaches beyond the end of the file")]
-    Outside {
-        /// The part of the file.
-        what: &'static str,
-    },
-    /// A value that elf(5) does not give a meaning here.
-    #[error("{what} has the value {found}, which has no meaning there")]
-    Unknown {
-        /// The field, as elf(5) names it.
-        what: &'static str,
-        /// Its value.
-        found: u64,
-    },
-    /// More than is reasonable.
-    #[error("{what} is {found}; no more than {limit} is taken")]
-    Limit {
-        /// What was counted.
-        what: &'static str,
-        /// How much the file says.
-        found: u64,
-        /// How much is taken.
-        limit: u64,
-    },
-    /// A string has no end.
-    #[error("{what} does not end with a zero byte")]
-    Endless {
-        /// The string's field.
-        what: &'static str,
-    },
-    /// A string that must name something is empty.
-    #[error("{what} is empty")]
-    Empty {
-        /// The string's field.
-        what: &'static str,
-    },
-    /// The file can not be read.
-    #[error("it can not be read: {0}")]
-    Io(#[from] io::Error),
-}
 
 /// Bytes that can be read at an offset: a file, or memory in tests.
 pub(crate) trait Bytes {
@@ -313,3 +267,7 @@ impl Reader<'_> {
 fn empty(fault: Fault) -> Result<Option<OsString>, Fault> {
     if matches!(fault, Fault::Empty { .. }) { Ok(None) } else { Err(fault) }
 }
+
+#[cfg(test)]
+#[path = "elf_tests.rs"]
+mod tests;

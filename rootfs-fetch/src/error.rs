@@ -6,8 +6,6 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::elf::Fault;
-
 /// Why no root file system was made. Nothing of it is left when a caller sees this.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,6 +69,54 @@ pub enum Error {
         /// Why not, and what would do.
         why: String,
     },
+}
+
+/// What is wrong with an ELF file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Not ELF at all.
+    #[error("it does not begin with the four bytes 7f 45 4c 46")]
+    Magic,
+    /// An offset or a length points outside the file, or the file was cut off.
+    #[error("{what} reaches beyond the end of the file")]
+    Outside {
+        /// The part of the file.
+        what: &'static str,
+    },
+    /// A value that elf(5) does not give a meaning here.
+    #[error("{what} has the value {found}, which has no meaning there")]
+    Unknown {
+        /// The field, as elf(5) names it.
+        what: &'static str,
+        /// Its value.
+        found: u64,
+    },
+    /// More than is reasonable.
+    #[error("{what} is {found}; no more than {limit} is taken")]
+    Limit {
+        /// What was counted.
+        what: &'static str,
+        /// How much the file says.
+        found: u64,
+        /// How much is taken.
+        limit: u64,
+    },
+    /// A string has no end.
+    #[error("{what} does not end with a zero byte")]
+    Endless {
+        /// The string's field.
+        what: &'static str,
+    },
+    /// A string that must name something is empty.
+    #[error("{what} is empty")]
+    Empty {
+        /// The string's field.
+        what: &'static str,
+    },
+    /// The file can not be read.
+    #[error("it can not be read: {0}")]
+    Io(#[from] io::Error),
 }
 
 impl Error {

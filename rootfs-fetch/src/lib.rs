@@ -26,7 +26,6 @@ mod report;
 mod target;
 
 pub use busybox::Applets;
-pub use elf::Fault;
-pub use error::Error;
+pub use error::{Error, Fault};
 pub use machine::Machine;
 pub use recipe::{Missing, Recipe, Rootfs, Source};

@@ -10,8 +10,8 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::elf::{Elf, Fault};
-use crate::error::{During, Error};
+use crate::elf::Elf;
+use crate::error::{During, Error, Fault};
 
 /// As many as the kernel follows: path_resolution(7).
 const MAX_LINKS: usize = 40;
