@@ -19,7 +19,9 @@ impl fmt::Display for Rootfs {
             }
             Source::Programs => {
                 let libraries = self.libraries.len();
-                writeln!(f, "  made of {programs} programs of this machine with {libraries} loaders and libraries")?;
+                let programs = plural(programs, "program");
+                let files = plural(libraries, "file");
+                writeln!(f, "  made of {programs} of this machine and {files} of loaders and libraries")?;
             }
         }
         for note in &self.notes {
@@ -29,12 +31,15 @@ impl fmt::Display for Rootfs {
             writeln!(f, "  missing {}: {}", missing.program, missing.why)?;
             writeln!(f, "    you will miss: {}", missing.lost)?;
         }
-        write!(
-            f,
-            "  try it: chroot {:?} /bin/sh, or without root: unshare -r chroot {:?} /bin/sh",
-            self.path, self.path
-        )
+        let Some(program) = self.programs.iter().find(|path| path.ends_with("sh")).or(self.programs.first()) else {
+            return write!(f, "  it has no program");
+        };
+        write!(f, "  try it: chroot {0:?} {1:?}, or without root: unshare -r chroot {0:?} {1:?}", self.path, program)
     }
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// For reading, not for counting.

@@ -99,13 +99,12 @@ impl<'a> Target<'a> {
             match entry {
                 Entry::Directory(mode) => {
                     DirBuilder::new().mode(0o700).create(&at).during("make the directory", &shown)?;
-                    self.made.push((inner.into(), true));
-                    self.foreign(&at)?;
+                    self.note(inner, true)?;
                     fs::set_permissions(&at, Permissions::from_mode(*mode)).during("set the mode of", &shown)?;
                 }
                 Entry::Link(to) => {
                     symlink(to, &at).during("make the link", &shown)?;
-                    self.made.push((inner.into(), false));
+                    self.note(inner, false)?;
                 }
                 Entry::Text(text) => total += self.file(inner, 0o644, &mut text.as_bytes())?,
                 Entry::Copy(from) => {
@@ -130,22 +129,24 @@ impl<'a> Target<'a> {
         let (at, shown) = (self.base.join(inner), self.path.join(inner));
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(at).during("make the file", &shown)?;
-        self.made.push((inner.into(), false));
+        self.note(inner, false)?;
         let bytes = io::copy(from, &mut file).during("write", &shown)?;
         file.set_permissions(Permissions::from_mode(mode)).during("set the mode of", &shown)?;
         Ok(bytes)
     }
 
-    /// A directory of another owner is not ours alone, whatever its mode: its owner may change that back.
-    fn foreign(&self, made: &Path) -> Result<(), Error> {
+    /// Remembers what was just made. The first of it shows who we are for the file system.
+    fn note(&mut self, inner: &Path, directory: bool) -> Result<(), Error> {
+        self.made.push((inner.into(), directory));
         if self.made.len() > 1 {
             return Ok(());
         }
-        let (ours, theirs) = (fs::symlink_metadata(made), fs::metadata(&self.base));
-        let (ours, theirs) = (ours.during("look at", self.path)?.uid(), theirs.during("look at", self.path)?.uid());
+        let ours = fs::symlink_metadata(self.base.join(inner)).during("look at", self.path)?.uid();
+        let theirs = fs::metadata(&self.base).during("look at", self.path)?.uid();
         if ours == theirs {
             return Ok(());
         }
+        // The directory is not ours alone, whatever its mode: its owner may change that back.
         let why = format!("the directory belongs to user {theirs}, and you are {ours}; name one that does not exist");
         Err(Error::target(self.path, why))
     }

@@ -4,41 +4,45 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use rootfs_fetch::{Recipe, Source};
 use tempfile::TempDir;
 
 const BIN: &str = env!("CARGO_BIN_EXE_rootfs-fetch");
 
-/// Runs a shell line in the rootfs, by each way that this machine permits; tells of the others.
-fn inside(rootfs: &Path, line: &str) -> Vec<Output> {
-    let ways: [(&str, &[&str]); 2] = [("chroot", &[]), ("unshare", &["-r", "chroot"])];
-    let mut outputs = Vec::new();
-    for (program, arguments) in ways {
-        // Whether the way is permitted at all, apart from what was made.
-        let permitted = Command::new(program).args(arguments).args(["/", "/bin/sh", "-c", ":"]).output();
-        match permitted {
-            Ok(output) if output.status.success() => {}
-            Ok(output) => {
-                skip(&format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()));
-                continue;
-            }
-            Err(error) => {
-                skip(&format!("{program}: {error}"));
-                continue;
+/// The ways into a rootfs that this machine permits, tried without any rootfs.
+fn ways() -> &'static [&'static [&'static str]] {
+    static WAYS: OnceLock<Vec<&[&str]>> = OnceLock::new();
+    WAYS.get_or_init(|| {
+        let (mut permitted, mut refusals) = (Vec::new(), Vec::new());
+        for way in [&["chroot"][..], &["unshare", "-r", "chroot"]] {
+            match Command::new(way[0]).args(&way[1..]).args(["/", "/bin/sh", "-c", ":"]).output() {
+                Ok(output) if output.status.success() => permitted.push(way),
+                Ok(output) => refusals.push(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+                Err(error) => refusals.push(format!("{}: {error}", way[0])),
             }
         }
-        let output = Command::new(program).args(arguments).arg(rootfs).args(["/bin/sh", "-c", line]).output();
-        outputs.push(output.expect("it was permitted a moment ago"));
-    }
-    outputs
+        if permitted.is_empty() {
+            skip(&refusals.join("; "));
+        }
+        permitted
+    })
+}
+
+/// Runs a shell line in the rootfs, in each permitted way.
+fn inside(rootfs: &Path, line: &str) -> Vec<Output> {
+    let run = |way: &&[&str]| {
+        let output = Command::new(way[0]).args(&way[1..]).arg(rootfs).args(["/bin/sh", "-c", line]).output();
+        output.expect("it was permitted a moment ago")
+    };
+    ways().iter().map(run).collect()
 }
 
 /// Tells that something could not be tested, past the capture of the test harness, and in the file of skips.
 fn skip(why: &str) {
     let line = format!("SKIPPED rootfs-fetch really_runs: {why}\n");
-    let told = std::io::stderr().write_all(line.as_bytes());
-    told.expect("the test's own stderr");
+    std::io::stderr().write_all(line.as_bytes()).expect("the test's own stderr");
     if let Some(path) = std::env::var_os("HARDWAY_SKIPS") {
         let file = OpenOptions::new().create(true).append(true).open(path);
         file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the file named by HARDWAY_SKIPS");
@@ -95,6 +99,22 @@ fn one_program_has_what_it_needs_and_no_more() {
     assert_works(&directory, "echo /*; ls 2>&1 || echo none", &["/proc", "none"]);
 }
 
+/// A directory of somebody else could be changed by them while root writes into it.
+#[test]
+fn a_directory_of_another_user_is_refused() {
+    let place = TempDir::new().expect("a temporary directory");
+    let directory = place.path().join("theirs");
+    std::fs::create_dir(&directory).expect("a directory");
+    if let Err(error) = std::os::unix::fs::chown(&directory, Some(65533), None) {
+        return skip(&format!("chown: {error}"));
+    }
+    for recipe in [Recipe::automatic(), Recipe::automatic().without_busybox(), Recipe::programs(["sh"])] {
+        let error = recipe.make(&directory).expect_err("it belongs to another");
+        assert!(error.to_string().contains("belongs to user 65533"), "{error}");
+        assert_eq!(std::fs::read_dir(&directory).expect("it is there").count(), 0);
+    }
+}
+
 #[test]
 fn the_command_tells_what_it_did() {
     let place = TempDir::new().expect("a temporary directory");
@@ -108,7 +128,8 @@ fn the_command_tells_what_it_did() {
     assert!(out.contains("Usage:") && out.contains("Examples:"), "{out}");
     let (status, out, err) = run(&["two", "sh", "ls"]);
     assert_eq!(status, Some(0), "{err}");
-    assert!(out.contains("made of 2 programs of this machine"), "{out}");
+    assert!(out.contains("made of 2 programs of this machine and "), "{out}");
+    assert!(out.contains("try it: chroot \"two\" \"/"), "{out}");
     let (status, _, err) = run(&["two", "sh"]);
     assert_eq!(status, Some(1));
     assert!(err.contains("not empty"), "{err}");
