@@ -724,10 +724,10 @@ impl Machine {
                 files.insert(path, facts);
             }
         }
-        let made = |name: &String| {
-            ["root", "layers", "lab"].contains(&name.as_str())
-                || name.strip_prefix("hardway-").is_some_and(|uid| uid.parse::<u32>().is_ok())
-        };
+        // Where this world's ledger would be, had it no runtime directory; those of other people come and go.
+        let uid = world.person.as_ref().map_or_else(|| nix::unistd::geteuid().as_raw(), |person| person.uid);
+        let made =
+            |name: &String| ["root", "layers", "lab"].contains(&name.as_str()) || *name == format!("hardway-{uid}");
         // What others put into groups of their own is theirs; hardway would begin at the top of a hierarchy, or where it is.
         let own: Vec<PathBuf> = fs::read_to_string("/proc/self/cgroup")
             .unwrap_or_default()
