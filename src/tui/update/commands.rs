@@ -1,6 +1,7 @@
 //! What each command does.
 
-use super::{Effect, ask_first, clamp, doc, end, open_shell, rows_of, scroll, type_line};
+use super::shell::{open_shell, type_line};
+use super::{Effect, ask_first, clamp, doc, end, rows_of, scroll};
 use crate::probe::Row;
 use crate::tui::app::{Base, Deed, List, Model, Pane, Popup, ShellState};
 use crate::tui::command::Command;
