@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent};
 
 use self::shell::{flush_pending, follow_shell_size, on_output, on_shell_opened, open_shell, shell_size, to_shell};
-use super::app::{Deed, Model, Pane, Popup, Shell, ShellState};
+use super::app::{Deed, Follow, Model, Pane, Popup, Shell, ShellState};
 use super::command::{self, Command};
 use super::doc::{Doc, Target};
 use super::event::Message;
@@ -51,7 +51,11 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Key(key) => on_key(model, &key, &mut effects),
         Message::Paste(text) => on_paste(model, &text, &mut effects),
         Message::Mouse(event) => mouse::on_mouse(model, event, &mut effects),
-        Message::Resized(columns, rows) => model.size = (columns, rows),
+        Message::Resized(columns, rows) => {
+            model.size = (columns, rows);
+            model.follow_again();
+            clamp(model);
+        }
         Message::News(news) => on_news(model, news, &mut effects),
         Message::ShellOpened => on_shell_opened(model, &mut effects),
         Message::Output(bytes) => on_output(model, &bytes, &mut effects),
@@ -59,7 +63,22 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Terminate => end(model, &mut effects),
     }
     follow_shell_size(model, &mut effects);
+    follow_changes(model);
     effects
+}
+
+/// Scrolls the state panels so that what changed is seen: all of it, or at least its beginning.
+fn follow_changes(model: &mut Model) {
+    if model.follow != Follow::Wanted || model.view.is_none() {
+        return;
+    }
+    let Some((doc, height)) = doc(model, Pane::State) else { return };
+    model.follow = Follow::Done;
+    let Some((first, last)) = view::state::changed_lines(&doc) else { return };
+    let scroll = &mut model.scroll[Pane::State as usize];
+    if first < *scroll || last >= *scroll + height {
+        *scroll = (last + 1).saturating_sub(height).min(first.saturating_sub(2));
+    }
 }
 
 fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
@@ -181,7 +200,12 @@ fn on_view(model: &mut Model, view: Arc<View>) {
         entry.done = view.records.iter().filter(|record| record.how.is_some()).count();
     }
     let before = model.view.as_ref().map(|view| view.position);
+    if model.view.as_ref().is_some_and(|had| had.since_step != view.since_step) {
+        model.follow_again();
+    }
     if before != Some(view.position) {
+        model.scroll[Pane::State as usize] = 0;
+        model.follow = Follow::Wanted;
         model.scroll[Pane::Text as usize] = 0;
         model.scroll[Pane::Trace as usize] = 0;
         model.scroll[Pane::Diff as usize] = 0;
@@ -203,10 +227,14 @@ fn doc(model: &Model, pane: Pane) -> Option<(Doc, usize)> {
 
 /// No pane is scrolled beyond its end.
 fn clamp(model: &mut Model) {
-    for pane in Pane::ALL {
-        let last = doc(model, pane).map_or(0, |(doc, height)| doc.len().saturating_sub(height));
-        let scroll = &mut model.scroll[pane as usize];
-        *scroll = (*scroll).min(last);
+    let shown = layout::layout(model).panes;
+    for place in shown {
+        // A pane that stands at its start needs no look at its end.
+        if model.scroll_of(place.pane) > 0 {
+            let lines = view::doc(model, place.pane, place.inner.width).map_or(0, |doc| doc.len());
+            let scroll = &mut model.scroll[place.pane as usize];
+            *scroll = (*scroll).min(lines.saturating_sub(usize::from(place.inner.height)));
+        }
     }
 }
 
@@ -214,6 +242,9 @@ fn clamp(model: &mut Model) {
 fn scroll(model: &mut Model, pane: Pane, by: isize) {
     let Some((doc, height)) = doc(model, pane) else { return };
     let last = doc.len().saturating_sub(height);
+    if pane == Pane::State {
+        model.follow = Follow::Never;
+    }
     let scroll = &mut model.scroll[pane as usize];
     *scroll = scroll.saturating_add_signed(by).min(last);
 }
@@ -302,6 +333,7 @@ pub fn perform(model: &mut Model, command: Command) -> Vec<Effect> {
     let mut effects = Vec::new();
     commands::perform(model, command, &mut effects);
     follow_shell_size(model, &mut effects);
+    follow_changes(model);
     effects
 }
 
