@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod command;
+pub mod derived;
 pub mod doc;
 pub mod event;
 pub mod keymap;
