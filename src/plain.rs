@@ -43,13 +43,14 @@ pub fn run(
         let _ = tell.send(one);
     });
     let mut plain = Plain { actor, news, view: None, hands: None, course, output };
-    plain.converse(start, input).map_err(|error| {
-        Explanation::new(
-            "The text could not be written",
-            error.to_string(),
-            "is the reader of this output still there?",
-        )
-    })
+    match plain.converse(start, input) {
+        // Whoever read this has seen enough: `hardway --plain | head`.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| {
+            let fix = "is there room where the output goes?";
+            Explanation::new("The text could not be written", error.to_string(), fix)
+        }),
+    }
 }
 
 struct Plain<'a, Tell: FnMut(News)> {
