@@ -106,7 +106,7 @@ impl Keeper {
         }
         let (pid, pidfd) = match sys::clone3_into(&mut Trace::new("keeper"), &namespaces, self.cgroup.as_ref()) {
             Ok(Forked::Child) => {
-                drop((ours, ui_end));
+                stdio::close_all_but(&[theirs.as_fd(), agent_end.as_fd()]);
                 // Not before the ids are mapped: until then this process is nobody in its user namespace.
                 match theirs.receive::<()>(Some(BUILD_DEADLINE)) {
                     Ok(()) => server::run(spec, &theirs, agent_end),

@@ -192,7 +192,7 @@ impl Server {
         let mut trace = Trace::new(HOST);
         let result = match sys::clone3(&mut trace, &[]) {
             Ok(Forked::Child) => {
-                drop(ours);
+                stdio::close_all_but(&[theirs.as_fd()]);
                 if let Ok(null) = File::options().write(true).open("/dev/null") {
                     stdio::attach(None, &null, &null);
                 }

@@ -50,6 +50,21 @@ pub fn restore_mask(mask: &SigSet) {
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None);
 }
 
+/// Closes every descriptor but the standard streams and these: a forked role keeps nothing that belongs to the role that it
+/// was copied from, neither its channels nor the lock of its ledger. The process must not use the others any more.
+pub fn close_all_but(kept: &[BorrowedFd<'_>]) {
+    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
+    kept.sort_unstable();
+    let mut next = 3;
+    for fd in kept.into_iter().chain([u32::MAX]) {
+        if fd > next {
+            // SAFETY: close_range(2) takes three numbers; what it closes here is, by contract, used by nobody.
+            let _ = unsafe { libc::syscall(libc::SYS_close_range, next, fd - 1, 0) };
+        }
+        next = fd.saturating_add(1);
+    }
+}
+
 /// Makes reads from a descriptor return at once.
 pub fn nonblocking(fd: &impl AsFd) {
     let _ = fcntl(fd.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK));

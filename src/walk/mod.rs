@@ -8,6 +8,7 @@ pub mod gate;
 pub mod hands;
 pub mod run;
 pub mod verdicts;
+pub mod view;
 pub mod walker;
 
 use std::os::fd::OwnedFd;
@@ -19,6 +20,7 @@ use crate::lesson::{Lesson, Verdict};
 use crate::probe::{Change, Names, Observation, Row};
 use crate::runtime::action::{Action, Performed};
 use crate::session::{Position, Record};
+pub use view::View;
 
 /// What the learner wants.
 #[derive(Debug)]
@@ -93,39 +95,4 @@ pub struct StepReport {
     pub step: usize,
     /// Each action with what came of it.
     pub actions: Vec<(Action, Performed)>,
-}
-
-/// Everything that a screen shows of a lesson. Plain data.
-#[derive(Clone, Debug, PartialEq)]
-pub struct View {
-    /// The lesson.
-    pub lesson: Arc<Lesson>,
-    /// Ids mapped how.
-    pub mode: Mode,
-    /// Where the learner is.
-    pub position: Position,
-    /// What is remembered of each step.
-    pub records: Vec<Record>,
-    /// For each step, why it can not be done here; none where it can.
-    pub skipped: Vec<Option<String>>,
-    /// The current step as it was performed by calls; none before, or when it was done by hand alone.
-    pub report: Option<Arc<StepReport>>,
-    /// The last evaluation of the current step's check.
-    pub verdicts: Vec<Verdict>,
-    /// The learner's answer to the step's question, and whether the probe agrees, with what the probe read.
-    pub answer: Option<(String, bool, String)>,
-    /// The hints shown so far.
-    pub hints: Vec<String>,
-    /// The live state.
-    pub observation: Arc<Observation>,
-    /// Who is who in it.
-    pub names: Names,
-    /// The live state as rows.
-    pub rows: Arc<Vec<Row>>,
-    /// What changed since before this step.
-    pub since_step: Arc<Vec<Change>>,
-    /// What changed since the lesson began.
-    pub since_start: Arc<Vec<Change>>,
-    /// Whether the learner's shell holds something that would be lost when the lab host is made anew.
-    pub shell_at_stake: bool,
 }

@@ -31,12 +31,12 @@ pub struct Walker {
     /// How many steps, from the first on, have been performed by calls in this lab host.
     performed: usize,
     /// The step that was performed last by calls.
-    report: Option<Arc<StepReport>>,
-    verdicts: Vec<Verdict>,
-    answer: Option<(String, bool, String)>,
-    sample: Sample,
-    rows: Arc<Vec<Row>>,
-    start: Vec<Row>,
+    pub(super) report: Option<Arc<StepReport>>,
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) answer: Option<(String, bool, String)>,
+    pub(super) sample: Sample,
+    pub(super) rows: Arc<Vec<Row>>,
+    pub(super) start: Vec<Row>,
     before_step: Vec<Row>,
     /// Whether the check of the current step was seen not to hold by hand: only then can hands make it true.
     hands_can_pass: bool,
@@ -379,13 +379,6 @@ impl Walker {
         diff(&self.before_step, &self.rows)
     }
 
-    /// The hints shown so far: those whose condition holds now.
-    fn hints(&self) -> Vec<String> {
-        let shown = self.session.records[self.session.position.step].hints;
-        let names = by_hand(&self.sample.names);
-        self.step().hints.iter().filter_map(|hint| hint.text(&self.sample.observation, &names)).take(shown).collect()
-    }
-
     /// One hint more, where there is one.
     pub fn hint(&mut self) -> bool {
         let available = self.step().hints.len();
@@ -393,29 +386,5 @@ impl Walker {
         let more = record.hints < available;
         record.hints += usize::from(more);
         more
-    }
-
-    /// Everything that a screen shows.
-    pub fn view(&self) -> View {
-        let step = self.session.position.step;
-        let processes = &self.sample.observation.processes;
-        let shell = self.sample.names.shell;
-        View {
-            lesson: Arc::clone(&self.lesson),
-            mode: self.mode(),
-            position: self.session.position,
-            records: self.session.records.clone(),
-            skipped: (0..self.lesson.steps.len()).map(|step| self.skipped(step)).collect(),
-            report: self.report.clone().filter(|report| report.step == step),
-            verdicts: self.verdicts.clone(),
-            answer: self.answer.clone(),
-            hints: self.hints(),
-            observation: Arc::new(self.sample.observation.clone()),
-            names: self.sample.names.clone(),
-            rows: Arc::clone(&self.rows),
-            since_step: Arc::new(self.since_step()),
-            since_start: Arc::new(diff(&self.start, &self.rows)),
-            shell_at_stake: shell.is_some_and(|shell| processes.iter().any(|process| process.ppid == shell)),
-        }
     }
 }
