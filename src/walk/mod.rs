@@ -16,10 +16,7 @@ use std::sync::Arc;
 
 use crate::explain::Explanation;
 pub use crate::kernel::host::Mode;
-use crate::lesson::{Lesson, Verdict};
-use crate::probe::{Change, Names, Observation, Row};
 use crate::runtime::action::{Action, Performed};
-use crate::session::{Position, Record};
 pub use view::View;
 
 /// What the learner wants.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::verdicts::{by_hand, expected_answers, failure_verdict, unmet};
-use super::{Mode, StepReport, View};
+use super::{Mode, StepReport};
 use crate::agent::client::{Keeper, Lab};
 use crate::agent::protocol::Sample;
 use crate::explain::Explanation;
