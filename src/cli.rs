@@ -13,7 +13,12 @@ Examples:
   hardway run --all --json         prove that every lesson works on this machine
   hardway cleanup                  take away what a killed hardway has left
 
-Without root, hardway makes a user namespace and teaches on.";
+Without root, hardway makes a user namespace and teaches on.
+
+Environment:
+  HARDWAY_THEME       dark, light, colour-blind or mono; NO_COLOR is respected
+  HARDWAY_LEAVE_KEY   the key that leaves the shell pane, ctrl-] by default
+  XDG_STATE_HOME      where progress is kept, ~/.local/state by default";
 
 /// Learn Linux containers by building one, one kernel feature at a time, on the real kernel.
 #[derive(Debug, Parser)]
@@ -36,6 +41,9 @@ pub struct Open {
     /// Lines instead of a screen: for dumb terminals, screen readers and logs
     #[arg(long)]
     pub plain: bool,
+    /// Big and calm, for a projector (the key p switches)
+    #[arg(long)]
+    pub present: bool,
     /// How ids are mapped.
     #[command(flatten)]
     pub ids: Ids,

@@ -113,6 +113,7 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
         start,
         mode: mode.words().to_owned(),
         notice,
+        present: options.present,
         ..Setup::default()
     };
     let (order, orders) = mpsc::channel();

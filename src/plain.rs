@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::agent::client::Keeper;
 use crate::explain::Explanation;
 use crate::lesson::{Kind, Lesson};
-use crate::probe::ChangeKind;
+use crate::probe::diff::groups;
+use crate::probe::{Change, ChangeKind};
 use crate::session::store::Store;
 use crate::walk::actor::Actor;
 use crate::walk::hands::Hands;
@@ -265,10 +266,15 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         let Some(view) = self.view.clone() else { return writeln!(self.output, "no lesson is open: o NAME opens one") };
         let changes = if since_start { &view.since_start } else { &view.since_step };
         let watch = &view.lesson.steps[view.position.step].watch;
-        let mut shown = 0;
-        for change in changes.iter().filter(|change| watch.contains(&change.row.panel)) {
-            let row = &change.row;
-            shown += 1;
+        let watched: Vec<Change> = changes.iter().filter(|change| watch.contains(&change.row.panel)).cloned().collect();
+        for group in groups(&watched) {
+            let (change, row) = (&watched[group[0]], &watched[group[0]].row);
+            let (came, count) = (change.kind == ChangeKind::Added, group.len());
+            if count > 1 {
+                let sign = if came { '+' } else { '-' };
+                writeln!(self.output, "  {sign} {} · {}: {count} values", row.subject, row.panel)?;
+                continue;
+            }
             match &change.kind {
                 ChangeKind::Added => writeln!(self.output, "  + {} · {} = {}", row.subject, row.key, row.value)?,
                 ChangeKind::Removed => writeln!(self.output, "  - {} · {} = {}", row.subject, row.key, row.value)?,
@@ -277,7 +283,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
                 }
             }
         }
-        if shown == 0 {
+        if watched.is_empty() {
             writeln!(self.output, "  nothing that this step watches has changed")?;
         }
         Ok(())

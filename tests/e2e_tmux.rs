@@ -293,6 +293,12 @@ fn by_hand(world: &World) {
         terminal.type_text("echo interrupted=$?");
         terminal.press(&["Enter"]);
         terminal.wait_for("interrupted=130");
+        // Many keys at once: none is lost. 700 letters in one write, counted by the shell.
+        terminal.type_text(&format!("echo count=$(printf %s {} | wc -c)", "abcdefg".repeat(100)));
+        terminal.press(&["Enter"]);
+        terminal.wait_for("count=700");
+        terminal.type_text("clear");
+        terminal.press(&["Enter"]);
         // The step, by hand.
         terminal.type_text("unshare --pid --fork bash --norc");
         terminal.press(&["Enter"]);

@@ -129,13 +129,16 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Performs an action. An action that the kernel refused is a success here: the refusal is in the report.
+    /// Performs actions up to the first that fails; one report for each that was tried. An action that the kernel refused
+    /// is no error here: the refusal is in its report.
     ///
     /// # Errors
-    /// Where it could not be tried, or the lab host is gone.
-    pub fn perform(&mut self, action: &Action) -> Result<Performed, Explanation> {
-        match self.ask(&Request::Perform(action.clone()))? {
-            (Reply::Performed(performed), _) => Ok(performed),
+    /// Where one could not be tried, or the lab host is gone.
+    pub fn perform(&mut self, actions: &[Action]) -> Result<Vec<Performed>, Explanation> {
+        let patience = AGENT_DEADLINE * u32::try_from(actions.len().max(1)).unwrap_or(u32::MAX);
+        match self.ask_for(&Request::Perform(actions.to_vec()), patience)? {
+            (Reply::Performed(performed, None), _) => Ok(performed),
+            (Reply::Performed(_, Some(explanation)), _) => Err(explanation),
             (other, _) => Err(unexpected(other)),
         }
     }
@@ -171,8 +174,12 @@ impl Lab {
     }
 
     fn ask(&mut self, request: &Request) -> Result<(Reply, Option<OwnedFd>), Explanation> {
+        self.ask_for(request, AGENT_DEADLINE)
+    }
+
+    fn ask_for(&mut self, request: &Request, at_most: Duration) -> Result<(Reply, Option<OwnedFd>), Explanation> {
         self.channel.send(request).map_err(|error| lost("lab host", &error))?;
-        let (reply, fds) = self.channel.receive_with(Some(AGENT_DEADLINE)).map_err(|error| lost("lab host", &error))?;
+        let (reply, fds) = self.channel.receive_with(Some(at_most)).map_err(|error| lost("lab host", &error))?;
         Ok((reply, fds.into_iter().next()))
     }
 }

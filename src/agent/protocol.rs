@@ -46,8 +46,9 @@ pub type Built = Result<(), Explanation>;
 /// ui → agent. Each is answered by exactly one [`Reply`].
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Perform an action.
-    Perform(Action),
+    /// Perform these actions, one after the other, up to the first that fails. One request for a step: the way to the agent
+    /// and back costs more than most calls.
+    Perform(Vec<Action>),
     /// Take a sample of what these panels show.
     Observe(Vec<Panel>),
     /// Make sure that a shell runs, on a terminal of this size (rows, columns). Its master travels with the answer.
@@ -59,8 +60,8 @@ pub enum Request {
 /// agent → ui.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
-    /// The action with its calls, successful or not.
-    Performed(Performed),
+    /// The actions that were tried, each with its calls, successful or not; and why the next one could not be tried.
+    Performed(Vec<Performed>, Option<Explanation>),
     /// The sample.
     Observed(Box<Sample>),
     /// A shell runs.

@@ -137,7 +137,7 @@ impl Server {
     /// Answers one request.
     fn answer(&mut self, ui: &Channel) -> Result<(), FrameError> {
         let reply = match ui.receive(Some(SAMPLE_DEADLINE))? {
-            Request::Perform(action) => self.perform(&action).map_or_else(Reply::Failed, Reply::Performed),
+            Request::Perform(actions) => self.perform_all(&actions),
             Request::Observe(panels) => match self.sample(&panels) {
                 // The worker's report is the reply, as it stands.
                 Ok(body) => return ui.send_body(&body, &[]),
@@ -155,6 +155,20 @@ impl Server {
             }
         };
         ui.send(&reply)
+    }
+
+    fn perform_all(&mut self, actions: &[Action]) -> Reply {
+        let mut performed: Vec<Performed> = Vec::with_capacity(actions.len());
+        for action in actions {
+            match self.perform(action) {
+                Ok(one) => performed.push(one),
+                Err(explanation) => return Reply::Performed(performed, Some(explanation)),
+            }
+            if performed.last().is_some_and(|one| one.result.is_err()) {
+                break;
+            }
+        }
+        Reply::Performed(performed, None)
     }
 
     fn perform(&mut self, action: &Action) -> Result<Performed, Explanation> {

@@ -51,6 +51,26 @@ pub fn diff(before: &[Row], after: &[Row]) -> Vec<Change> {
     changes
 }
 
+/// The changes that are told together, by their places in the list: all rows of one subject in one panel that came, or that
+/// went.
+pub fn groups(changes: &[Change]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (index, change) in changes.iter().enumerate() {
+        let together = |group: &Vec<usize>| {
+            let first = &changes[group[0]];
+            !matches!(change.kind, ChangeKind::Changed { .. })
+                && first.kind == change.kind
+                && first.row.panel == change.row.panel
+                && first.row.subject == change.row.subject
+        };
+        match groups.last_mut().filter(|group| together(group)) {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
+        }
+    }
+    groups
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

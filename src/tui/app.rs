@@ -1,8 +1,8 @@
 //! The model: everything that the screen is drawn from. Plain data; [`super::update`] alone changes it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::derived::{Derived, Index};
 use super::keymap::Chord;
 use super::pty::{self, Marks};
 use super::theme::Theme;
@@ -42,6 +42,17 @@ pub enum Base {
     Step,
     /// The state when the lesson began.
     Start,
+}
+
+/// Whether the state panels scroll to what changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// As soon as they are shown.
+    Wanted,
+    /// They have, and will again when something else changes.
+    Done,
+    /// Not before the next step: the learner has scrolled them.
+    Never,
 }
 
 /// How far the shell pane is.
@@ -194,8 +205,8 @@ pub struct Model {
     pub open: Option<String>,
     /// What the walker last told of it.
     pub view: Option<Arc<View>>,
-    /// Indices of its rows by panel and pid: with hundreds of processes, looking through all rows for each would be felt.
-    pub rows_of: HashMap<(Panel, i32), Vec<usize>>,
+    /// What is worked out of it once.
+    pub derived: Derived,
     /// The pane that keys scroll.
     pub focus: Pane,
     /// Whether every key goes to the shell.
@@ -212,6 +223,8 @@ pub struct Model {
     pub base: Base,
     /// First line shown, by pane.
     pub scroll: [usize; Pane::ALL.len()],
+    /// Whether the state panels scroll to what changed.
+    pub follow: Follow,
     /// The chosen row of the state: panel, subject, key.
     pub selected: Option<(Panel, String, String)>,
     /// The chosen change.
@@ -249,7 +262,7 @@ impl Model {
             size,
             open: setup.start.as_ref().map(|(lesson, _)| lesson.clone()),
             view: None,
-            rows_of: HashMap::new(),
+            derived: Derived::default(),
             focus: Pane::Text,
             capture: false,
             zoom: false,
@@ -258,6 +271,7 @@ impl Model {
             unfolded: false,
             base: Base::Step,
             scroll: [0; Pane::ALL.len()],
+            follow: Follow::Wanted,
             selected: None,
             change_at: 0,
             popup: setup.notice.clone().map(Popup::Trouble),
@@ -272,12 +286,7 @@ impl Model {
 
     /// Takes over what the walker tells.
     pub fn set_view(&mut self, view: Arc<View>) {
-        self.rows_of.clear();
-        for (index, row) in view.rows.iter().enumerate() {
-            if let Some(pid) = pid_of(&row.subject) {
-                self.rows_of.entry((row.panel, pid)).or_default().push(index);
-            }
-        }
+        self.derived = Derived::of(&view);
         self.view = Some(view);
     }
 
@@ -296,9 +305,21 @@ impl Model {
         }
     }
 
+    /// What was worked out of the changes that are shown.
+    pub fn index(&self) -> &Index {
+        self.derived.since(self.base)
+    }
+
     /// First line shown of a pane.
     pub fn scroll_of(&self, pane: Pane) -> usize {
         self.scroll[pane as usize]
+    }
+
+    /// What changed is another thing now, or is seen in another way.
+    pub fn follow_again(&mut self) {
+        if self.follow == Follow::Done {
+            self.follow = Follow::Wanted;
+        }
     }
 
     /// Says a short word.

@@ -59,6 +59,11 @@ pub fn wide(model: &Model) -> bool {
     model.size.0 >= WIDE.0 && model.size.1 >= WIDE.1
 }
 
+/// Whether the step's text stands alone, without calls and changes beside it.
+pub fn alone(model: &Model) -> bool {
+    model.zoom || !wide(model)
+}
+
 /// The layout of the lesson screen.
 pub fn layout(model: &Model) -> Layout {
     // On a screen that is too small nothing is drawn of this, but keys still have their meaning.

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod command;
+pub mod derived;
 pub mod doc;
 pub mod event;
 pub mod keymap;
@@ -196,20 +197,29 @@ impl Loop {
     }
 
     async fn run(&mut self) -> io::Result<Result<(), Explanation>> {
+        let mut next = None;
         loop {
-            let mut woken = self.wait().await;
+            let mut woken = match next.take() {
+                Some(woken) => woken,
+                None => self.wait().await,
+            };
             let mut changed = false;
             // Takes in what has come meanwhile, so that a flood of output costs one frame and not hundreds.
-            for _ in 0..AT_ONCE {
-                match self.take(woken, &mut changed)? {
-                    Some(end) => return Ok(end),
-                    // With this task's own waker: the event stream keeps the one of the first time it had nothing.
-                    None => tokio::select! {
-                        biased;
-                        next = self.wait() => woken = next,
-                        () = std::future::ready(()) => break,
-                    },
+            for taken in 1.. {
+                if let Some(end) = self.take(woken, &mut changed)? {
+                    return Ok(end);
                 }
+                // With this task's own waker: the event stream keeps the one of the first time it had nothing.
+                let come = tokio::select! {
+                    biased;
+                    come = self.wait() => come,
+                    () = std::future::ready(()) => break,
+                };
+                if taken == AT_ONCE {
+                    next = Some(come);
+                    break;
+                }
+                woken = come;
             }
             if changed {
                 self.screen.draw(&self.model)?;

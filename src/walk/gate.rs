@@ -151,12 +151,10 @@ fn changes_nothing(walk: &mut Walk, step: usize) -> Result<Verdict, Explanation>
     let Some((failing, before)) = lesson.steps[step].actions.split_last() else {
         return Ok(Verdict { claim: "a failing action".into(), holds: false, seen: "there is none".into() });
     };
-    for action in before {
-        walk.walker.lab()?.perform(action)?;
-    }
+    walk.walker.lab()?.perform(before)?;
     walk.walker.observe()?;
     let rows = Arc::clone(walk.walker.rows());
-    let failed = walk.walker.lab()?.perform(failing)?.result.is_err();
+    let failed = walk.walker.lab()?.perform(std::slice::from_ref(failing))?.iter().any(|one| one.result.is_err());
     walk.walker.observe()?;
     let changes = crate::probe::diff(&rows, walk.walker.rows());
     walk.walker.rebuild()?;

@@ -228,16 +228,9 @@ impl Walker {
     /// Performs the actions of a step; stops at the first that fails.
     fn perform_actions(&mut self, step: usize) -> Result<StepReport, Explanation> {
         let lesson = Arc::clone(&self.lesson);
-        let mut actions = Vec::new();
-        for action in &lesson.steps[step].actions {
-            let performed = self.lab()?.perform(action)?;
-            let failed = performed.result.is_err();
-            actions.push((action.clone(), performed));
-            if failed {
-                break;
-            }
-        }
-        Ok(StepReport { step, actions })
+        let actions = &lesson.steps[step].actions;
+        let performed = if actions.is_empty() { Vec::new() } else { self.lab()?.perform(actions)? };
+        Ok(StepReport { step, actions: actions.iter().cloned().zip(performed).collect() })
     }
 
     /// Looks until the current step's check holds, or the time is up. `as_seen_by` says who is who.

@@ -1,8 +1,9 @@
 //! What each command does.
 
-use super::{Effect, ask_first, clamp, doc, end, open_shell, rows_of, scroll, type_line};
+use super::shell::{open_shell, type_line};
+use super::{Effect, ask_first, clamp, doc, end, rows_of, scroll};
 use crate::probe::Row;
-use crate::tui::app::{Base, Deed, List, Model, Pane, Popup, ShellState};
+use crate::tui::app::{Base, Deed, Follow, List, Model, Pane, Popup, ShellState};
 use crate::tui::command::Command;
 use crate::tui::doc::Target;
 use crate::tui::layout::{self, TABS};
@@ -31,6 +32,7 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
         Command::Diff => {
             model.base = if model.base == Base::Step { Base::Start } else { Base::Step };
             model.change_at = 0;
+            model.follow_again();
             show(model, Pane::Diff);
             clamp(model);
         }
@@ -130,6 +132,7 @@ fn pick(model: &mut Model, list: List) {
 pub(super) fn show(model: &mut Model, pane: Pane) {
     model.capture = false;
     model.focus = pane;
+    clamp(model);
 }
 
 /// Focuses a pane; the shell's gets all keys from here on.
@@ -186,6 +189,7 @@ pub(in crate::tui) fn choices(model: &Model, pane: Pane) -> (Vec<(usize, Target)
 pub(super) fn choose(model: &mut Model, pane: Pane, line: usize, target: &Target) {
     match (pane, target) {
         (Pane::State, _) => {
+            model.follow = Follow::Never;
             model.selected =
                 rows_of(model, target).first().map(|row| (row.panel, row.subject.clone(), row.key.clone()));
         }

@@ -3,21 +3,21 @@
 mod commands;
 mod mouse;
 mod popup;
+mod shell;
 
 use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent};
 
-use super::app::{Deed, Model, Pane, Popup, Shell, ShellState};
+use self::shell::{flush_pending, follow_shell_size, on_output, on_shell_opened, open_shell, shell_size, to_shell};
+use super::app::{Deed, Follow, Model, Pane, Popup, Shell, ShellState};
 use super::command::{self, Command};
 use super::doc::{Doc, Target};
 use super::event::Message;
 use super::keymap::{self, Chord};
-use super::layout::{self, Layout};
-use super::pty;
+use super::layout;
 use super::view;
 use crate::probe::Row;
-use crate::walk::hands::{self, Ended};
 use crate::walk::{News, Order, View};
 
 pub use popup::matches;
@@ -51,7 +51,11 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Key(key) => on_key(model, &key, &mut effects),
         Message::Paste(text) => on_paste(model, &text, &mut effects),
         Message::Mouse(event) => mouse::on_mouse(model, event, &mut effects),
-        Message::Resized(columns, rows) => model.size = (columns, rows),
+        Message::Resized(columns, rows) => {
+            model.size = (columns, rows);
+            model.follow_again();
+            clamp(model);
+        }
         Message::News(news) => on_news(model, news, &mut effects),
         Message::ShellOpened => on_shell_opened(model, &mut effects),
         Message::Output(bytes) => on_output(model, &bytes, &mut effects),
@@ -59,7 +63,22 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Terminate => end(model, &mut effects),
     }
     follow_shell_size(model, &mut effects);
+    follow_changes(model);
     effects
+}
+
+/// Scrolls the state panels so that what changed is seen: all of it, or at least its beginning.
+fn follow_changes(model: &mut Model) {
+    if model.follow != Follow::Wanted || model.view.is_none() {
+        return;
+    }
+    let Some((doc, height)) = doc(model, Pane::State) else { return };
+    model.follow = Follow::Done;
+    let Some((first, last)) = view::state::changed_lines(&doc) else { return };
+    let scroll = &mut model.scroll[Pane::State as usize];
+    if first < *scroll || last >= *scroll + height {
+        *scroll = (last + 1).saturating_sub(height).min(first.saturating_sub(2));
+    }
 }
 
 fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
@@ -115,105 +134,6 @@ fn on_paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {
         }
         (None, Some(answer)) => answer.push_str(&line),
         _ => {}
-    }
-}
-
-/// Types bytes into the shell, or keeps them until it has printed its prompt.
-fn to_shell(model: &mut Model, bytes: Vec<u8>, effects: &mut Vec<Effect>) {
-    match model.shell.state {
-        ShellState::Open if model.shell.pending.is_empty() => {
-            if bytes.contains(&b'\r') {
-                effects.push(Effect::SampleSoon);
-            }
-            effects.push(Effect::Write(bytes));
-        }
-        ShellState::Open | ShellState::Asked => model.shell.pending.extend(bytes),
-        ShellState::Closed | ShellState::Ended => {}
-    }
-}
-
-/// Types a line for the learner, opening a shell where there is none. Keys still go to hardway.
-fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>) {
-    if !layout::layout(model).panes.iter().any(|place| place.pane == Pane::Shell) {
-        model.focus = Pane::Shell;
-    }
-    let fresh = open_shell(model, effects);
-    let bytes = hands::keys(line);
-    if fresh {
-        model.shell.pending.extend(bytes);
-    } else {
-        model.shell.parser.screen_mut().set_scrollback(0);
-        to_shell(model, bytes, effects);
-    }
-}
-
-/// Orders a shell where none runs, and says whether it did.
-fn open_shell(model: &mut Model, effects: &mut Vec<Effect>) -> bool {
-    if !matches!(model.shell.state, ShellState::Closed | ShellState::Ended) {
-        return false;
-    }
-    model.shell.state = ShellState::Asked;
-    let (rows, columns) = shell_size(model);
-    model.shell = Shell::new(ShellState::Asked, rows, columns);
-    effects.push(Effect::Send(Order::OpenShell(rows, columns)));
-    true
-}
-
-/// Rows and columns of the shell pane, as it is or as it would be if it were shown.
-fn shell_size(model: &mut Model) -> (u16, u16) {
-    let shown = |layout: &Layout| layout.place(Pane::Shell).map(|place| place.inner);
-    let inner = shown(&layout::layout(model)).or_else(|| {
-        let focus = std::mem::replace(&mut model.focus, Pane::Shell);
-        let inner = shown(&layout::layout(model));
-        model.focus = focus;
-        inner
-    });
-    inner.map_or((24, 80), |inner| (inner.height.max(1), inner.width.max(1)))
-}
-
-fn follow_shell_size(model: &mut Model, effects: &mut Vec<Effect>) {
-    if model.shell.state != ShellState::Open || model.view.is_none() || !layout::fits(model.size) {
-        return;
-    }
-    if let Some(place) = layout::layout(model).place(Pane::Shell) {
-        let size = (place.inner.height.max(1), place.inner.width.max(1));
-        if model.shell.parser.screen().size() != size {
-            if !pty::emulate(&mut model.shell.parser, |parser| parser.screen_mut().set_size(size.0, size.1)) {
-                model.shell.parser = pty::terminal(size.0, size.1);
-            }
-            effects.push(Effect::Send(Order::Resize(size.0, size.1)));
-        }
-    }
-}
-
-fn on_shell_opened(model: &mut Model, effects: &mut Vec<Effect>) {
-    let pending = std::mem::take(&mut model.shell.pending);
-    let (rows, columns) = model.shell.parser.screen().size();
-    model.shell = Shell::new(ShellState::Open, rows, columns);
-    model.shell.pending = pending;
-    effects.push(Effect::SampleSoon);
-}
-
-fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effect>) {
-    if !pty::emulate(&mut model.shell.parser, |parser| parser.process(bytes)) {
-        model.say("the shell's terminal lost its way in what a program wrote, and was cleared");
-    }
-    let marks = model.shell.parser.callbacks_mut();
-    let replies = std::mem::take(&mut marks.replies);
-    model.shell.endings.push(bytes);
-    if !replies.is_empty() {
-        effects.push(Effect::Write(replies));
-    }
-    while let Some(Ended { status, output }) = model.shell.endings.next_ended() {
-        flush_pending(model, effects);
-        effects.push(Effect::Send(Order::ShellPrompt { status, output }));
-    }
-}
-
-fn flush_pending(model: &mut Model, effects: &mut Vec<Effect>) {
-    if model.shell.state == ShellState::Open && !model.shell.pending.is_empty() {
-        effects.push(Effect::Write(std::mem::take(&mut model.shell.pending)));
-        effects.push(Effect::SampleSoon);
     }
 }
 
@@ -280,7 +200,12 @@ fn on_view(model: &mut Model, view: Arc<View>) {
         entry.done = view.records.iter().filter(|record| record.how.is_some()).count();
     }
     let before = model.view.as_ref().map(|view| view.position);
+    if model.view.as_ref().is_some_and(|had| had.since_step != view.since_step) {
+        model.follow_again();
+    }
     if before != Some(view.position) {
+        model.scroll[Pane::State as usize] = 0;
+        model.follow = Follow::Wanted;
         model.scroll[Pane::Text as usize] = 0;
         model.scroll[Pane::Trace as usize] = 0;
         model.scroll[Pane::Diff as usize] = 0;
@@ -302,10 +227,14 @@ fn doc(model: &Model, pane: Pane) -> Option<(Doc, usize)> {
 
 /// No pane is scrolled beyond its end.
 fn clamp(model: &mut Model) {
-    for pane in Pane::ALL {
-        let last = doc(model, pane).map_or(0, |(doc, height)| doc.len().saturating_sub(height));
-        let scroll = &mut model.scroll[pane as usize];
-        *scroll = (*scroll).min(last);
+    let shown = layout::layout(model).panes;
+    for place in shown {
+        // A pane that stands at its start needs no look at its end.
+        if model.scroll_of(place.pane) > 0 {
+            let lines = view::doc(model, place.pane, place.inner.width).map_or(0, |doc| doc.len());
+            let scroll = &mut model.scroll[place.pane as usize];
+            *scroll = (*scroll).min(lines.saturating_sub(usize::from(place.inner.height)));
+        }
     }
 }
 
@@ -313,6 +242,9 @@ fn clamp(model: &mut Model) {
 fn scroll(model: &mut Model, pane: Pane, by: isize) {
     let Some((doc, height)) = doc(model, pane) else { return };
     let last = doc.len().saturating_sub(height);
+    if pane == Pane::State {
+        model.follow = Follow::Never;
+    }
     let scroll = &mut model.scroll[pane as usize];
     *scroll = scroll.saturating_add_signed(by).min(last);
 }
@@ -401,6 +333,7 @@ pub fn perform(model: &mut Model, command: Command) -> Vec<Effect> {
     let mut effects = Vec::new();
     commands::perform(model, command, &mut effects);
     follow_shell_size(model, &mut effects);
+    follow_changes(model);
     effects
 }
 

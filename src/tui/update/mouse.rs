@@ -4,7 +4,8 @@ use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 use vt100::{MouseProtocolEncoding, MouseProtocolMode};
 
-use super::{Effect, commands, doc, popup, rows_of, scroll, type_line};
+use super::shell::type_line;
+use super::{Effect, commands, doc, popup, rows_of, scroll};
 use crate::tui::app::{List, Model, Pane, Popup, ShellState};
 use crate::tui::command::Command;
 use crate::tui::doc::Target;

@@ -80,7 +80,7 @@ impl Grid<'_> {
 
     fn style(&self, process: &Process, kind: Namespace, row: Option<usize>) -> Style {
         let theme = self.state.theme;
-        let change = row.and_then(|row| self.state.view.rows.get(row)).and_then(|row| self.state.kind(row));
+        let change = row.and_then(|row| self.state.kind(row));
         if matches!(change, Some(ChangeKind::Changed { .. })) {
             return theme.changed;
         }

@@ -6,7 +6,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{diff, title};
+use super::{diff, title, trace};
 use crate::tui::app::{Model, Pane};
 use crate::tui::doc::{cut, width};
 use crate::tui::layout::TABS;
@@ -56,8 +56,12 @@ pub fn tabs(model: &Model) -> Vec<(Range<u16>, Pane)> {
 }
 
 fn label(model: &Model, pane: Pane, name: &str) -> String {
-    let changes = diff::count(model);
-    if pane == Pane::State && changes > 0 { format!("{name} Δ{changes}") } else { name.to_owned() }
+    let calls = model.view.as_ref().map_or(0, |view| trace::counts(view).0);
+    match (pane, calls, diff::count(model)) {
+        (Pane::State, _, changes) if changes > 0 => format!("{name} Δ{changes}"),
+        (Pane::Trace, calls, _) if calls > 0 => format!("{name} {calls}"),
+        _ => name.to_owned(),
+    }
 }
 
 pub(super) fn draw_tabs(frame: &mut Frame<'_>, model: &Model, area: Rect) {

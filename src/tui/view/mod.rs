@@ -14,6 +14,7 @@ pub mod trace;
 
 mod grid;
 mod markdown;
+mod mounts;
 mod table;
 mod tree;
 

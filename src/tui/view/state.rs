@@ -1,10 +1,8 @@
 //! The live kernel state: the panels that the step watches, one below the other.
 
-use std::collections::HashMap;
-
 use ratatui::text::{Line, Span};
 
-use super::{diff, grid, table, tree};
+use super::{diff, grid, mounts, table, tree};
 use crate::probe::{ChangeKind, Panel, Row};
 use crate::tui::app::{Model, Pane};
 use crate::tui::doc::{Doc, Target, clean};
@@ -19,24 +17,23 @@ pub(super) struct State<'a> {
     pub model: &'a Model,
     pub view: &'a View,
     pub theme: &'a Theme,
-    /// How each row changed, by its identity.
-    changes: HashMap<(Panel, &'a str, &'a str), &'a ChangeKind>,
 }
 
 impl<'a> State<'a> {
     /// The indices of the rows of a panel that are about a process.
     pub fn rows_of(&self, panel: Panel, pid: i32) -> &[usize] {
-        self.model.rows_of.get(&(panel, pid)).map_or(&[], Vec::as_slice)
+        self.model.derived.rows_of(panel, pid)
     }
 
-    pub fn kind(&self, row: &Row) -> Option<&'a ChangeKind> {
-        self.changes.get(&(row.panel, row.subject.as_str(), row.key.as_str())).copied()
+    /// How a row changed.
+    pub fn kind(&self, row: usize) -> Option<&'a ChangeKind> {
+        let change = self.model.index().change(row)?;
+        self.model.changes().get(change).map(|change| &change.kind)
     }
 
     /// The mark of a line that stands for several rows: new where any of them is.
     pub fn mark(&self, rows: &[usize]) -> Span<'static> {
-        let kinds: Vec<&ChangeKind> =
-            rows.iter().filter_map(|index| self.view.rows.get(*index)).filter_map(|row| self.kind(row)).collect();
+        let kinds: Vec<&ChangeKind> = rows.iter().filter_map(|index| self.kind(*index)).collect();
         let new = kinds.iter().find(|kind| **kind == &ChangeKind::Added);
         mark(new.or(kinds.first()).copied(), self.theme)
     }
@@ -56,11 +53,15 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     let theme = &model.theme;
     let mut doc = Doc::new(columns);
     let Some(view) = &model.view else { return doc };
-    let changes = model.changes().iter().map(|change| (change.row.identity(), &change.kind)).collect();
-    let state = State { model, view, theme, changes };
+    let state = State { model, view, theme };
     let watch = model.step().map_or(&USUAL[..], |step| if step.watch.is_empty() { &USUAL } else { &step.watch });
     for panel in watch {
-        let aside = if *panel == Panel::Namespaces { "inodes, last digits" } else { "" };
+        let aside = match panel {
+            Panel::Namespaces => "inodes, last digits",
+            Panel::Mounts | Panel::Credentials if model.unfolded => "x folds",
+            Panel::Mounts | Panel::Credentials => "x unfolds",
+            Panel::Processes | Panel::Hostname => "",
+        };
         doc.heading_with(&panel.to_string(), Span::styled(aside, theme.dim), theme.heading, theme.border);
         let from = doc.len();
         if view.observation.processes.is_empty() {
@@ -70,7 +71,8 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         match panel {
             Panel::Processes => tree::add(&mut doc, &state),
             Panel::Namespaces => grid::add(&mut doc, &state),
-            Panel::Hostname | Panel::Mounts | Panel::Credentials => table::add(&mut doc, &state, *panel),
+            Panel::Mounts => mounts::add(&mut doc, &state),
+            Panel::Hostname | Panel::Credentials => table::add(&mut doc, &state, *panel),
         }
         if doc.len() == from {
             doc.text("nothing of this kind was read in the last sample", theme.dim);
@@ -82,15 +84,26 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
 /// The rows of a panel that are gone: of each subject one line.
 pub(super) fn removed(doc: &mut Doc, state: &State<'_>, panel: Panel) {
     let changes = state.model.changes();
-    for group in diff::groups(changes) {
+    for group in &state.model.index().groups {
         let first = &changes[group[0]];
         if first.row.panel == panel && first.kind == ChangeKind::Removed {
-            let text = diff::told(changes, &group);
+            let text = diff::told(changes, group);
             let spans = vec![mark(Some(&first.kind), state.theme), Span::styled(text, state.theme.removed)];
-            state.line(doc, spans, Target::Changes(group));
+            state.line(doc, spans, Target::Changes(group.clone()));
         }
     }
 }
+
+/// The first and the last line with the sign of a change.
+pub fn changed_lines(doc: &Doc) -> Option<(usize, usize)> {
+    let signed = |(line, _): &(Line<'_>, _)| {
+        line.spans.first().is_some_and(|span| span.content.ends_with(' ') && SIGNS.contains(&span.content.trim_end()))
+    };
+    Some((doc.lines.iter().position(signed)?, doc.lines.iter().rposition(signed)?))
+}
+
+/// The signs of what came, became another, and went.
+const SIGNS: [&str; 3] = ["+", "~", "−"];
 
 /// The sign of a change, two columns wide.
 pub(super) fn mark(kind: Option<&ChangeKind>, theme: &Theme) -> Span<'static> {

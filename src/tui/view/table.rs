@@ -1,4 +1,4 @@
-//! Panels of keys and values: host names, mounts, credentials.
+//! Panels of keys and values: host names, credentials.
 
 use std::collections::HashMap;
 
@@ -46,12 +46,12 @@ pub(super) fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) {
         for (index, row) in group.shown {
             let (style, indent) = if single { (style(&row.subject, theme), "") } else { (theme.dim, "  ") };
             let mut spans = vec![
-                mark(state.kind(row), theme),
+                mark(state.kind(index), theme),
                 Span::raw(indent),
                 Span::styled(fit(&label(row), column), style),
                 Span::raw("  "),
             ];
-            spans.extend(value(state.kind(row), &row.value, theme));
+            spans.extend(value(state.kind(index), &row.value, theme));
             state.line(doc, spans, Target::Rows(vec![(0, index)]));
         }
         if group.more > 0 {
@@ -80,16 +80,18 @@ fn groups<'a>(state: &State<'a>, panel: Panel) -> Vec<Group<'a>> {
     let fold = |(subject, rows): (&'a str, Vec<(usize, &'a Row)>)| {
         let mut group = Group { subject, shown: rows, as_host: Vec::new(), more: 0 };
         if folded {
-            let changed = |row: &Row| matches!(state.kind(row), Some(ChangeKind::Changed { .. }));
+            let changed = |index: usize| matches!(state.kind(index), Some(ChangeKind::Changed { .. }));
             if !is_host(subject) {
-                let own = |row: &Row| changed(row) || host.get(row.key.as_str()) != Some(&row.value.as_str());
-                group.as_host = group.shown.iter().filter(|(_, row)| !own(row)).map(|(index, _)| *index).collect();
-                group.shown.retain(|(_, row)| own(row));
+                let own =
+                    |index: usize, row: &Row| changed(index) || host.get(row.key.as_str()) != Some(&row.value.as_str());
+                group.as_host =
+                    group.shown.iter().filter(|(index, row)| !own(*index, row)).map(|(index, _)| *index).collect();
+                group.shown.retain(|(index, row)| own(*index, row));
             }
             let before = group.shown.len();
             let mut room = FOLDED;
-            group.shown.retain(|(_, row)| {
-                let keep = room > 0 || state.kind(row).is_some();
+            group.shown.retain(|(index, _)| {
+                let keep = room > 0 || state.kind(*index).is_some();
                 room = room.saturating_sub(1);
                 keep
             });
@@ -101,7 +103,7 @@ fn groups<'a>(state: &State<'a>, panel: Panel) -> Vec<Group<'a>> {
 }
 
 /// A subject that begins with a name of lessons has that name's style.
-fn style(subject: &str, theme: &Theme) -> Style {
+pub(super) fn style(subject: &str, theme: &Theme) -> Style {
     match subject.split([' ', '(']).next() {
         Some(name) if !name.is_empty() && pid_of(subject).is_some() && name != "pid" => theme.who(name),
         _ => theme.strong,

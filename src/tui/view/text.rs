@@ -2,10 +2,12 @@
 
 use ratatui::text::{Line, Span};
 
-use super::markdown;
+use super::{diff, markdown, trace};
 use crate::lesson::{Depth, Kind, Step};
-use crate::tui::app::Model;
+use crate::session::How;
+use crate::tui::app::{Base, Model};
 use crate::tui::doc::{Doc, Target, clean, width};
+use crate::tui::layout;
 use crate::walk::View;
 
 /// Before the step is done: text, then prediction. Afterwards what came of it leads, and the text follows.
@@ -26,6 +28,9 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         doc.gap();
     }
     if view.position.done {
+        if layout::alone(model) {
+            summary(&mut doc, model, view);
+        }
         prediction(&mut doc, model, view, step);
         question(&mut doc, model, view, step);
         checks(&mut doc, model, view);
@@ -64,6 +69,43 @@ fn title(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
     } else {
         doc.wrap(&Line::styled(left, theme.strong), 3, None);
     }
+    doc.gap();
+}
+
+/// What was done and what it changed, in a line: both are in other panes.
+fn summary(doc: &mut Doc, model: &Model, view: &View) {
+    let theme = &model.theme;
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let (calls, refused) = trace::counts(view);
+    let by_hand = view.records.get(view.position.step).is_some_and(|record| record.how == Some(How::Hands));
+    let acts = model.step().is_some_and(|step| !step.actions.is_empty());
+    let mut told = Vec::new();
+    match (calls, refused) {
+        (0, _) if by_hand && acts => told.push("done by hand".to_owned()),
+        (0, _) => {}
+        (_, 0) => told.push(count(calls, "call")),
+        _ => told.push(format!("{}, {refused} refused", count(calls, "call"))),
+    }
+    let changes = diff::count(model);
+    match model.base {
+        Base::Step if changes > 0 => told.push(count(changes, "change")),
+        Base::Step if !told.is_empty() => told.push("nothing changed that lasts".to_owned()),
+        _ => {}
+    }
+    if told.is_empty() {
+        return;
+    }
+    let holds = view.verdicts.iter().all(|verdict| verdict.holds);
+    let (mark, style) = if holds { ("✓ ", theme.good) } else { ("✗ ", theme.bad) };
+    let mut spans = vec![Span::styled(mark, style), Span::styled(told.join(" · "), style)];
+    if calls > 0 || changes > 0 {
+        spans.push(Span::styled("  Tab shows them", theme.dim));
+    }
+    // Right below the title.
+    if doc.lines.last().is_some_and(|(line, _)| line.width() == 0) {
+        doc.lines.pop();
+    }
+    doc.cut(Line::from(spans), None);
     doc.gap();
 }
 

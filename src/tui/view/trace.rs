@@ -8,6 +8,7 @@ use crate::lesson::Step;
 use crate::runtime::action::Performed;
 use crate::tui::app::Model;
 use crate::tui::doc::{Doc, Target, clean, width};
+use crate::walk::View;
 
 /// Before the step: what will be done. Afterwards: each action with its calls. The shell lines in both.
 pub fn doc(model: &Model, columns: u16) -> Doc {
@@ -42,6 +43,13 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     }
     by_hand(&mut doc, model, step, view.report.is_some());
     doc
+}
+
+/// How many calls the step made, and how many of them the kernel refused.
+pub fn counts(view: &View) -> (usize, usize) {
+    let report = view.report.as_ref().filter(|report| report.step == view.position.step);
+    let calls = || report.iter().flat_map(|report| &report.actions).flat_map(|(_, performed)| &performed.calls);
+    (calls().count(), calls().filter(|call| matches!(call.answer, Answer::Failed(_))).count())
 }
 
 /// The lines to type, unless they have just been shown beside their actions.

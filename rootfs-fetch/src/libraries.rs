@@ -1,0 +1,260 @@
+//! Which libraries the loader would map for a program, found as ld.so(8) finds them, by reading.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::directories;
+use crate::elf::Elf;
+use crate::error::Error;
+use crate::machine::{Found, Machine};
+use crate::plan::Plan;
+
+/// More libraries than any program maps.
+const MAX_LIBRARIES: usize = 512;
+
+/// A file that the loader has mapped.
+struct Object {
+    /// As the loader knows it.
+    path: PathBuf,
+    /// What `$ORIGIN` stands for.
+    origin: PathBuf,
+    elf: Elf,
+    /// Who needed it first.
+    parent: Option<usize>,
+}
+
+/// Adds the loader and the libraries of a program to `plan`; `configured` are the directories of `/etc/ld.so.conf`.
+pub(crate) fn add(
+    machine: &Machine,
+    configured: &[PathBuf],
+    program: &Found,
+    elf: Elf,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    let Some(interpreter) = elf.interpreter.clone().map(PathBuf::from) else { return Ok(()) };
+    let missing = || Error::NoInterpreter { path: program.real.clone(), interpreter: interpreter.clone() };
+    // The kernel takes a relative name from the directory in which the program is started; here there is none.
+    if !interpreter.is_absolute() || machine.find_file(&interpreter)?.is_none() {
+        return Err(missing());
+    }
+    let loader = plan.take(machine, &interpreter)?;
+    same_machine(&machine.elf(&loader)?, &elf, &loader.real)?;
+    plan.libraries.insert(loader.real.clone());
+
+    let name = interpreter.file_name().unwrap_or_default().to_owned();
+    let mut search = Search { machine, musl: false, own: parent(&loader.real), directories: Vec::new() };
+    if let Some(arch) = musl_arch(&name) {
+        search.musl = true;
+        let (named, file) = directories::musl(machine, &arch)?;
+        search.directories = named;
+        if let Some(file) = file {
+            plan.take(machine, &file)?;
+        }
+    } else {
+        search.directories = configured.to_vec();
+        search.directories.push(search.own.clone());
+        search.directories.extend(directories::DEFAULT.map(PathBuf::from));
+    }
+    // The loader is mapped already when the first library is looked for.
+    let seen = HashSet::from([name]);
+    let first = Object { path: program.real.clone(), origin: parent(&program.real), elf, parent: None };
+    search.closure(first, seen, plan)
+}
+
+struct Search<'a> {
+    machine: &'a Machine,
+    musl: bool,
+    /// The loader's own directory.
+    own: PathBuf,
+    /// Where is looked for every program.
+    directories: Vec<PathBuf>,
+}
+
+impl Search<'_> {
+    /// Breadth first, each name once, as the loader does it: so a library that needs itself comes to an end.
+    fn closure(&self, first: Object, mut seen: HashSet<OsString>, plan: &mut Plan) -> Result<(), Error> {
+        let mut objects = vec![first];
+        let mut at = 0;
+        while at < objects.len() {
+            for name in objects[at].elf.needed.clone() {
+                if !seen.insert(name.clone()) || self.musl && is_musl_itself(&name) {
+                    continue;
+                }
+                if objects.len() > MAX_LIBRARIES {
+                    let why = format!("it needs more than {MAX_LIBRARIES} libraries");
+                    return Err(Error::unusable(&objects[0].path, why));
+                }
+                let (path, elf, configured) = self.locate(&name, at, &objects)?;
+                let found = plan.take(self.machine, &path)?;
+                // The rootfs has no cache of ld.so.conf's directories, so a link leads there from one that the
+                // loader always searches.
+                if configured && !self.always_searched(&parent(&found.real))? {
+                    plan.link(&self.own.join(&name), &path);
+                }
+                plan.libraries.insert(found.real);
+                objects.push(Object { origin: parent(&path), path, elf, parent: Some(at) });
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Where `name`, needed by `objects[by]`, is; and whether only the general directories led there.
+    fn locate(&self, name: &OsStr, by: usize, objects: &[Object]) -> Result<(PathBuf, Elf, bool), Error> {
+        let needed_by = &objects[by];
+        let not_found = || Error::NoLibrary { name: name.to_owned(), needed_by: needed_by.path.clone() };
+        if name.as_bytes().contains(&b'/') {
+            // A name with a slash is a path, and nothing is searched.
+            let path = expand(name.as_bytes(), &needed_by.origin).into_iter().next().ok_or_else(not_found)?;
+            let elf = self.fitting(&path, &needed_by.elf)?.ok_or_else(not_found)?;
+            return Ok((path, elf, false));
+        }
+        for directory in self.own_paths(by, objects) {
+            let path = directory.join(name);
+            if let Some(elf) = self.fitting(&path, &needed_by.elf)? {
+                return Ok((path, elf, false));
+            }
+        }
+        for directory in &self.directories {
+            let path = directory.join(name);
+            if let Some(elf) = self.fitting(&path, &needed_by.elf)? {
+                return Ok((path, elf, !self.musl));
+            }
+        }
+        Err(not_found())
+    }
+
+    /// DT_RPATH of the one that needs and of those that needed it, unless it has DT_RUNPATH, which is its alone.
+    /// musl makes no difference between the two and inherits both.
+    fn own_paths(&self, by: usize, objects: &[Object]) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        let mut add = |list: &Option<OsString>, origin: &Path| {
+            for word in list.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b':')) {
+                paths.extend(expand(word, origin));
+            }
+        };
+        let mut next = Some(by);
+        while let Some(object) = next.and_then(|at| objects.get(at)) {
+            if self.musl {
+                add(if object.elf.runpath.is_some() { &object.elf.runpath } else { &object.elf.rpath }, &object.origin);
+            } else if objects[by].elf.runpath.is_none() && object.elf.runpath.is_none() {
+                add(&object.elf.rpath, &object.origin);
+            }
+            next = object.parent;
+        }
+        if !self.musl {
+            add(&objects[by].elf.runpath, &objects[by].origin);
+        }
+        paths
+    }
+
+    /// The library at `path`, if there is one for the program's class and machine. Others are passed over, as the
+    /// loader does; a file that is no ELF file ends the search, as it ends the loader's.
+    fn fitting(&self, path: &Path, program: &Elf) -> Result<Option<Elf>, Error> {
+        let Some(found) = self.machine.find_file(path)? else { return Ok(None) };
+        let elf = self.machine.elf(&found)?;
+        if (elf.wide, elf.machine) != (program.wide, program.machine) {
+            return Ok(None);
+        }
+        if !elf.shared {
+            return Err(Error::unusable(path, "it is a program where a library is needed"));
+        }
+        Ok(Some(elf))
+    }
+
+    fn always_searched(&self, directory: &Path) -> Result<bool, Error> {
+        for known in directories::DEFAULT.iter().map(Path::new).chain([self.own.as_path()]) {
+            if self.machine.find(known)?.is_some_and(|known| known.real == directory) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn same_machine(loader: &Elf, program: &Elf, path: &Path) -> Result<(), Error> {
+    if (loader.wide, loader.machine) == (program.wide, program.machine) {
+        return Ok(());
+    }
+    let (theirs, ours) = (loader.machine, program.machine);
+    Err(Error::unusable(path, format!("it is for another machine (e_machine {theirs}) than the program ({ours})")))
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// `x86_64` of `ld-musl-x86_64.so.1`.
+fn musl_arch(loader: &OsStr) -> Option<OsString> {
+    let rest = loader.as_bytes().strip_prefix(b"ld-musl-")?;
+    let end = rest.iter().position(|byte| *byte == b'.')?;
+    Some(OsString::from_vec(rest[..end].to_vec()))
+}
+
+/// The names that musl's loader answers itself.
+fn is_musl_itself(name: &OsStr) -> bool {
+    let names = ["libc.so", "libpthread.so", "librt.so", "libm.so", "libdl.so", "libutil.so", "libxnet.so"];
+    let bytes = name.as_bytes();
+    names.iter().any(|own| bytes == own.as_bytes())
+}
+
+/// One entry of a search path with `$ORIGIN` and `$LIB` filled in; `$LIB` may stand for more than one name. An entry
+/// that is relative, or has a token that is not known here, counts for nothing: it would depend on who starts the
+/// program, and where.
+fn expand(word: &[u8], origin: &Path) -> Vec<PathBuf> {
+    let mut done = vec![Vec::new()];
+    let mut rest = word;
+    while let Some((first, after)) = rest.split_first() {
+        let token = (*first == b'$').then(|| token(after)).flatten();
+        let (values, length): (Vec<&[u8]>, usize) = match token {
+            Some((b"ORIGIN", length)) => (vec![origin.as_os_str().as_bytes()], length),
+            // Each `$LIB` doubles the list; once is all that anyone writes.
+            Some((b"LIB", length)) if done.len() == 1 => (vec![b"lib64", b"lib"], length),
+            Some(_) => return Vec::new(),
+            None => (vec![std::slice::from_ref(first)], 0),
+        };
+        done = done.iter().flat_map(|begin| values.iter().map(|value| [begin.as_slice(), value].concat())).collect();
+        rest = &after[length..];
+    }
+    let paths = done.into_iter().map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
+    paths.filter(|path| path.is_absolute()).collect()
+}
+
+/// The name of the token that follows a `$`, and its length with braces. `$ORIGINAL` is not `$ORIGIN`.
+fn token(after: &[u8]) -> Option<(&[u8], usize)> {
+    let name = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+    let (name, length) = match after.strip_prefix(b"{") {
+        Some(inner) => {
+            let end = name(inner);
+            (inner.get(end) == Some(&b'}')).then_some((&inner[..end], end + 2))?
+        }
+        None => (&after[..name(after)], name(after)),
+    };
+    matches!(name, b"ORIGIN" | b"LIB" | b"PLATFORM").then_some((name, length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_filled_in() {
+        let origin = Path::new("/opt/x/bin");
+        for (word, paths) in [
+            ("$ORIGIN/../lib", &["/opt/x/bin/../lib"][..]),
+            ("${ORIGIN}/lib", &["/opt/x/bin/lib"]),
+            ("/a/$LIB", &["/a/lib64", "/a/lib"]),
+            ("/a/$PLATFORM", &[]),
+            ("/a/$ORIGINAL", &["/a/$ORIGINAL"]),
+            ("/a/${ORIGIN", &["/a/${ORIGIN"]),
+            ("lib", &[]),
+            ("", &[]),
+            ("$LIB/$LIB", &[]),
+        ] {
+            let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+            assert_eq!(expand(word.as_bytes(), origin), paths, "{word}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! A rootfs, told to a person.
+
+use std::fmt;
+
+use crate::busybox::Applets;
+use crate::recipe::{Rootfs, Source};
+
+impl fmt::Display for Rootfs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:?} is a rootfs of {:.1} MB", self.path, bytes_to_megabytes(self.bytes))?;
+        let programs = self.programs.len();
+        match &self.source {
+            Source::Busybox { path, applets } => {
+                let names = match applets {
+                    Applets::Listed => "every name that `busybox --list` prints",
+                    Applets::Common => "common names that occur in the file; it was not run",
+                };
+                writeln!(f, "  made of {path:?}, which is static, and {programs} links to it: {names}")?;
+            }
+            Source::Programs => {
+                let libraries = self.libraries.len();
+                let programs = plural(programs, "program");
+                let files = plural(libraries, "file");
+                writeln!(f, "  made of {programs} of this machine and {files} of loaders and libraries")?;
+            }
+        }
+        for note in &self.notes {
+            writeln!(f, "  passed over: {note}")?;
+        }
+        for missing in &self.missing {
+            writeln!(f, "  missing {}: {}", missing.program, missing.why)?;
+            writeln!(f, "    you will miss: {}", missing.lost)?;
+        }
+        let Some(program) = self.programs.iter().find(|path| path.ends_with("sh")).or(self.programs.first()) else {
+            return write!(f, "  it has no program");
+        };
+        write!(f, "  try it: chroot {0:?} {1:?}, or without root: unshare -r chroot {0:?} {1:?}", self.path, program)
+    }
+}
+
+fn plural(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// For reading, not for counting.
+#[expect(clippy::cast_precision_loss)]
+fn bytes_to_megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}

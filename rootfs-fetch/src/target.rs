@@ -1,0 +1,182 @@
+//! Writes a plan beneath one directory, and nowhere else; what could not be finished is taken away again.
+//!
+//! The directory is ours alone while it is filled: mode 0700, so that nobody can put a link where a directory was just
+//! made. It is held open and written through `/proc/self/fd` where that works, so it may even be renamed meanwhile.
+//! Nothing is ever overwritten: each file is made with O_EXCL, which follows no link.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::error::{During, Error};
+use crate::machine::Machine;
+use crate::plan::{Entry, Plan};
+
+/// More than any program or library weighs.
+const MAX_FILE: u64 = 512 * 1024 * 1024;
+/// More than a rootfs of programs weighs.
+const MAX_TOTAL: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Makes what is planned in `path`, which must be empty or absent; returns how many bytes were written to files.
+pub(crate) fn write(path: &Path, plan: &Plan, machine: &Machine) -> Result<u64, Error> {
+    let mut target = Target::open(path)?;
+    let bytes = target.fill(plan, machine)?;
+    target.finish()?;
+    Ok(bytes)
+}
+
+struct Target<'a> {
+    /// As the caller named it.
+    path: &'a Path,
+    /// Keeps the directory that `base` leads to.
+    _directory: File,
+    /// Through which everything is written.
+    base: PathBuf,
+    /// The mode to go back to, of a directory that was there before.
+    before: Option<u32>,
+    /// What was made, in that order, as a path beneath `base`; and whether it is a directory.
+    made: Vec<(PathBuf, bool)>,
+    finished: bool,
+}
+
+impl<'a> Target<'a> {
+    fn open(path: &'a Path) -> Result<Self, Error> {
+        let Some(name) = path.file_name() else {
+            return Err(Error::target(path, "its path does not end in a name"));
+        };
+        // Without a slash at the end, which would follow a link.
+        let bare = path.parent().unwrap_or(Path::new("")).join(name);
+        let before = match DirBuilder::new().mode(0o700).create(&bare) {
+            Ok(()) => None,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Some(Self::adopt(path, &bare)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::target(path, "the directory in which it is to be made does not exist"));
+            }
+            Err(error) => return Err(error).during("make the directory", path),
+        };
+        let opened = File::open(&bare).and_then(|directory| {
+            let ours = directory.metadata()?;
+            let named = fs::symlink_metadata(&bare)?;
+            Ok((directory, (ours.dev(), ours.ino()) == (named.dev(), named.ino()) && named.is_dir(), ours))
+        });
+        let (directory, same, ours) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                give_back(&bare, before);
+                return Err(error).during("open the directory", path);
+            }
+        };
+        if !same {
+            // It is no longer the one that was made, so it is not ours to remove.
+            return Err(Error::target(path, "it was replaced while it was opened"));
+        }
+        let held = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+        let works = fs::metadata(&held).is_ok_and(|held| (held.dev(), held.ino()) == (ours.dev(), ours.ino()));
+        let base = if works { held } else { bare };
+        Ok(Self { path, _directory: directory, base, before, made: Vec::new(), finished: false })
+    }
+
+    /// Takes a directory that is there already, and returns its mode.
+    fn adopt(path: &Path, bare: &Path) -> Result<u32, Error> {
+        let metadata = fs::symlink_metadata(bare).during("look at", path)?;
+        if !metadata.is_dir() {
+            return Err(Error::target(path, "there is something that is not a directory"));
+        }
+        if fs::read_dir(bare).during("list", path)?.next().is_some() {
+            return Err(Error::target(path, "the directory is not empty; name one that is empty or does not exist"));
+        }
+        fs::set_permissions(bare, Permissions::from_mode(0o700)).during("change the mode of", path)?;
+        Ok(metadata.mode() & 0o7777)
+    }
+
+    fn fill(&mut self, plan: &Plan, machine: &Machine) -> Result<u64, Error> {
+        let mut total = 0;
+        for (path, entry) in plan.entries() {
+            let inner = path.strip_prefix("/").unwrap_or(path);
+            let (at, shown) = (self.base.join(inner), self.path.join(inner));
+            match entry {
+                Entry::Directory(mode) => {
+                    DirBuilder::new().mode(0o700).create(&at).during("make the directory", &shown)?;
+                    self.note(inner, true)?;
+                    fs::set_permissions(&at, Permissions::from_mode(*mode)).during("set the mode of", &shown)?;
+                }
+                Entry::Link(to) => {
+                    symlink(to, &at).during("make the link", &shown)?;
+                    self.note(inner, false)?;
+                }
+                Entry::Text(text) => total += self.file(inner, 0o644, &mut text.as_bytes())?,
+                Entry::Copy(from) => {
+                    let found = machine.find_file(from)?;
+                    let found = found.ok_or_else(|| Error::unusable(from, "it is no longer there"))?;
+                    let size = found.metadata.len();
+                    if size > MAX_FILE || total + size > MAX_TOTAL {
+                        let why = format!("with its {size} bytes the rootfs becomes larger than anyone wants");
+                        return Err(Error::unusable(from, why));
+                    }
+                    // setuid, setgid and sticky bits do not come along: the copy belongs to another.
+                    let mode = found.metadata.mode() & 0o777;
+                    // A file that is being written to ends where it ended when it was looked at.
+                    total += self.file(inner, mode, &mut machine.open(&found)?.take(size))?;
+                }
+            }
+        }
+        Ok(total)
+    }
+
+    fn file(&mut self, inner: &Path, mode: u32, from: &mut dyn Read) -> Result<u64, Error> {
+        let (at, shown) = (self.base.join(inner), self.path.join(inner));
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(at).during("make the file", &shown)?;
+        self.note(inner, false)?;
+        let bytes = io::copy(from, &mut file).during("write", &shown)?;
+        file.set_permissions(Permissions::from_mode(mode)).during("set the mode of", &shown)?;
+        Ok(bytes)
+    }
+
+    /// Remembers what was just made. The first of it shows who we are for the file system.
+    fn note(&mut self, inner: &Path, directory: bool) -> Result<(), Error> {
+        self.made.push((inner.into(), directory));
+        if self.made.len() > 1 {
+            return Ok(());
+        }
+        let ours = fs::symlink_metadata(self.base.join(inner)).during("look at", self.path)?.uid();
+        let theirs = fs::metadata(&self.base).during("look at", self.path)?.uid();
+        if ours == theirs {
+            return Ok(());
+        }
+        // The directory is not ours alone, whatever its mode: its owner may change that back.
+        let why = format!("the directory belongs to user {theirs}, and you are {ours}; name one that does not exist");
+        Err(Error::target(self.path, why))
+    }
+
+    fn finish(mut self) -> Result<(), Error> {
+        fs::set_permissions(&self.base, Permissions::from_mode(0o755)).during("set the mode of", self.path)?;
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for Target<'_> {
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        // Last made, first removed: a directory is empty again when its turn comes. What another has put there stays,
+        // and so the directories around it. There is nobody to tell of a failure; the caller learns of the first one.
+        for (inner, directory) in self.made.iter().rev() {
+            let at = self.base.join(inner);
+            let _ = if *directory { fs::remove_dir(at) } else { fs::remove_file(at) };
+        }
+        give_back(self.path, self.before);
+    }
+}
+
+/// Removes the directory that was made, or gives one that was there its mode back.
+fn give_back(path: &Path, before: Option<u32>) {
+    let _ = match before {
+        None => fs::remove_dir(path),
+        Some(mode) => fs::set_permissions(path, Permissions::from_mode(mode)),
+    };
+}

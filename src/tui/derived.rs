@@ -1,0 +1,95 @@
+//! What is worked out once for each view that arrives, and not again for each frame.
+
+use std::collections::HashMap;
+
+use super::app::{Base, pid_of};
+use crate::probe::{Change, ChangeKind, Panel, Row};
+use crate::walk::View;
+
+/// Indices into the rows and the changes of one view.
+#[derive(Clone, Debug, Default)]
+pub struct Derived {
+    /// The rows about a process, by panel: with hundreds of processes, looking through all rows for each would be felt.
+    rows_of: HashMap<(Panel, i32), Vec<usize>>,
+    step: Index,
+    start: Index,
+}
+
+/// One list of changes, by what it is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    /// For each row, which change it has.
+    of_row: Vec<Option<usize>>,
+    /// The changes that are told together, in the order of the list.
+    pub groups: Vec<Vec<usize>>,
+}
+
+impl Derived {
+    /// Works everything out.
+    pub fn of(view: &View) -> Self {
+        let mut rows_of: HashMap<(Panel, i32), Vec<usize>> = HashMap::new();
+        for (index, row) in view.rows.iter().enumerate() {
+            if let Some(pid) = pid_of(&row.subject) {
+                rows_of.entry((row.panel, pid)).or_default().push(index);
+            }
+        }
+        let watch = view.lesson.steps.get(view.position.step).map_or(&[][..], |step| &step.watch);
+        let index = |changes: &[Change]| Index::of(&view.rows, changes, watch);
+        Self { rows_of, step: index(&view.since_step), start: index(&view.since_start) }
+    }
+
+    /// The indices of the rows of a panel that are about a process.
+    pub fn rows_of(&self, panel: Panel, pid: i32) -> &[usize] {
+        self.rows_of.get(&(panel, pid)).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is known of the changes since then.
+    pub fn since(&self, base: Base) -> &Index {
+        match base {
+            Base::Step => &self.step,
+            Base::Start => &self.start,
+        }
+    }
+}
+
+impl Index {
+    fn of(rows: &[Row], changes: &[Change], watch: &[Panel]) -> Self {
+        let now = changes.iter().enumerate().filter(|(_, change)| change.kind != ChangeKind::Removed);
+        let by_identity: HashMap<_, usize> = now.map(|(index, change)| (change.row.identity(), index)).collect();
+        let of_row = match by_identity.is_empty() {
+            true => Vec::new(),
+            false => rows.iter().map(|row| by_identity.get(&row.identity()).copied()).collect(),
+        };
+        let mut groups = together(changes);
+        // First what the step watches, and there first what has another value than before.
+        groups.sort_by_key(|group| {
+            let change = &changes[group[0]];
+            (!watch.contains(&change.row.panel), !matches!(change.kind, ChangeKind::Changed { .. }))
+        });
+        Self { of_row, groups }
+    }
+
+    /// The change of a row, as an index into the list.
+    pub fn change(&self, row: usize) -> Option<usize> {
+        self.of_row.get(row).copied().flatten()
+    }
+}
+
+/// The changes that are told together: all rows of one subject in one panel that came, or that went.
+fn together(changes: &[Change]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (index, change) in changes.iter().enumerate() {
+        let joins = |group: &Vec<usize>| {
+            let first = &changes[group[0]];
+            !matches!(change.kind, ChangeKind::Changed { .. })
+                && first.kind == change.kind
+                && first.row.panel == change.row.panel
+                && first.row.subject == change.row.subject
+        };
+        match groups.last_mut().filter(|group| joins(group)) {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
+        }
+    }
+    groups
+}

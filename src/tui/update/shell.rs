@@ -1,0 +1,107 @@
+//! The shell pane: opening a shell, typing into it, its size and what it writes.
+
+use super::Effect;
+use crate::tui::app::{Model, Pane, Shell, ShellState};
+use crate::tui::layout::{self, Layout};
+use crate::tui::pty;
+use crate::walk::Order;
+use crate::walk::hands::{self, Ended};
+
+/// Types bytes into the shell, or keeps them until it has printed its prompt.
+pub(super) fn to_shell(model: &mut Model, bytes: Vec<u8>, effects: &mut Vec<Effect>) {
+    match model.shell.state {
+        ShellState::Open if model.shell.pending.is_empty() => {
+            if bytes.contains(&b'\r') {
+                effects.push(Effect::SampleSoon);
+            }
+            effects.push(Effect::Write(bytes));
+        }
+        ShellState::Open | ShellState::Asked => model.shell.pending.extend(bytes),
+        ShellState::Closed | ShellState::Ended => {}
+    }
+}
+
+/// Types a line for the learner, opening a shell where there is none. Keys still go to hardway.
+pub(super) fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>) {
+    if !layout::layout(model).panes.iter().any(|place| place.pane == Pane::Shell) {
+        model.focus = Pane::Shell;
+    }
+    let fresh = open_shell(model, effects);
+    let bytes = hands::keys(line);
+    if fresh {
+        model.shell.pending.extend(bytes);
+    } else {
+        model.shell.parser.screen_mut().set_scrollback(0);
+        to_shell(model, bytes, effects);
+    }
+}
+
+/// Orders a shell where none runs, and says whether it did.
+pub(super) fn open_shell(model: &mut Model, effects: &mut Vec<Effect>) -> bool {
+    if !matches!(model.shell.state, ShellState::Closed | ShellState::Ended) {
+        return false;
+    }
+    model.shell.state = ShellState::Asked;
+    let (rows, columns) = shell_size(model);
+    model.shell = Shell::new(ShellState::Asked, rows, columns);
+    effects.push(Effect::Send(Order::OpenShell(rows, columns)));
+    true
+}
+
+/// Rows and columns of the shell pane, as it is or as it would be if it were shown.
+pub(super) fn shell_size(model: &mut Model) -> (u16, u16) {
+    let shown = |layout: &Layout| layout.place(Pane::Shell).map(|place| place.inner);
+    let inner = shown(&layout::layout(model)).or_else(|| {
+        let focus = std::mem::replace(&mut model.focus, Pane::Shell);
+        let inner = shown(&layout::layout(model));
+        model.focus = focus;
+        inner
+    });
+    inner.map_or((24, 80), |inner| (inner.height.max(1), inner.width.max(1)))
+}
+
+pub(super) fn follow_shell_size(model: &mut Model, effects: &mut Vec<Effect>) {
+    if model.shell.state != ShellState::Open || model.view.is_none() || !layout::fits(model.size) {
+        return;
+    }
+    if let Some(place) = layout::layout(model).place(Pane::Shell) {
+        let size = (place.inner.height.max(1), place.inner.width.max(1));
+        if model.shell.parser.screen().size() != size {
+            if !pty::emulate(&mut model.shell.parser, |parser| parser.screen_mut().set_size(size.0, size.1)) {
+                model.shell.parser = pty::terminal(size.0, size.1);
+            }
+            effects.push(Effect::Send(Order::Resize(size.0, size.1)));
+        }
+    }
+}
+
+pub(super) fn on_shell_opened(model: &mut Model, effects: &mut Vec<Effect>) {
+    let pending = std::mem::take(&mut model.shell.pending);
+    let (rows, columns) = model.shell.parser.screen().size();
+    model.shell = Shell::new(ShellState::Open, rows, columns);
+    model.shell.pending = pending;
+    effects.push(Effect::SampleSoon);
+}
+
+pub(super) fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effect>) {
+    if !pty::emulate(&mut model.shell.parser, |parser| parser.process(bytes)) {
+        model.say("the shell's terminal lost its way in what a program wrote, and was cleared");
+    }
+    let marks = model.shell.parser.callbacks_mut();
+    let replies = std::mem::take(&mut marks.replies);
+    model.shell.endings.push(bytes);
+    if !replies.is_empty() {
+        effects.push(Effect::Write(replies));
+    }
+    while let Some(Ended { status, output }) = model.shell.endings.next_ended() {
+        flush_pending(model, effects);
+        effects.push(Effect::Send(Order::ShellPrompt { status, output }));
+    }
+}
+
+pub(super) fn flush_pending(model: &mut Model, effects: &mut Vec<Effect>) {
+    if model.shell.state == ShellState::Open && !model.shell.pending.is_empty() {
+        effects.push(Effect::Write(std::mem::take(&mut model.shell.pending)));
+        effects.push(Effect::SampleSoon);
+    }
+}
