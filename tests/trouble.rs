@@ -6,6 +6,7 @@ mod support;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -152,6 +153,7 @@ fn progress_that_can_not_be_written(world: &World) {
     fs::write(&file, "").unwrap();
     let locked = world.path().join("locked");
     fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
     for place in if world.mode == Mode::Root { vec![file] } else { vec![file, locked] } {
         let output = with_input(world, world.lab(&["--plain", "uts"]).env("XDG_STATE_HOME", &place), "n\nn\nn\nq\n");
         assert!(output.status.success(), "the course goes on: {output:?}");
