@@ -176,6 +176,11 @@ impl Drop for Terminal<'_> {
         let mut command = Command::new("tmux");
         command.args(["-L", &self.name, "kill-server"]).env_remove("TMUX").env("TMUX_TMPDIR", self.world.path());
         let _ = bounded(&mut command, COMMAND);
+        // The terminal has hung up. Until what ran in it has ended, it could write into the directory that goes next.
+        let deadline = std::time::Instant::now() + PROMISE;
+        while !self.world.processes().is_empty() && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
