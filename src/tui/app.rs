@@ -225,6 +225,8 @@ pub struct Model {
     pub scroll: [usize; Pane::ALL.len()],
     /// Whether the state panels scroll to what changed.
     pub follow: Follow,
+    /// The section of the step's text that was asked for and is to be seen as soon as it is there.
+    pub reveal: Option<&'static str>,
     /// The chosen row of the state: panel, subject, key.
     pub selected: Option<(Panel, String, String)>,
     /// The chosen change.
@@ -272,6 +274,7 @@ impl Model {
             base: Base::Step,
             scroll: [0; Pane::ALL.len()],
             follow: Follow::Wanted,
+            reveal: None,
             selected: None,
             change_at: 0,
             popup: setup.notice.clone().map(Popup::Trouble),

@@ -99,6 +99,9 @@ impl Doc {
 /// Text without characters that would act on the terminal: control characters become their pictures, and marks that
 /// reverse the direction of writing become a replacement character.
 pub fn clean(text: &str) -> String {
+    if plain(text) {
+        return text.to_owned();
+    }
     text.chars()
         .map(|c| match c {
             '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
@@ -111,13 +114,24 @@ pub fn clean(text: &str) -> String {
         .collect()
 }
 
+/// Whether a text is of characters that take one column and do nothing. Nearly all are, and are quick to lay out.
+fn plain(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
 /// How many columns a text takes.
 pub fn width(text: &str) -> usize {
+    if plain(text) {
+        return text.len();
+    }
     text.chars().filter_map(UnicodeWidthChar::width).sum()
 }
 
 /// A text in exactly this many columns: cut with `…` or filled with spaces.
 pub fn fit(text: &str, columns: usize) -> String {
+    if text.len() <= columns && plain(text) {
+        return format!("{text:<columns$}");
+    }
     let mut out = cut(text, columns);
     let have = width(&out);
     out.extend(std::iter::repeat_n(' ', columns.saturating_sub(have)));
@@ -148,7 +162,8 @@ pub fn cut(text: &str, columns: usize) -> String {
 
 /// A line in at most this many columns.
 pub fn truncate(line: Line<'static>, columns: usize) -> Line<'static> {
-    if line.width() <= columns {
+    let size = |span: &Span<'_>| if plain(&span.content) { span.content.len() } else { span.width() };
+    if line.spans.iter().map(size).sum::<usize>() <= columns {
         return line;
     }
     let mut left = columns;

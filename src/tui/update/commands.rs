@@ -1,12 +1,13 @@
 //! What each command does.
 
 use super::shell::{open_shell, type_line};
-use super::{Effect, ask_first, clamp, doc, end, rows_of, scroll};
+use super::{Effect, ask_first, clamp, doc, end, first_change, reveal, rows_of, scroll, telling};
 use crate::probe::Row;
 use crate::tui::app::{Base, Deed, Follow, List, Model, Pane, Popup, ShellState};
 use crate::tui::command::Command;
 use crate::tui::doc::Target;
 use crate::tui::layout::{self, TABS};
+use crate::tui::view::text;
 use crate::walk::Order;
 
 pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
@@ -18,9 +19,12 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
         Command::Reset => ask_first(model, Deed::Reset, effects),
         Command::Goto => pick(model, List::Steps),
         Command::Type => type_next(model, effects),
-        Command::Check => send(effects, Order::Check),
+        Command::Check => {
+            show_section(model, text::CHECKED);
+            send(effects, Order::Check);
+        }
         Command::Hint => {
-            show(model, Pane::Text);
+            show_section(model, text::HINTS);
             send(effects, Order::Hint);
         }
         Command::Shell => {
@@ -31,7 +35,7 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
         Command::Explain => explain(model),
         Command::Diff => {
             model.base = if model.base == Base::Step { Base::Start } else { Base::Step };
-            model.change_at = 0;
+            model.change_at = first_change(model);
             model.follow_again();
             show(model, Pane::Diff);
             clamp(model);
@@ -133,6 +137,13 @@ pub(super) fn show(model: &mut Model, pane: Pane) {
     model.capture = false;
     model.focus = pane;
     clamp(model);
+}
+
+/// Brings a section of the step's text into view, now where it is there, or else as soon as it comes.
+fn show_section(model: &mut Model, heading: &'static str) {
+    show(model, Pane::Text);
+    model.reveal = Some(heading);
+    reveal(model);
 }
 
 /// Focuses a pane; the shell's gets all keys from here on.
@@ -276,7 +287,8 @@ fn explain(model: &mut Model) {
         Some((line, target)) => {
             choose(model, pane, line, &target);
             let rows = rows_of(model, &target);
-            model.popup = (!rows.is_empty()).then_some(Popup::Explain { rows, at: 0 });
+            let at = telling(model, &rows);
+            model.popup = (!rows.is_empty()).then_some(Popup::Explain { rows, at });
         }
         None => model.say("there is no row to explain"),
     }

@@ -17,7 +17,7 @@ use super::event::Message;
 use super::keymap::{self, Chord};
 use super::layout;
 use super::view;
-use crate::probe::Row;
+use crate::probe::{Change, ChangeKind, Row};
 use crate::walk::{News, Order, View};
 
 pub use popup::matches;
@@ -65,6 +65,15 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     follow_shell_size(model, &mut effects);
     follow_changes(model);
     effects
+}
+
+/// Scrolls the step's text so that what was asked for is seen.
+fn reveal(model: &mut Model) {
+    let (Some(heading), Some((doc, height))) = (model.reveal, doc(model, Pane::Text)) else { return };
+    if let Some(lines) = view::text::section(&doc, heading) {
+        let scroll = &mut model.scroll[Pane::Text as usize];
+        *scroll = (*scroll).max(lines.end.saturating_sub(height)).min(lines.start);
+    }
 }
 
 /// Scrolls the state panels so that what changed is seen: all of it, or at least its beginning.
@@ -209,14 +218,33 @@ fn on_view(model: &mut Model, view: Arc<View>) {
         model.scroll[Pane::Text as usize] = 0;
         model.scroll[Pane::Trace as usize] = 0;
         model.scroll[Pane::Diff as usize] = 0;
-        model.change_at = 0;
         model.answer = None;
+        model.reveal = None;
         if before.is_none_or(|before| before.step != view.position.step || before.done) {
             model.typed = 0;
         }
     }
     model.set_view(view);
+    if before != model.view.as_ref().map(|view| view.position) {
+        model.change_at = first_change(model);
+    }
+    reveal(model);
+    model.reveal = None;
     clamp(model);
+}
+
+/// The change that stands first in the list.
+fn first_change(model: &Model) -> usize {
+    model.index().groups.first().and_then(|group| group.first()).copied().unwrap_or(0)
+}
+
+/// Which of the rows of a line is what one wants to know of: the one that has another value now, or the first.
+fn telling(model: &Model, rows: &[Row]) -> usize {
+    let changed = |row: &Row| {
+        let same = |change: &&Change| change.row.identity() == row.identity();
+        matches!(model.changes().iter().find(same), Some(Change { kind: ChangeKind::Changed { .. }, .. }))
+    };
+    rows.iter().position(changed).unwrap_or(0)
 }
 
 /// The document of a pane at its present width, for panes that have one.

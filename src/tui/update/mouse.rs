@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 use vt100::{MouseProtocolEncoding, MouseProtocolMode};
 
 use super::shell::type_line;
-use super::{Effect, commands, doc, popup, rows_of, scroll};
+use super::{Effect, commands, doc, popup, rows_of, scroll, telling};
 use crate::tui::app::{List, Model, Pane, Popup, ShellState};
 use crate::tui::command::Command;
 use crate::tui::doc::Target;
@@ -102,8 +102,10 @@ fn on_pane(model: &mut Model, place: &Place, at: Position, effects: &mut Vec<Eff
             // In the grid a column is a namespace: the one under the pointer is explained first.
             let column = at.x - place.inner.x;
             let first = match &target {
-                Target::Rows(rows) => rows.iter().rposition(|(from, _)| *from <= column).unwrap_or(0),
-                _ => 0,
+                Target::Rows(columns) if columns.iter().any(|(from, _)| *from > 0) => {
+                    columns.iter().rposition(|(from, _)| *from <= column).unwrap_or_else(|| telling(model, &rows))
+                }
+                _ => telling(model, &rows),
             };
             if !rows.is_empty() {
                 model.popup = Some(Popup::Explain { at: first.min(rows.len() - 1), rows });

@@ -21,6 +21,7 @@ mod tree;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Alignment, Rect};
+use ratatui::style::Style;
 use ratatui::symbols::merge::MergeStrategy;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Widget};
@@ -102,7 +103,7 @@ fn pane(frame: &mut Frame<'_>, model: &Model, place: &Place) {
             .title(Line::from(aside).right_aligned());
         block.render(place.outer, frame.buffer_mut());
     } else if place.inner.y > place.outer.y {
-        rule(frame.buffer_mut(), place.outer, &title, title_style, theme);
+        rule(frame.buffer_mut(), place.outer, (&title, title_style), aside, theme);
     }
     if place.pane == Pane::Shell {
         return shell::draw(frame, model, place);
@@ -143,9 +144,10 @@ fn scrollbar(buffer: &mut Buffer, place: &Place, doc: &Doc, from: usize, theme: 
 }
 
 /// A rule with a title, in the place of a frame.
-fn rule(buffer: &mut Buffer, area: Rect, title: &str, style: ratatui::style::Style, theme: &Theme) {
+fn rule(buffer: &mut Buffer, area: Rect, (title, style): (&str, Style), aside: Vec<Span<'static>>, theme: &Theme) {
     let place = Rect { height: 1, ..area };
     Line::styled("─".repeat(usize::from(area.width)), theme.border).render(place, buffer);
+    Line::from(aside).right_aligned().render(Rect { width: area.width - 1, ..place }, buffer);
     Line::styled(format!(" {title} "), style).render(Rect { x: area.x + 1, width: area.width - 1, ..place }, buffer);
 }
 

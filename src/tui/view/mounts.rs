@@ -46,8 +46,13 @@ pub(super) fn add(doc: &mut Doc, state: &State<'_>) {
             .collect();
         let same = group.rows.iter().filter(|(_, row)| as_host(row)).count();
         head(doc, state, group, fresh, same);
+        let widest = |of: &dyn Fn(usize) -> usize| shown.iter().map(|at| of(*at)).max().unwrap_or(0);
+        let columns = (
+            widest(&|at| width(&group.rows[at].1.key)).min(doc.width * 2 / 5),
+            widest(&|at| group.mounts.and_then(|all| all.get(at)).map_or(0, |mount| width(&mount.fstype))).min(12),
+        );
         for at in &shown {
-            line(doc, state, group, &shown, *at, fresh && as_host(group.rows[*at].1));
+            line(doc, state, group, columns, *at, fresh && as_host(group.rows[*at].1));
         }
         let differing = group.rows.iter().filter(|(index, row)| own(*index, row)).count();
         if differing > shown.len() {
@@ -103,7 +108,7 @@ fn head(doc: &mut Doc, state: &State<'_>, group: &Group<'_>, fresh: bool, same: 
 }
 
 /// One mount: what matters most comes first, and long options of file systems are what is cut.
-fn line(doc: &mut Doc, state: &State<'_>, group: &Group<'_>, shown: &[usize], at: usize, copy: bool) {
+fn line(doc: &mut Doc, state: &State<'_>, group: &Group<'_>, columns: (usize, usize), at: usize, copy: bool) {
     let theme = state.theme;
     let (index, row) = group.rows[at];
     let kind = state.kind(index).filter(|_| !copy);
@@ -112,17 +117,15 @@ fn line(doc: &mut Doc, state: &State<'_>, group: &Group<'_>, shown: &[usize], at
         Some(ChangeKind::Changed { .. }) => theme.changed,
         Some(_) => theme.added,
     };
-    let widest = |of: &dyn Fn(usize) -> usize| shown.iter().map(|at| of(*at)).max().unwrap_or(0);
-    let targets = widest(&|at| width(&group.rows[at].1.key)).min(doc.width * 2 / 5);
+    let (targets, types) = columns;
     let mut spans = vec![mark(kind, theme), Span::raw("  "), Span::styled(fit(&row.key, targets), style)];
     match group.mounts.and_then(|mounts| mounts.get(at)) {
         Some(mount) => {
-            let types = widest(&|at| group.mounts.and_then(|all| all.get(at)).map_or(0, |mount| width(&mount.fstype)));
             let root = if mount.root == "/" { String::new() } else { format!("[{}]", mount.root) };
             let propagation = if mount.propagation.is_empty() { "private" } else { &mount.propagation.join(",") };
             let source = cut(&format!("{}{root}", mount.source), doc.width / 3);
             spans.extend([
-                Span::styled(format!("  {}", fit(&mount.fstype, types.min(12))), style),
+                Span::styled(format!("  {}", fit(&mount.fstype, types)), style),
                 Span::raw(format!(" {source} ")),
                 Span::styled(clean(propagation), theme.argument),
                 Span::styled(format!(" {}", clean(&mount.options)), theme.dim),

@@ -53,6 +53,9 @@ fn guide(model: &Model) -> String {
         (false, _, Some(_)) if step.kind == Kind::Observe && view.answer.is_none() => {
             "look at the state, then a writes the answer".to_owned()
         }
+        (false, ..) if to_type > 0 && model.size.0 < 110 => {
+            "n does the step by calls · by hand: t types it for you, s is the shell".to_owned()
+        }
         (false, ..) if to_type > 0 => {
             "n does the step by system calls · or by hand: t types the commands for you, s is the shell, c checks"
                 .to_owned()

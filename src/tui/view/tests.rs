@@ -1,16 +1,20 @@
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use crate::explain::Explanation;
+use crate::kernel::namespace::Namespace;
+use crate::probe::{Change, ChangeKind, Mount, Panel, Reading, Row};
 use crate::tui::app::Model;
 use crate::tui::event::Message;
 use crate::tui::fixture::{in_lesson, model, press, view, with_shell};
 use crate::tui::theme::Theme;
 use crate::tui::update::update;
-use crate::walk::News;
+use crate::walk::{News, View};
 
 /// The sizes that the design names.
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
@@ -82,8 +86,8 @@ fn state_pane() {
 #[test]
 fn values_are_folded_unless_they_differ_from_the_host() {
     let mut shown = view(1, true);
-    let lesson = std::sync::Arc::make_mut(&mut shown.lesson);
-    lesson.steps[1].watch = vec![crate::probe::Panel::Hostname, crate::probe::Panel::Credentials];
+    let lesson = Arc::make_mut(&mut shown.lesson);
+    lesson.steps[1].watch = vec![Panel::Hostname, Panel::Credentials];
     let mut model = in_lesson(80, 24, shown);
     model.focus = crate::tui::app::Pane::State;
     insta::assert_snapshot!("folded", drawn(&model).backend());
@@ -171,9 +175,86 @@ fn any_size_and_any_state_can_be_drawn() {
     }
 }
 
+/// Mounts in the namespaces of the host and of the box, which has one more.
+fn with_mounts(shown: &mut View, count: usize) {
+    let mut observation = (*shown.observation).clone();
+    let mut rows = (*shown.rows).clone();
+    let mut added = Vec::new();
+    for (pid, subject, inode, more) in [(1, "host (pid 1)", 4_026_531_841, 0), (12, "box (pid 12)", 4_026_532_300, 1)] {
+        let process = observation.processes.iter_mut().find(|process| process.pid == pid).unwrap();
+        process.namespaces.0.insert(Namespace::Mnt, Reading::Value(inode));
+        let line = |at: usize| match at {
+            0 => "24 1 0:22 / / rw,nodev,relatime - tmpfs lab rw,size=1024k,mode=755".to_owned(),
+            _ if at == count => "99 24 0:99 / /proc rw,relatime shared:7 - proc proc rw".to_owned(),
+            _ => format!("{at} 24 0:{at} / /usr/lib/{at} rw,nodev,relatime - overlay lab rw,lowerdir=/usr,upperdir=/x"),
+        };
+        let mounts: Vec<Mount> = (0..count + more).filter_map(|at| Mount::parse(line(at).as_bytes())).collect();
+        for mount in &mounts {
+            let row = Row {
+                panel: Panel::Mounts,
+                subject: subject.to_owned(),
+                key: mount.target.clone(),
+                value: mount.summary(),
+                ..rows[0].clone()
+            };
+            if pid != 1 {
+                added.push(Change { kind: ChangeKind::Added, row: row.clone() });
+            }
+            rows.push(row);
+        }
+        observation.mounts.insert(inode, Reading::Value(mounts));
+    }
+    shown.observation = Arc::new(observation);
+    shown.rows = Arc::new(rows);
+    shown.since_step = Arc::new(added);
+    Arc::make_mut(&mut shown.lesson).steps[1].watch = vec![Panel::Processes, Panel::Namespaces, Panel::Mounts];
+}
+
 #[test]
-fn hundreds_of_processes_are_drawn_in_a_frame() {
+fn mounts_are_folded_to_what_sets_a_namespace_apart() {
     let mut shown = view(1, true);
+    with_mounts(&mut shown, 60);
+    let mut model = in_lesson(80, 24, shown.clone());
+    press(&mut model, "shift-tab");
+    insta::assert_snapshot!("mounts_folded", drawn(&model).backend());
+    // A mount of the host that was not there before, one that is another now, and one that is gone.
+    let host =
+        |key: &str| shown.rows.iter().find(|row| row.subject == "host (pid 1)" && row.key == key).unwrap().clone();
+    let before = "overlay old rw private".to_owned();
+    shown.since_step = Arc::new(vec![
+        Change { kind: ChangeKind::Added, row: host("/usr/lib/58") },
+        Change { kind: ChangeKind::Changed { before }, row: host("/usr/lib/59") },
+        Change { kind: ChangeKind::Removed, row: Row { key: "/farm".to_owned(), ..host("/") } },
+    ]);
+    shown.since_start = Arc::clone(&shown.since_step);
+    let mut model = in_lesson(120, 40, shown);
+    insta::assert_snapshot!("mounts_changed", drawn(&model).backend());
+    press(&mut model, "x");
+    let lines = super::state::doc(&model, 60).lines;
+    assert!((1..60).all(|at| lines.iter().any(|(line, _)| line.to_string().contains(&format!("/usr/lib/{at} ")))));
+}
+
+#[test]
+fn what_changed_comes_into_view_unless_the_learner_scrolls() {
+    let mut shown = view(1, true);
+    hundreds(&mut shown);
+    let last = shown.rows.iter().rfind(|row| row.panel == Panel::Processes).unwrap().clone();
+    let mut model = in_lesson(120, 40, view(1, false));
+    let changed = Arc::new(vec![Change { kind: ChangeKind::Added, row: last }]);
+    shown.since_step = Arc::clone(&changed);
+    update(&mut model, Message::News(News::View(Arc::new(shown.clone()))));
+    let state = crate::tui::app::Pane::State;
+    assert!(model.scroll_of(state) > 400);
+    model.focus = state;
+    press(&mut model, "home");
+    shown.since_step = Arc::new(Vec::new());
+    update(&mut model, Message::News(News::View(Arc::new(shown.clone()))));
+    shown.since_step = changed;
+    update(&mut model, Message::News(News::View(Arc::new(shown))));
+    assert_eq!(model.scroll_of(state), 0);
+}
+
+fn hundreds(shown: &mut View) {
     let mut observation = (*shown.observation).clone();
     let mut rows = (*shown.rows).clone();
     for pid in 100..600 {
@@ -181,14 +262,22 @@ fn hundreds_of_processes_are_drawn_in_a_frame() {
         process.pid = pid;
         process.ppid = if pid % 7 == 0 { 1 } else { pid - 1 };
         for row in shown.rows.iter().filter(|row| row.subject.starts_with("pid 19")) {
-            rows.push(crate::probe::Row { subject: format!("pid {pid} sleep"), ..row.clone() });
+            rows.push(Row { subject: format!("pid {pid} sleep"), ..row.clone() });
         }
         observation.processes.push(process);
     }
-    shown.observation = std::sync::Arc::new(observation);
-    shown.rows = std::sync::Arc::new(rows);
+    shown.observation = Arc::new(observation);
+    shown.rows = Arc::new(rows);
+}
+
+#[test]
+fn hundreds_of_processes_and_mounts_are_drawn_in_a_frame() {
+    let mut shown = view(1, true);
+    hundreds(&mut shown);
+    with_mounts(&mut shown, 200);
     let mut model = in_lesson(200, 60, shown);
     model.focus = crate::tui::app::Pane::State;
+    model.unfolded = true;
     let mut terminal = Terminal::new(TestBackend::new(200, 60)).unwrap();
     let rounds = 20;
     let start = std::time::Instant::now();

@@ -1,5 +1,7 @@
 //! The step: what it is about, the prediction, what came of it, hints, and what to remember.
 
+use std::ops::Range;
+
 use ratatui::text::{Line, Span};
 
 use super::{diff, markdown, trace};
@@ -9,6 +11,11 @@ use crate::tui::app::{Base, Model};
 use crate::tui::doc::{Doc, Target, clean, width};
 use crate::tui::layout;
 use crate::walk::View;
+
+/// The heading of the check's verdicts.
+pub const CHECKED: &str = "Checked in the kernel";
+/// What the heading of the hints begins with.
+pub const HINTS: &str = "Hints";
 
 /// Before the step is done: text, then prediction. Afterwards what came of it leads, and the text follows.
 pub fn doc(model: &Model, columns: u16) -> Doc {
@@ -70,6 +77,14 @@ fn title(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
         doc.wrap(&Line::styled(left, theme.strong), 3, None);
     }
     doc.gap();
+}
+
+/// The lines of the section whose heading begins so.
+pub fn section(doc: &Doc, heading: &str) -> Option<Range<usize>> {
+    let first =
+        doc.lines.iter().position(|(line, _)| line.spans.first().is_some_and(|it| it.content.starts_with(heading)))?;
+    let lines = doc.lines[first..].iter().take_while(|(line, _)| line.width() > 0).count();
+    Some(first..first + lines)
 }
 
 /// What was done and what it changed, in a line: both are in other panes.
@@ -185,7 +200,7 @@ fn checks(doc: &mut Doc, model: &Model, view: &View) {
         return;
     }
     let theme = &model.theme;
-    doc.heading("Checked in the kernel", theme.heading, theme.border);
+    doc.heading(CHECKED, theme.heading, theme.border);
     for verdict in &view.verdicts {
         let (mark, style) = if verdict.holds { ("✓ ", theme.good) } else { ("✗ ", theme.bad) };
         doc.wrap(&Line::from(vec![Span::styled(mark, style), Span::raw(clean(&verdict.claim))]), 2, None);
@@ -201,7 +216,7 @@ fn hints(doc: &mut Doc, model: &Model, view: &View) {
     }
     let theme = &model.theme;
     let total = model.step().map_or(0, |step| step.hints.len());
-    doc.heading(&format!("Hints {}/{total}", view.hints.len()), theme.heading, theme.border);
+    doc.heading(&format!("{HINTS} {}/{total}", view.hints.len()), theme.heading, theme.border);
     for (index, hint) in view.hints.iter().enumerate() {
         let mut spans = vec![Span::styled(format!("{}  ", index + 1), theme.warn)];
         spans.extend(markdown::inline(hint, theme.text, theme));

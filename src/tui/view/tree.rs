@@ -74,10 +74,22 @@ fn line(doc: &mut Doc, state: &State<'_>, process: &Process, branch: &str, neste
         'D' => spans.push(Span::styled(" in the kernel", theme.warn)),
         _ => {}
     }
-    let arguments = process.cmdline.get(1..).unwrap_or_default().join(" ");
+    let arguments = arguments(process);
     if !arguments.is_empty() {
         spans.push(Span::styled(format!(" {}", clean(&arguments)), theme.dim));
     }
     let target = Target::Rows(rows.iter().map(|index| (0, *index)).collect());
     state.line(doc, spans, target);
+}
+
+/// The words behind its program's name. A process that was forked and has renamed itself still has the command line of the
+/// program that it comes from; that would say something false.
+fn arguments(process: &Process) -> String {
+    let file = |word: &str| word.rsplit('/').next().unwrap_or_default().trim_start_matches('-').to_owned();
+    // Of a script the second word is its name; the kernel keeps 15 bytes of a name.
+    let own = |word: &String| file(word).get(..15).unwrap_or(&file(word)) == process.comm;
+    if process.cmdline.iter().take(2).any(own) {
+        return process.cmdline.get(1..).unwrap_or_default().join(" ");
+    }
+    String::new()
 }
