@@ -228,9 +228,10 @@ impl Walk {
         }
         hands.type_line(line)?;
         let deadline = Instant::now() + LINE_DEADLINE;
+        let mut stays = Stays::default();
         let ended = loop {
             let ended = self.hands.as_mut().and_then(|hands| hands.prompt(LOOK_AGAIN * 3));
-            if ended.is_some() || Instant::now() > deadline || self.foreground_holds()? {
+            if ended.is_some() || Instant::now() > deadline || stays.long_enough(self.foreground_holds()?) {
                 break ended;
             }
         };
@@ -239,14 +240,18 @@ impl Walk {
         Ok(Typed { line: line.to_owned(), status: self.at_prompt.then_some(status), output })
     }
 
-    /// A line that stays in the foreground has done its part when the check of its *change* step holds.
-    fn foreground_holds(&mut self) -> Result<bool, Explanation> {
+    /// The program in the foreground, while the check of a *change* step holds: a line that stays there has then done its
+    /// part. None for a shell, whose prompt is still to come.
+    fn foreground_holds(&mut self) -> Result<Option<String>, Explanation> {
         if self.walker.step().kind != Kind::Change {
-            return Ok(false);
+            return Ok(None);
         }
         self.walker.observe()?;
-        let names = by_hand(&self.walker.sample().names);
-        Ok(self.walker.evaluate(&names).iter().all(|verdict| verdict.holds))
+        let sample = self.walker.sample();
+        let leader = sample.names.foreground.and_then(|group| sample.observation.process(group));
+        let program = leader.map(|leader| leader.comm.clone()).filter(|comm| comm != "bash");
+        let holds = self.walker.evaluate(&by_hand(&sample.names)).iter().all(|verdict| verdict.holds);
+        Ok(program.filter(|_| holds))
     }
 
     /// What the step claims, judged on what hands made.
@@ -283,6 +288,24 @@ impl Walk {
             }
             std::thread::sleep(LOOK_AGAIN);
         }
+    }
+}
+
+/// How long the same program must have been in the foreground to count as one that stays: on its way to a shell,
+/// `unshare` is there for a moment as well.
+const STAYS: Duration = Duration::from_millis(300);
+
+/// The program that was seen in the foreground, and since when.
+#[derive(Default)]
+struct Stays(Option<(String, Instant)>);
+
+impl Stays {
+    fn long_enough(&mut self, seen: Option<String>) -> bool {
+        self.0 = match (self.0.take(), seen) {
+            (Some((program, since)), Some(seen)) if program == seen => Some((program, since)),
+            (_, seen) => seen.map(|program| (program, Instant::now())),
+        };
+        self.0.as_ref().is_some_and(|(_, since)| since.elapsed() >= STAYS)
     }
 }
 
