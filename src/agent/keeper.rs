@@ -17,7 +17,7 @@ use crate::kernel::identity::ProcessIdentity;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{CallError, Trace};
-use crate::kernel::{process_title, stdio, sysctl_guard};
+use crate::kernel::{guard, process_title, stdio};
 use crate::runtime::ledger::{Entry, Ledger};
 
 /// The namespaces of every lab host. A time namespace is for lessons to make.
@@ -109,7 +109,7 @@ impl Keeper {
                 stdio::close_all_but(&[theirs.as_fd(), agent_end.as_fd()]);
                 // Not before the ids are mapped: until then this process is nobody in its user namespace.
                 match theirs.receive::<()>(Some(BUILD_DEADLINE)) {
-                    Ok(()) => server::run(spec, &theirs, agent_end),
+                    Ok(()) => server::run(spec, self.cgroup.is_some(), &theirs, agent_end),
                     Err(_) => stdio::exit_now(1),
                 }
             }
@@ -154,7 +154,7 @@ fn guarded_cgroup(ledger: &mut Ledger) -> Result<Option<File>, Explanation> {
     let directory = parent.join(format!("hardway-{}-{}", own.pid, own.start_time));
     ledger.write(&Entry::Cgroup(directory.clone()))?;
     let Ok(made) = cgroup::make(&directory) else { return Ok(None) };
-    Ok(sysctl_guard::attach(&made).is_ok().then_some(made))
+    Ok(guard::attach(&made).is_ok().then_some(made))
 }
 
 /// Why namespaces could not be made.

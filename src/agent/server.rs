@@ -35,9 +35,9 @@ const END_DEADLINE: Duration = Duration::from_millis(300);
 const SELF: i32 = 1;
 
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
-pub fn run(spec: &LabSpec, keeper: &Channel, ui: Channel) -> ! {
+pub fn run(spec: &LabSpec, guarded: bool, keeper: &Channel, ui: Channel) -> ! {
     process_title("hw-agent");
-    let built: Built = become_init(spec);
+    let built: Built = become_init(spec, guarded);
     let sent = keeper.send(&built);
     let (Ok(()), Ok(()), Ok(children), Ok(proc)) = (built, sent, ChildWatch::new(), File::open("/proc")) else {
         stdio::exit_now(1)
@@ -59,7 +59,7 @@ pub fn run(spec: &LabSpec, keeper: &Channel, ui: Channel) -> ! {
 }
 
 /// From a process in new namespaces to the init of a lab host.
-fn become_init(spec: &LabSpec) -> Built {
+fn become_init(spec: &LabSpec, guarded: bool) -> Built {
     // A change of credentials would clear this (prctl(2)), so it comes after the id maps are written and not before.
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
     // So that processes of the lab may look into /proc/1: they share no exec with us that would have made it so.
@@ -71,7 +71,7 @@ fn become_init(spec: &LabSpec) -> Built {
     }
     tree::build(spec.mode)?;
     if spec.mode == Mode::Root {
-        drop_machine_capabilities();
+        drop_machine_capabilities(guarded);
     }
     nix::unistd::sethostname("lab")
         .map_err(|errno| Explanation::new("The lab host could not be named", format!("sethostname: {errno}"), ""))?;
@@ -79,11 +79,13 @@ fn become_init(spec: &LabSpec) -> Built {
     Ok(())
 }
 
-/// Programs in the lab have no use for what would reach the machine itself: its clock, modules, ports, kernel log, power.
-fn drop_machine_capabilities() {
+/// Programs in the lab have no use for what would reach the machine itself: its clock, modules, ports, kernel log, power;
+/// and, where no guard looks after devices, nodes for its disks.
+fn drop_machine_capabilities(guarded: bool) {
     // Numbers of <linux/capability.h>: MAC_OVERRIDE 32, MAC_ADMIN 33, SYSLOG 34, WAKE_ALARM 35, BLOCK_SUSPEND 36,
-    // AUDIT_CONTROL 30, MKNOD 27 (a node of the machine's disk), SYS_TIME 25, SYS_BOOT 22, SYS_RAWIO 17, SYS_MODULE 16.
-    for capability in [16, 17, 22, 25, 27, 30, 32, 33, 34, 35, 36_u64] {
+    // AUDIT_CONTROL 30, MKNOD 27, SYS_TIME 25, SYS_BOOT 22, SYS_RAWIO 17, SYS_MODULE 16.
+    let mknod = if guarded { None } else { Some(27) };
+    for capability in [16, 17, 22, 25, 30, 32, 33, 34, 35, 36_u64].into_iter().chain(mknod) {
         // SAFETY: PR_CAPBSET_DROP takes one number; an unknown one is refused.
         let _ = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
     }

@@ -5,6 +5,7 @@ pub mod channel;
 pub mod children;
 pub mod enter;
 pub mod errno;
+pub mod guard;
 pub mod host;
 pub mod identity;
 pub mod leftover;
@@ -13,7 +14,6 @@ pub mod namespace;
 pub mod program;
 pub mod stdio;
 pub mod sys;
-pub mod sysctl_guard;
 pub mod trace;
 
 /// Names this process as `/proc/PID/comm` shows it; at most 15 bytes are kept (prctl(2), PR_SET_NAME).
