@@ -57,6 +57,10 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
         Command::Unzoom => model.zoom = false,
         Command::Presenter => {
             model.presenter = !model.presenter;
+            if model.presenter && !layout::wide(model) {
+                let (columns, rows) = layout::WIDE;
+                model.say(format!("the presenter's view is for terminals of {columns} × {rows} and more"));
+            }
             clamp(model);
         }
         Command::Search => pick(model, List::Everything),

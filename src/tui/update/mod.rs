@@ -55,6 +55,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             model.size = (columns, rows);
             model.follow_again();
             clamp(model);
+            popup::clamp(model);
         }
         Message::News(news) => on_news(model, news, &mut effects),
         Message::ShellOpened => on_shell_opened(model, &mut effects),
@@ -220,6 +221,14 @@ fn on_view(model: &mut Model, view: Arc<View>) {
         model.scroll[Pane::Diff as usize] = 0;
         model.answer = None;
         model.reveal = None;
+        // One pane at a time: the text of another step comes to the front, and what n did where a shell would hide it.
+        let moved = before.is_none_or(|before| before.step != view.position.step);
+        if !layout::wide(model) && !model.zoom && !model.capture && (moved || model.focus == Pane::Shell) {
+            let by_calls = view.report.is_some();
+            if moved || by_calls {
+                model.focus = Pane::Text;
+            }
+        }
         if before.is_none_or(|before| before.step != view.position.step || before.done) {
             model.typed = 0;
         }

@@ -141,6 +141,7 @@ fn on_popup(model: &mut Model, at: Position, wheel: Option<isize>, click: bool, 
         _ => {}
     }
     model.popup = Some(shown);
+    popup::clamp(model);
 }
 
 /// The wheel over the shell: arrows for a full-screen program, else its past.

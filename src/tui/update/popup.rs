@@ -5,6 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::{Effect, ask_first, carry_out, commands, end};
 use crate::tui::app::{Deed, List, Model, Pick, Popup};
 use crate::tui::command::COMMANDS;
+use crate::tui::view::{self, text};
 use crate::walk::Order;
 
 /// The items of a list that match what was typed: what is shown, and what choosing it does.
@@ -52,7 +53,7 @@ pub(super) fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect
     let keep = match &mut popup {
         Popup::Help { scroll } | Popup::Text { scroll, .. } => scroll_key(key, scroll),
         Popup::Trouble(_) => !matches!(key.code, KeyCode::Esc | KeyCode::Enter | KeyCode::Char(_)),
-        Popup::Explain { rows, at } => explain_key(model, key, rows.len(), at, effects),
+        Popup::Explain { rows, at } => explain_key(key, rows.len(), at),
         Popup::Confirm { deed, .. } => match key.code {
             KeyCode::Char('y' | 'Y') | KeyCode::Enter => {
                 carry_out(model, *deed, effects);
@@ -65,10 +66,19 @@ pub(super) fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect
     };
     if keep {
         model.popup = Some(popup);
+        clamp(model);
     }
     if let (Some(Popup::Explain { rows, at }), KeyCode::Char('y')) = (&model.popup, key.code) {
         effects.push(Effect::Copy(rows[*at].command.clone()));
         model.say("the command is copied, where your terminal allows it (OSC 52)");
+    }
+}
+
+/// A text in front is not scrolled beyond its end.
+pub(super) fn clamp(model: &mut Model) {
+    let last = view::popup::last_scroll(model);
+    if let Some(Popup::Help { scroll } | Popup::Text { scroll, .. }) = &mut model.popup {
+        *scroll = (*scroll).min(last);
     }
 }
 
@@ -84,17 +94,13 @@ fn scroll_key(key: &KeyEvent, scroll: &mut usize) -> bool {
     true
 }
 
-fn explain_key(model: &mut Model, key: &KeyEvent, rows: usize, at: &mut usize, effects: &mut Vec<Effect>) -> bool {
+fn explain_key(key: &KeyEvent, rows: usize, at: &mut usize) -> bool {
     match key.code {
         KeyCode::Down | KeyCode::Right | KeyCode::Tab | KeyCode::Char('j') => *at = (*at + 1) % rows.max(1),
         KeyCode::Up | KeyCode::Left | KeyCode::BackTab | KeyCode::Char('k') => {
             *at = (*at + rows.max(1) - 1) % rows.max(1);
         }
         KeyCode::Char('y') => {}
-        KeyCode::Char('q') => {
-            ask_first(model, Deed::Quit, effects);
-            return false;
-        }
         _ => return false,
     }
     true
@@ -155,6 +161,7 @@ pub(super) fn on_answer_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec
         KeyCode::Enter => {
             if !answer.trim().is_empty() {
                 effects.push(Effect::Send(Order::Answer(answer.trim().to_owned())));
+                model.reveal = Some(text::QUESTION);
             }
             return;
         }

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::{header, help, lines, prompt};
 use crate::tui::app::Model;
-use crate::tui::doc::{Doc, Target, cut, fit, width};
+use crate::tui::doc::{Doc, Target, clean, fit, width};
 
 /// Where the list stands.
 pub fn area(size: (u16, u16)) -> Rect {
@@ -55,18 +55,18 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
             Span::raw("  "),
             Span::styled(right, status),
         ]);
-        let mut goal = Line::from(vec![Span::raw("      "), Span::styled(cut(&entry.goal, doc.width - 6), theme.dim)]);
+        let mut goal = Line::from(vec![Span::raw("      "), Span::styled(clean(&entry.goal), theme.dim)]);
         if chosen {
             head = head.style(theme.selected);
             goal = goal.style(theme.selected);
         }
         doc.cut(head, Some(Target::Lesson(index)));
-        doc.cut(goal, Some(Target::Lesson(index)));
+        doc.wrap(&goal, 6, Some(Target::Lesson(index)));
         if let Some(reason) = &entry.unavailable {
             let line = Line::from(vec![
                 Span::raw("      "),
                 Span::styled("not available here: ", theme.warn),
-                Span::styled(crate::tui::doc::clean(reason), theme.dim),
+                Span::styled(clean(reason), theme.dim),
             ]);
             doc.wrap(&line, 6, Some(Target::Lesson(index)));
         }

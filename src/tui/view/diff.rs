@@ -4,7 +4,7 @@ use ratatui::text::{Line, Span};
 
 use super::state::{mark, value};
 use crate::probe::{Change, ChangeKind, Panel};
-use crate::tui::app::{Base, Model, Pane};
+use crate::tui::app::{Base, Model, Pane, pid_of};
 use crate::tui::doc::{Doc, Target, clean, cut};
 
 /// One entry a change: what, and the value before and now. What came or went whole is one entry.
@@ -26,7 +26,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         let mut spans = vec![mark(Some(&change.kind), theme)];
         if group.len() > 1 {
             let style = if change.kind == ChangeKind::Removed { theme.removed } else { theme.added };
-            spans.push(Span::styled(told(changes, group), style));
+            spans.push(Span::styled(told(model, group), style));
         } else {
             spans.extend([
                 Span::styled(clean(&change.row.subject), theme.dim),
@@ -55,12 +55,23 @@ pub fn count(model: &Model) -> usize {
     model.index().groups.len()
 }
 
-/// A group in a few words: `pid 17 ls  namespaces: 10 values`, or the one value that it is.
-pub(super) fn told(changes: &[Change], group: &[usize]) -> String {
-    let row = &changes[group[0]].row;
-    clean(&match group.len() {
-        1 => format!("{} {}  {}", row.subject, row.key, row.value),
-        count if row.panel == Panel::Mounts => format!("{}  {count} mounts", row.subject),
-        count => format!("{}  {}: {count} values", row.subject, row.panel),
-    })
+/// A group in a few words: `pid 17 ls  has ended`, or the one value that it is.
+pub(super) fn told(model: &Model, group: &[usize]) -> String {
+    let changes = model.changes();
+    let Change { kind, row } = &changes[group[0]];
+    let pid = pid_of(&row.subject);
+    let alive =
+        || pid.is_some_and(|pid| model.view.as_ref().is_some_and(|view| view.observation.process(pid).is_some()));
+    // A process that goes by another name now is neither new nor gone.
+    let other = |change: &Change| {
+        change.kind != *kind && change.row.panel == Panel::Processes && pid_of(&change.row.subject) == pid
+    };
+    let words = match (group.len(), row.panel, kind) {
+        (1, ..) => format!("{}  {}", row.key, row.value),
+        (count, Panel::Mounts, _) => format!(" {count} mounts"),
+        (_, Panel::Processes, ChangeKind::Removed) if !alive() => " has ended".to_owned(),
+        (_, Panel::Processes, ChangeKind::Added) if !changes.iter().any(other) => " is a new process".to_owned(),
+        (count, panel, _) => format!(" {panel}: {count} values"),
+    };
+    clean(&format!("{} {words}", row.subject))
 }

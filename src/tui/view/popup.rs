@@ -29,6 +29,12 @@ pub fn area(model: &Model) -> Rect {
     Rect::new((columns - width) / 2, (rows - height) / 2, width, height)
 }
 
+/// How far the text in front can be scrolled.
+pub fn last_scroll(model: &Model) -> usize {
+    let place = area(model);
+    content(model, place.width.saturating_sub(4)).len().saturating_sub(usize::from(place.height.saturating_sub(2)))
+}
+
 /// The document of the popups that are one.
 fn content(model: &Model, columns: u16) -> Doc {
     let theme = &model.theme;

@@ -25,7 +25,7 @@ fn guide(model: &Model) -> String {
     let (Some(view), Some(step)) = (&model.view, model.step()) else {
         return match &model.open {
             Some(_) => "the lab host is being made".to_owned(),
-            None => "choose a lesson with ↑ and ↓, open it with Enter; it goes on where you left it".to_owned(),
+            None => "↑ and ↓ choose a lesson, Enter opens it where you left it".to_owned(),
         };
     };
     let done = view.position.done;

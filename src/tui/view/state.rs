@@ -87,7 +87,7 @@ pub(super) fn removed(doc: &mut Doc, state: &State<'_>, panel: Panel) {
     for group in &state.model.index().groups {
         let first = &changes[group[0]];
         if first.row.panel == panel && first.kind == ChangeKind::Removed {
-            let text = diff::told(changes, group);
+            let text = diff::told(state.model, group);
             let spans = vec![mark(Some(&first.kind), state.theme), Span::styled(text, state.theme.removed)];
             state.line(doc, spans, Target::Changes(group.clone()));
         }

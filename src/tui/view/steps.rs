@@ -31,7 +31,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
             theme.text
         };
         let mut spans = vec![Span::styled(format!("{mark} "), mark_style), Span::styled(clean(&step.title), style)];
-        if record.and_then(|record| record.how) == Some(How::Hands) {
+        if record.and_then(|record| record.how) == Some(How::Hands) && !step.actions.is_empty() {
             spans.push(Span::styled(" by hand", theme.dim));
         }
         let mut line = Line::from(spans);

@@ -12,15 +12,20 @@ use crate::tui::doc::{Doc, Target, clean, width};
 use crate::tui::layout;
 use crate::walk::View;
 
+/// Longer lines are hard to read.
+const READABLE: u16 = 104;
+
 /// The heading of the check's verdicts.
 pub const CHECKED: &str = "Checked in the kernel";
-/// What the heading of the hints begins with.
+/// The heading of the question.
+pub const QUESTION: &str = "Question";
+/// The heading of the hints.
 pub const HINTS: &str = "Hints";
 
 /// Before the step is done: text, then prediction. Afterwards what came of it leads, and the text follows.
 pub fn doc(model: &Model, columns: u16) -> Doc {
     let theme = &model.theme;
-    let mut doc = Doc::new(columns);
+    let mut doc = Doc::new(columns.min(READABLE));
     let (Some(view), Some(step)) = (&model.view, model.step()) else {
         doc.text("no lesson is open", theme.dim);
         return doc;
@@ -171,7 +176,7 @@ fn prediction(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
 fn question(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
     let Some(question) = &step.question else { return };
     let theme = &model.theme;
-    doc.heading("Question", theme.heading, theme.border);
+    doc.heading(QUESTION, theme.heading, theme.border);
     doc.wrap(&Line::from(markdown::inline(&question.ask, theme.text, theme)), 0, None);
     match (&model.answer, &view.answer) {
         (Some(writing), _) => {
@@ -186,7 +191,8 @@ fn question(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
             let (mark, style) = if *agrees { ("✓ ", theme.good) } else { ("✗ ", theme.bad) };
             let spans = vec![Span::styled(mark, style), Span::styled(clean(answer), style)];
             doc.wrap(&Line::from(spans), 2, Some(Target::Answer));
-            doc.wrap(&Line::from(vec![Span::raw("  "), Span::styled(clean(seen), theme.dim)]), 2, None);
+            let read = format!("read from the kernel: {}", clean(seen));
+            doc.wrap(&Line::from(vec![Span::raw("  "), Span::styled(read, theme.dim)]), 2, None);
         }
         (None, None) => {
             let spans = vec![Span::styled("› ", theme.key), Span::styled("a writes the answer", theme.dim)];
@@ -215,8 +221,7 @@ fn hints(doc: &mut Doc, model: &Model, view: &View) {
         return;
     }
     let theme = &model.theme;
-    let total = model.step().map_or(0, |step| step.hints.len());
-    doc.heading(&format!("{HINTS} {}/{total}", view.hints.len()), theme.heading, theme.border);
+    doc.heading(HINTS, theme.heading, theme.border);
     for (index, hint) in view.hints.iter().enumerate() {
         let mut spans = vec![Span::styled(format!("{}  ", index + 1), theme.warn)];
         spans.extend(markdown::inline(hint, theme.text, theme));

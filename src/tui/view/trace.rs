@@ -17,7 +17,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     let mut doc = Doc::new(columns);
     let (Some(view), Some(step)) = (&model.view, model.step()) else { return doc };
     match &view.report {
-        Some(report) if report.step == view.position.step => {
+        Some(report) if report.step == view.position.step && !report.actions.is_empty() => {
             for (action, performed) in &report.actions {
                 doc.wrap(&sentence(&action.mechanism().sentence(), theme.strong), 2, None);
                 if let Some(line) = action.mechanism().shell() {
