@@ -124,6 +124,23 @@ impl BoxHandle {
     fn lives(&self) -> bool {
         !sys::wait_for_end(&self.pidfd, Duration::ZERO)
     }
+
+    /// The report of the next action. A box that takes too long is ended: nothing it does later may surprise anybody.
+    fn receive(&self, name: &str) -> Result<Performed, FrameError> {
+        let told = self.channel.receive(Some(ACTION_DEADLINE)).inspect_err(|_| {
+            let _ = sys::pidfd_kill(&self.pidfd, Signal::SIGKILL);
+        })?;
+        match told {
+            Told::Performed(performed) => Ok(performed),
+            Told::Executing(args) => match self.channel.receive(Some(ACTION_DEADLINE)) {
+                Ok(Told::Performed(refused)) => Ok(refused),
+                // The close-on-exec channel has closed: the kernel has replaced the program.
+                Err(FrameError::Closed) if self.lives() => Ok(executed(name, args)),
+                Ok(Told::Executing(_)) => Err(FrameError::Malformed("a second exec".into())),
+                Err(error) => Err(error),
+            },
+        }
+    }
 }
 
 struct Server {
@@ -159,27 +176,27 @@ impl Server {
         ui.send(&reply)
     }
 
+    /// Performs actions up to the first that fails; those that follow each other in one box go there together.
     fn perform_all(&mut self, actions: &[Action]) -> Reply {
         let mut performed: Vec<Performed> = Vec::with_capacity(actions.len());
-        for action in actions {
-            match self.perform(action) {
-                Ok(one) => performed.push(one),
-                Err(explanation) => return Reply::Performed(performed, Some(explanation)),
+        let mut rest = actions;
+        while let Some(first) = rest.first() {
+            let together = rest.iter().take_while(|next| in_one_box(first, next)).count().max(1);
+            let trouble = match first {
+                Action::Box(make) => self.make_box(make).map(|one| performed.push(one)),
+                Action::Kill(kill) if kill.from == HOST => self.kill(kill).map(|one| performed.push(one)),
+                other if other.mechanism().actor() == HOST => on_host(other).map(|one| performed.push(one)),
+                _ => self.in_box(&rest[..together], &mut performed),
+            };
+            if let Err(explanation) = trouble {
+                return Reply::Performed(performed, Some(explanation));
             }
             if performed.last().is_some_and(|one| one.result.is_err()) {
                 break;
             }
+            rest = &rest[together..];
         }
         Reply::Performed(performed, None)
-    }
-
-    fn perform(&mut self, action: &Action) -> Result<Performed, Explanation> {
-        match action {
-            Action::Box(make) => self.make_box(make),
-            Action::Kill(kill) if kill.from == HOST => self.kill(kill),
-            other if other.mechanism().actor() == HOST => on_host(other),
-            other => self.in_box(other),
-        }
     }
 
     /// Forks the process that becomes a box.
@@ -210,48 +227,29 @@ impl Server {
         Ok(Performed { calls: trace.into_calls(), result })
     }
 
-    /// Has a box perform an action on itself.
-    fn in_box(&mut self, action: &Action) -> Result<Performed, Explanation> {
-        let name = action.mechanism().actor();
+    /// Has a box perform actions on itself, up to the first that fails.
+    fn in_box(&mut self, actions: &[Action], performed: &mut Vec<Performed>) -> Result<(), Explanation> {
+        let name = actions.first().map_or("", |action| action.mechanism().actor());
+        let fix = "go back (key b) or start again (key r): the lab host is made anew";
         let Some(handle) = self.boxes.get_mut(name).filter(|handle| handle.lives()) else {
-            return Err(Explanation::new(
-                format!("There is no {name} that could do this"),
-                format!("the process {name} has ended, or was never made"),
-                "go back (key b) or start again (key r): the lab host is made anew",
-            ));
+            let why = format!("the process {name} has ended, or was never made");
+            return Err(Explanation::new(format!("There is no {name} that could do this"), why, fix));
         };
-        let gone = |error: FrameError| {
-            Explanation::new(
-                format!("The {name} did not answer"),
-                error.to_string(),
-                "go back (key b) or start again (key r): the lab host is made anew",
-            )
-        };
-        handle.channel.send(action).map_err(gone)?;
-        let told = match handle.channel.receive(Some(ACTION_DEADLINE)) {
-            Ok(told) => told,
-            Err(error) => {
-                // A box that hangs is ended: nothing it does later may surprise anybody.
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(handle.pid), Signal::SIGKILL);
-                return Err(gone(error));
+        let gone = |error: FrameError| Explanation::new(format!("The {name} did not answer"), error.to_string(), fix);
+        handle.channel.send(&actions).map_err(gone)?;
+        for action in actions {
+            let one = handle.receive(name).map_err(gone)?;
+            let failed = one.result.is_err();
+            performed.push(one);
+            if failed {
+                break;
             }
-        };
-        let performed = match told {
-            Told::Performed(performed) => performed,
-            Told::Executing(args) => match handle.channel.receive(Some(ACTION_DEADLINE)) {
-                Ok(Told::Performed(refused)) => refused,
-                // The close-on-exec channel has closed: the kernel has replaced the program.
-                Err(FrameError::Closed) if handle.lives() => executed(name, args),
-                Ok(Told::Executing(_)) => return Err(gone(FrameError::Malformed("a second exec".into()))),
-                Err(error) => return Err(gone(error)),
-            },
-        };
-        if matches!(action, Action::Fork(_)) && performed.result.is_ok() {
-            let (pid, pidfd) = only_child(&self.proc, handle.pid).ok_or_else(|| gone(FrameError::Closed))?;
-            self.ended.insert(format!("{name}'s parent"), handle.pid);
-            (handle.pid, handle.pidfd) = (pid, pidfd);
+            if matches!(action, Action::Fork(_)) {
+                let (pid, pidfd) = only_child(&self.proc, handle.pid).ok_or_else(|| gone(FrameError::Closed))?;
+                (handle.pid, handle.pidfd) = (pid, pidfd);
+            }
         }
-        Ok(performed)
+        Ok(())
     }
 
     /// A signal from the host, that is from outside of every namespace that the box may have.
@@ -335,6 +333,12 @@ impl Server {
         let _ = nix::unistd::fchdir(&self.proc);
         Reader::new(".")
     }
+}
+
+/// Whether one box performs both.
+fn in_one_box(first: &Action, next: &Action) -> bool {
+    let actor = |action: &Action| action.mechanism().actor().to_owned();
+    actor(first) != HOST && actor(first) == actor(next)
 }
 
 /// The report of an exec that succeeded; the call itself never returned, the closed channel proved it.

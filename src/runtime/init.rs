@@ -3,6 +3,7 @@
 //! It performs commands on itself while it waits between them, so that `/proc/PID` can be watched as it changes. After a
 //! fork the child serves on and the parent only waits; after an exec the program that was executed has replaced all this.
 
+use std::io::Read;
 use std::os::fd::AsFd;
 
 use serde::{Deserialize, Serialize};
@@ -36,36 +37,48 @@ pub fn serve(name: &str, channel: Channel) -> ! {
         if !command {
             continue;
         }
-        let Ok(action) = channel.receive::<Action>(None) else { stdio::exit_now(0) };
-        let mut trace = Trace::new(name);
-        let result = match &action {
-            Action::Fork(_) => match sys::clone3(&mut trace, &[]) {
-                Ok(Forked::Child) => {
-                    // A signalfd delivers the signals of whoever reads it, but is woken for those of its maker.
-                    let Ok(own) = ChildWatch::new() else { stdio::exit_now(1) };
-                    children = own;
-                    continue;
+        let Ok(actions) = channel.receive::<Vec<Action>>(None) else { stdio::exit_now(0) };
+        for action in &actions {
+            let mut trace = Trace::new(name);
+            let result = match action {
+                Action::Fork(_) => {
+                    // Closed by the parent once it has reported the fork: the child's reports come after that.
+                    let (mut reported, report) = stdio::pipe();
+                    match sys::clone3(&mut trace, &[]) {
+                        Ok(Forked::Child) => {
+                            drop(report);
+                            let _ = reported.read(&mut [0]);
+                            // A signalfd delivers the signals of whoever reads it, but is woken for those of its maker.
+                            let Ok(own) = ChildWatch::new() else { stdio::exit_now(1) };
+                            children = own;
+                            continue;
+                        }
+                        Ok(Forked::Parent { pid, .. }) => {
+                            let told = Performed { calls: trace.into_calls(), result: Ok(Outcome::default()) };
+                            let _ = channel.send(&Told::Performed(told));
+                            drop((channel, report));
+                            process_name(&format!("{name}'s parent"));
+                            stdio::exit_now(sys::wait4(&mut Trace::new(name), pid).unwrap_or(1));
+                        }
+                        Err(error) => Err(error),
+                    }
                 }
-                Ok(Forked::Parent { pid, .. }) => {
-                    let report = Performed { calls: trace.into_calls(), result: Ok(Outcome::default()) };
-                    let _ = channel.send(&Told::Performed(report));
-                    drop(channel);
-                    process_name(&format!("{name}'s parent"));
-                    stdio::exit_now(sys::wait4(&mut Trace::new(name), pid).unwrap_or(1));
-                }
-                Err(error) => Err(error),
-            },
-            Action::Exec(exec) => Err(execute(exec, &channel, &mut trace)),
-            Action::Kill(kill) => signal_self(kill, &mut trace),
-            other => match other.alone() {
-                Some(deed) => deed.perform(&mut trace),
-                // Only the agent makes boxes, and it never passes that on.
-                None => stdio::exit_now(1),
-            },
-        };
-        let report = Told::Performed(Performed { calls: trace.into_calls(), result });
-        if channel.send(&report).is_err() {
-            stdio::exit_now(0);
+                Action::Exec(exec) => Err(execute(exec, &channel, &mut trace)),
+                Action::Kill(kill) => signal_self(kill, &mut trace),
+                other => match other.alone() {
+                    Some(deed) => deed.perform(&mut trace),
+                    // Only the agent makes boxes, and it never passes that on.
+                    None => stdio::exit_now(1),
+                },
+            };
+            let failed = result.is_err();
+            let report = Told::Performed(Performed { calls: trace.into_calls(), result });
+            if channel.send(&report).is_err() {
+                stdio::exit_now(0);
+            }
+            if failed {
+                break;
+            }
         }
     }
 }
