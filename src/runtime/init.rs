@@ -41,28 +41,13 @@ pub fn serve(name: &str, channel: Channel) -> ! {
         for action in &actions {
             let mut trace = Trace::new(name);
             let result = match action {
-                Action::Fork(_) => {
-                    // Closed by the parent once it has reported the fork: the child's reports come after that.
-                    let (mut reported, report) = stdio::pipe();
-                    match sys::clone3(&mut trace, &[]) {
-                        Ok(Forked::Child) => {
-                            drop(report);
-                            let _ = reported.read(&mut [0]);
-                            // A signalfd delivers the signals of whoever reads it, but is woken for those of its maker.
-                            let Ok(own) = ChildWatch::new() else { stdio::exit_now(1) };
-                            children = own;
-                            continue;
-                        }
-                        Ok(Forked::Parent { pid, .. }) => {
-                            let told = Performed { calls: trace.into_calls(), result: Ok(Outcome::default()) };
-                            let _ = channel.send(&Told::Performed(told));
-                            drop((channel, report));
-                            process_name(&format!("{name}'s parent"));
-                            stdio::exit_now(sys::wait4(&mut Trace::new(name), pid).unwrap_or(1));
-                        }
-                        Err(error) => Err(error),
+                Action::Fork(_) => match fork(name, &channel, &mut trace) {
+                    Ok(own) => {
+                        children = own;
+                        continue;
                     }
-                }
+                    Err(error) => Err(error),
+                },
                 Action::Exec(exec) => Err(execute(exec, &channel, &mut trace)),
                 Action::Kill(kill) => signal_self(kill, &mut trace),
                 other => match other.alone() {
@@ -79,6 +64,28 @@ pub fn serve(name: &str, channel: Channel) -> ! {
             if failed {
                 break;
             }
+        }
+    }
+}
+
+/// Forks. Returns in the child, which serves on; the parent reports the fork, and from then on only waits.
+fn fork(name: &str, channel: &Channel, trace: &mut Trace) -> Result<ChildWatch, CallError> {
+    // Closed by the parent once it has reported the fork: the child's reports come after that.
+    let (mut reported, report) = stdio::pipe();
+    match sys::clone3(trace, &[])? {
+        Forked::Child => {
+            drop(report);
+            let _ = reported.read(&mut [0]);
+            // A signalfd delivers the signals of whoever reads it, but is woken for those of its maker.
+            Ok(ChildWatch::new().unwrap_or_else(|_| stdio::exit_now(1)))
+        }
+        Forked::Parent { pid, .. } => {
+            let told = Performed { calls: trace.calls().to_vec(), result: Ok(Outcome::default()) };
+            let _ = channel.send(&Told::Performed(told));
+            // The channel too: when the child executes a program, the agent must see the last copy of it close.
+            stdio::close_all_but(&[]);
+            process_name(&format!("{name}'s parent"));
+            stdio::exit_now(sys::wait4(&mut Trace::new(name), pid).unwrap_or(1));
         }
     }
 }
