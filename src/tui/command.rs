@@ -110,7 +110,7 @@ pub const COMMANDS: &[Spec] = {
         spec(C::Unzoom, "zoom out", &["-"], "", "Show all panes again", Lesson),
         spec(C::Presenter, "presenter", &["p"], "present", "Bigger and calmer, for a projector", Lesson),
         spec(C::Search, "search", &["/"], "search", "Search steps and rows", Lesson),
-        spec(C::Course, "course", &["esc"], "course", "Back to the list of lessons", Lesson),
+        spec(C::Course, "course", &["esc"], "course", "Back: to the step, from there to the list of lessons", Lesson),
         spec(C::Palette, "commands", &[":"], "commands", "All commands, by name", Anywhere),
         spec(C::Help, "help", &["?", "f1"], "help", "This help", Anywhere),
         spec(C::Quit, "quit", &["q", "ctrl-c"], "quit", "Take everything back and leave", Anywhere),

@@ -222,7 +222,8 @@ fn break_at(cells: &[(char, Style)], room: usize) -> usize {
             let indent = cells.iter().take_while(|(c, _)| *c == ' ').count();
             return match last_space {
                 _ if *c == ' ' => index,
-                Some(space) if space > indent => space,
+                // A very long word begins on this line all the same.
+                Some(space) if space > indent && space * 4 > index => space,
                 _ => index.max(1),
             };
         }

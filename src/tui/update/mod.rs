@@ -119,6 +119,8 @@ fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
         Some(Command::Next) if key.code == KeyCode::Enter && unanswered(model) => {
             commands::perform(model, Command::Answer, effects);
         }
+        // One Esc too many must not end the lab: it leads to the step first.
+        Some(Command::Course) if !model.zoom && model.focus != Pane::Text => commands::show(model, Pane::Text),
         Some(command) => commands::perform(model, command, effects),
         None => {}
     }
@@ -213,6 +215,8 @@ fn on_view(model: &mut Model, view: Arc<View>) {
     if model.view.as_ref().is_some_and(|had| had.since_step != view.since_step) {
         model.follow_again();
     }
+    let had = |had: &Arc<View>| had.hints == view.hints && had.verdicts == view.verdicts && had.answer == view.answer;
+    let told = !model.view.as_ref().is_some_and(had);
     if before != Some(view.position) {
         model.scroll[Pane::State as usize] = 0;
         model.follow = Follow::Wanted;
@@ -237,8 +241,11 @@ fn on_view(model: &mut Model, view: Arc<View>) {
     if before != model.view.as_ref().map(|view| view.position) {
         model.change_at = first_change(model);
     }
-    reveal(model);
-    model.reveal = None;
+    // A sample that comes before what was asked for is not it.
+    if told {
+        reveal(model);
+        model.reveal = None;
+    }
     clamp(model);
 }
 

@@ -290,3 +290,38 @@ fn a_shell_that_ends_with_its_lab_host_is_opened_anew() {
     assert!(update(&mut model, Message::News(News::ShellEnded)).is_empty());
     assert_eq!(model.shell.state, ShellState::Ended);
 }
+
+#[test]
+fn escape_leads_to_the_step_first_and_q_closes_what_is_in_front() {
+    let mut model = in_lesson(80, 24, view(1, true));
+    press(&mut model, "shift-tab e");
+    assert!(matches!(model.popup, Some(Popup::Explain { .. })));
+    assert!(press(&mut model, "q").is_empty() && model.popup.is_none());
+    assert!(press(&mut model, "esc").is_empty());
+    assert_eq!(model.focus, Pane::Text);
+    assert_eq!(told(&press(&mut model, "esc")), ["Send(Close)"]);
+}
+
+#[test]
+fn a_hint_that_was_asked_for_is_seen_and_another_step_comes_to_the_front() {
+    let mut model = in_lesson(80, 24, view(1, false));
+    press(&mut model, "tab h");
+    assert_eq!((model.focus, model.scroll_of(Pane::Text)), (Pane::Text, 0));
+    let mut hinted = view(1, false);
+    hinted.hints = vec!["Which program makes namespaces?".to_owned()];
+    update(&mut model, Message::News(News::View(Arc::new(hinted))));
+    find(&model, "Which program makes namespaces?");
+    assert!(model.scroll_of(Pane::Text) > 0);
+    press(&mut model, "tab tab tab");
+    update(&mut model, Message::News(News::View(Arc::new(view(2, false)))));
+    assert_eq!(model.focus, Pane::Text);
+}
+
+#[test]
+fn texts_in_front_are_not_scrolled_beyond_their_end() {
+    let mut model = in_lesson(80, 24, view(1, false));
+    press(&mut model, "? pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn pgdn");
+    let Some(Popup::Help { scroll: last }) = model.popup else { panic!("no help") };
+    press(&mut model, "up");
+    assert_eq!(model.popup, Some(Popup::Help { scroll: last - 1 }));
+}

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::{help, lines, markdown, popup_frame};
 use crate::probe::Row;
-use crate::tui::app::{List, Model, Popup};
+use crate::tui::app::{Deed, List, Model, Popup};
 use crate::tui::doc::{Doc, cut, fit, width};
 use crate::tui::update;
 
@@ -15,7 +15,7 @@ pub fn area(model: &Model) -> Rect {
     let (columns, rows) = model.size;
     let (width, height) = match &model.popup {
         Some(Popup::Help { .. }) => (84, rows.saturating_sub(4)),
-        Some(Popup::Text { .. }) => (88, rows.saturating_sub(6)),
+        Some(Popup::Text { .. }) => (88, 0),
         Some(Popup::Picker { .. }) => (90, (rows * 2 / 3).max(12)),
         Some(Popup::Explain { .. } | Popup::Trouble(_) | Popup::Confirm { .. }) | None => (76, 0),
     };
@@ -126,7 +126,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
             ("Explained".to_owned(), foot, 0)
         }
         Popup::Trouble(_) => ("That did not work".to_owned(), key("Esc", "close"), 0),
-        Popup::Confirm { .. } => ("Sure?".to_owned(), [key("y", "yes"), key("n", "no")].concat(), 0),
+        Popup::Confirm { deed, .. } => (asked(*deed), [key("y", "yes"), key("n", "no")].concat(), 0),
         Popup::Picker { list, .. } => {
             let title = match list {
                 List::Steps => "Go to",
@@ -141,6 +141,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
         return picker(frame, model, inner, *list, query, *at);
     }
     lines(frame.buffer_mut(), inner, &content(model, inner.width), scroll);
+}
+
+/// What is to be confirmed.
+fn asked(deed: Deed) -> String {
+    match deed {
+        Deed::Back => "One step back?".to_owned(),
+        Deed::Reset => "Start the lesson again?".to_owned(),
+        Deed::Goto(step) => format!("Go to step {}?", step + 1),
+        Deed::Close => "Leave the lesson?".to_owned(),
+        Deed::NewShell => "A new shell?".to_owned(),
+        Deed::Quit => "Leave hardway?".to_owned(),
+    }
 }
 
 fn picker(frame: &mut Frame<'_>, model: &Model, inner: Rect, list: List, query: &str, at: usize) {

@@ -60,6 +60,9 @@ fn guide(model: &Model) -> String {
             "n does the step by system calls · or by hand: t types the commands for you, s is the shell, c checks"
                 .to_owned()
         }
+        (false, ..) if model.typed > 0 && !step.check.is_empty() => {
+            "all is typed: c checks what came of it · n does the step by calls".to_owned()
+        }
         (false, ..) => "n does the step by system calls".to_owned(),
     }
 }

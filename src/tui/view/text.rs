@@ -188,7 +188,12 @@ fn question(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
             doc.wrap(&line, 2, Some(Target::Answer));
         }
         (None, Some((answer, agrees, seen))) => {
-            let (mark, style) = if *agrees { ("✓ ", theme.good) } else { ("✗ ", theme.bad) };
+            let (mark, style) = match agrees {
+                true => ("✓ ", theme.good),
+                false if answer.is_empty() => ("› ", theme.dim),
+                false => ("✗ ", theme.bad),
+            };
+            let answer = if answer.is_empty() { "nobody answered" } else { answer };
             let spans = vec![Span::styled(mark, style), Span::styled(clean(answer), style)];
             doc.wrap(&Line::from(spans), 2, Some(Target::Answer));
             let read = format!("read from the kernel: {}", clean(seen));
