@@ -261,9 +261,9 @@ fn shows_what_happened(terminal: &Terminal, kind: &str, calls: bool) {
         terminal.wait("the trace", traced);
     }
     terminal.press(&["Tab", "Tab"]);
-    terminal.wait("live state", |screen| screen.contains(" live") || screen.contains("PID "));
+    terminal.wait("live state", |screen| screen.contains("Changed by this step: "));
     if kind == "change" {
-        terminal.wait("differences", |screen| number_after(screen, "State Δ") > 0);
+        terminal.wait("differences", |screen| number_after(screen, "Changed by this step: ") > 0);
     }
     terminal.press(&["BTab", "BTab", "BTab"]);
 }

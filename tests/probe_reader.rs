@@ -148,14 +148,13 @@ fn a_zombie_is_shown_with_the_kernels_reasons() {
     let mut child = Ended(Command::new("true").spawn().unwrap());
     let pid = i32::try_from(child.0.id()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
-    let seen = loop {
-        let seen = Reader::new("/proc").observe(&Wanted::panels(&Panel::ALL).only(pid));
-        if seen.process(pid).unwrap().state == 'Z' {
-            break seen;
-        }
+    let look = || Reader::new("/proc").observe(&Wanted::panels(&Panel::ALL).only(pid));
+    while look().process(pid).unwrap().state != 'Z' {
         assert!(Instant::now() < deadline, "it does not end");
         std::thread::yield_now();
-    };
+    }
+    // Once more: it may have ended between one file and the next.
+    let seen = look();
     let it = seen.process(pid).unwrap();
     assert!(it.cmdline.is_empty());
     assert_eq!(printed(&format!("readlink /proc/{pid}/ns/uts || echo none")), "none");

@@ -207,9 +207,10 @@ fn signals(world: &World) {
         session.ended();
         session.has_left_nothing(&format!("{signal} to run"));
     }
-    // Stopped and continued, as by Ctrl-Z and `fg`.
+    // Stopped and continued, as by Ctrl-Z and `fg`. By SIGSTOP: SIGTSTP does nothing to an orphaned process group (setpgid(2)), and
+    // that is what tests may run in.
     let mut session = Session::open(world, "05-pid");
-    session.ui().signal(Signal::SIGTSTP);
+    session.ui().signal(Signal::SIGSTOP);
     let ui = session.ui();
     eventually(PROMISE, || {
         let stat = fs::read_to_string(format!("/proc/{}/stat", ui.pid)).unwrap();

@@ -161,6 +161,19 @@ pub enum Hint {
 }
 
 impl Lesson {
+    /// Whether a step begins with a new process: by hand, with a shell in which nothing has been done yet.
+    pub fn begins_anew(&self, step: usize) -> bool {
+        self.steps[step].actions.iter().any(|action| matches!(action, Action::Box(_)))
+    }
+
+    /// The lines that bring a new shell to where a step begins by hand: those of the *change* steps before it, since the
+    /// last one that began anew.
+    pub fn lines_before(&self, step: usize) -> Vec<String> {
+        let from = (0..=step).rev().find(|step| self.begins_anew(*step)).unwrap_or(0);
+        let changes = self.steps[from..step].iter().filter(|step| step.kind == Kind::Change);
+        changes.flat_map(|step| step.by_hand.clone()).collect()
+    }
+
     /// The step with this short name.
     pub fn step_index(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)

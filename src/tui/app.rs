@@ -1,5 +1,6 @@
 //! The model: everything that the screen is drawn from. Plain data; [`super::update`] alone changes it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::derived::{Derived, Index};
@@ -74,8 +75,8 @@ pub struct Shell {
     pub state: ShellState,
     /// The terminal that its output is drawn on.
     pub parser: vt100::Parser<Marks>,
-    /// What is to be typed as soon as it has printed its first prompt.
-    pub pending: Vec<u8>,
+    /// What is to be typed, one entry at each prompt.
+    pub pending: VecDeque<Vec<u8>>,
     /// For so many seconds its end means that the lab host was made anew, and that another is opened.
     pub reopen: u8,
     /// Finds the ends of commands in its output.
@@ -88,7 +89,7 @@ impl Shell {
         Self {
             state,
             parser: pty::terminal(rows, columns),
-            pending: Vec::new(),
+            pending: VecDeque::new(),
             reopen: 0,
             endings: Endings::default(),
         }

@@ -124,8 +124,8 @@ fn type_next(model: &mut Model, effects: &mut Vec<Effect>) {
         model.typed = 0;
         return;
     };
-    model.typed += 1;
     type_line(model, &line, effects);
+    model.typed += 1;
 }
 
 fn pick(model: &mut Model, list: List) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent};
 
-use self::shell::{flush_pending, follow_shell_size, on_output, on_shell_opened, open_shell, shell_size, to_shell};
+use self::shell::{flush_pending, follow_shell_size, new_shell, on_output, on_shell_opened, open_shell, to_shell};
 use super::app::{Deed, Follow, Model, Pane, Popup, Shell, ShellState};
 use super::command::{self, Command};
 use super::doc::{Doc, Target};
@@ -349,12 +349,7 @@ fn carry_out(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
             model.answer = None;
             model.shell = Shell::new(ShellState::Closed, 24, 80);
         }
-        Deed::NewShell => {
-            model.shell.state = ShellState::Asked;
-            let (rows, columns) = shell_size(model);
-            model.shell = Shell::new(ShellState::Asked, rows, columns);
-            effects.push(Effect::Send(Order::NewShell(rows, columns)));
-        }
+        Deed::NewShell => new_shell(model, effects),
         Deed::Quit => end(model, effects),
     }
 }

@@ -1,5 +1,7 @@
 //! The shell pane: opening a shell, typing into it, its size and what it writes.
 
+use std::sync::Arc;
+
 use super::Effect;
 use crate::tui::app::{Model, Pane, Shell, ShellState};
 use crate::tui::layout::{self, Layout};
@@ -16,7 +18,7 @@ pub(super) fn to_shell(model: &mut Model, bytes: Vec<u8>, effects: &mut Vec<Effe
             }
             effects.push(Effect::Write(bytes));
         }
-        ShellState::Open | ShellState::Asked => model.shell.pending.extend(bytes),
+        ShellState::Open | ShellState::Asked => model.shell.pending.push_back(bytes),
         ShellState::Closed | ShellState::Ended => {}
     }
 }
@@ -26,14 +28,25 @@ pub(super) fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>
     if !layout::layout(model).panes.iter().any(|place| place.pane == Pane::Shell) {
         model.focus = Pane::Shell;
     }
-    let fresh = open_shell(model, effects);
-    let bytes = hands::keys(line);
-    if fresh {
-        model.shell.pending.extend(bytes);
-    } else {
-        model.shell.parser.screen_mut().set_scrollback(0);
-        to_shell(model, bytes, effects);
+    let begins = model.view.as_ref().map(|view| (view.position.step, Arc::clone(&view.lesson), view.shell_at_stake));
+    if let Some((step, lesson, at_stake)) = begins {
+        if open_shell(model, effects) {
+            // A shell in which nothing has been done is brought to where the step begins.
+            model.shell.pending.extend(lesson.lines_before(step).iter().map(|line| hands::keys(line)));
+        } else if at_stake && model.typed == 0 && lesson.begins_anew(step) {
+            model.say("the step begins with a new process, so this is a new shell");
+            new_shell(model, effects);
+        }
     }
+    model.shell.parser.screen_mut().set_scrollback(0);
+    to_shell(model, hands::keys(line), effects);
+}
+
+/// Orders a new shell in the place of the one that runs.
+pub(super) fn new_shell(model: &mut Model, effects: &mut Vec<Effect>) {
+    let (rows, columns) = shell_size(model);
+    model.shell = Shell::new(ShellState::Asked, rows, columns);
+    effects.push(Effect::Send(Order::NewShell(rows, columns)));
 }
 
 /// Orders a shell where none runs, and says whether it did.
@@ -100,8 +113,10 @@ pub(super) fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effec
 }
 
 pub(super) fn flush_pending(model: &mut Model, effects: &mut Vec<Effect>) {
-    if model.shell.state == ShellState::Open && !model.shell.pending.is_empty() {
-        effects.push(Effect::Write(std::mem::take(&mut model.shell.pending)));
-        effects.push(Effect::SampleSoon);
+    if model.shell.state == ShellState::Open {
+        if let Some(bytes) = model.shell.pending.pop_front() {
+            effects.push(Effect::Write(bytes));
+            effects.push(Effect::SampleSoon);
+        }
     }
 }

@@ -141,8 +141,14 @@ fn lines_are_typed_once_the_shell_is_ready() {
     assert!(!model.capture, "the next t is still for hardway");
     assert!(written(&update(&mut model, Message::ShellOpened)).is_empty());
     let effects = update(&mut model, Message::Output(b"\x1b]133;D;0\x07$ ".to_vec()));
-    assert_eq!(written(&effects), b"true; /bin/true\r/bin/true\r");
+    // First what brings the shell to where the step begins, a line at each prompt; then the step's own.
+    assert_eq!(written(&effects), b"bash --norc\r");
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Send(Order::ShellPrompt { .. }))));
+    let mut typed = Vec::new();
+    while !model.shell.pending.is_empty() {
+        typed.push(written(&update(&mut model, Message::Output(b"\x1b]133;D;0\x07$ ".to_vec()))));
+    }
+    assert_eq!(typed[typed.len() - 2..], [b"true; /bin/true\r".to_vec(), b"/bin/true\r".to_vec()]);
     // Beyond the last line one begins again.
     press(&mut model, "t");
     assert_eq!(written(&press(&mut model, "t")), b"true; /bin/true\r");
@@ -153,6 +159,7 @@ fn a_shell_without_marks_gets_its_line_with_the_next_second() {
     let mut model = in_lesson(120, 40, view(1, false));
     press(&mut model, "t");
     update(&mut model, Message::ShellOpened);
+    assert_eq!(written(&update(&mut model, Message::Tick)), b"bash --norc\r");
     assert_eq!(written(&update(&mut model, Message::Tick)), b"unshare --pid bash --norc\r");
 }
 
@@ -213,7 +220,9 @@ fn a_click_types_a_command_explains_a_row_and_offers_a_step() {
     let (x, y) = find(&model, "$ unshare");
     let effects = click(&mut model, x, y);
     assert!(matches!(effects.as_slice(), [Effect::Send(Order::OpenShell(..))]), "{effects:?}");
-    assert_eq!(model.shell.pending, b"unshare --pid bash --norc\r");
+    // Whoever opens a shell by it is brought to where the step begins first.
+    let lines: Vec<&[u8]> = model.shell.pending.iter().map(Vec::as_slice).collect();
+    assert_eq!(lines.last(), Some(&b"unshare --pid bash --norc\r".as_slice()));
 
     let (x, y) = find(&model, "32201");
     click(&mut model, x, y);
