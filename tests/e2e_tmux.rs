@@ -325,6 +325,19 @@ fn by_hand(world: &World) {
         terminal.press(&["y"]);
         terminal.is_over("0");
     }
+    // Typed for the learner: a shell that is opened in the middle is first brought to where the step begins.
+    for (at, lines) in [("03-uts:rename", 1), ("05-pid:own-proc", 2), ("05-pid:orphan", 1)] {
+        let terminal = Terminal::start(world, SIZES[1], at, &format!("typed-{}", at.replace(':', "-")));
+        terminal.wait("the lesson", |screen| screen.contains("By hand"));
+        for _ in 0..lines {
+            terminal.press(&["t"]);
+        }
+        terminal.wait_for("done by hand");
+        terminal.press(&["q"]);
+        terminal.wait_for("Something runs in your shell");
+        terminal.press(&["y"]);
+        terminal.is_over("0");
+    }
     before.is_as_before(world);
 }
 

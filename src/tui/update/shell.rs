@@ -113,10 +113,10 @@ pub(super) fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effec
 }
 
 pub(super) fn flush_pending(model: &mut Model, effects: &mut Vec<Effect>) {
-    if model.shell.state == ShellState::Open {
-        if let Some(bytes) = model.shell.pending.pop_front() {
-            effects.push(Effect::Write(bytes));
-            effects.push(Effect::SampleSoon);
-        }
+    if model.shell.state == ShellState::Open
+        && let Some(bytes) = model.shell.pending.pop_front()
+    {
+        effects.push(Effect::Write(bytes));
+        effects.push(Effect::SampleSoon);
     }
 }
