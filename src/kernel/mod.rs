@@ -40,9 +40,13 @@ pub fn process_title(name: &str) {
         return;
     }
     // SAFETY: the kernel says that this process's arguments are there; they are writable, its own since the fork, and a role
-    // never reads them again. The last byte stays NUL.
+    // never reads them again.
     let arguments = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, room) };
     arguments.fill(0);
     let length = name.len().min(room - 1);
     arguments[..length].copy_from_slice(&name.as_bytes()[..length]);
+    // A last byte that is not NUL tells the kernel that this is one title, which ends at its first NUL, and not arguments.
+    if length + 1 < room {
+        arguments[room - 1] = 1;
+    }
 }
