@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::app::{Base, pid_of};
+use crate::probe::diff::groups;
 use crate::probe::{Change, ChangeKind, Panel, Row};
 use crate::walk::View;
 
@@ -60,7 +61,7 @@ impl Index {
             true => Vec::new(),
             false => rows.iter().map(|row| by_identity.get(&row.identity()).copied()).collect(),
         };
-        let mut groups = together(changes);
+        let mut groups = groups(changes);
         // First what the step watches, and there first what has another value than before.
         groups.sort_by_key(|group| {
             let change = &changes[group[0]];
@@ -73,23 +74,4 @@ impl Index {
     pub fn change(&self, row: usize) -> Option<usize> {
         self.of_row.get(row).copied().flatten()
     }
-}
-
-/// The changes that are told together: all rows of one subject in one panel that came, or that went.
-fn together(changes: &[Change]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (index, change) in changes.iter().enumerate() {
-        let joins = |group: &Vec<usize>| {
-            let first = &changes[group[0]];
-            !matches!(change.kind, ChangeKind::Changed { .. })
-                && first.kind == change.kind
-                && first.row.panel == change.row.panel
-                && first.row.subject == change.row.subject
-        };
-        match groups.last_mut().filter(|group| joins(group)) {
-            Some(group) => group.push(index),
-            None => groups.push(vec![index]),
-        }
-    }
-    groups
 }

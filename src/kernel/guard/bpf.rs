@@ -121,15 +121,6 @@ fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<i64> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Fails where a jump leads out of a program; for the guards' tests.
-#[cfg(test)]
-pub fn jumps_land_inside(program: &[u64]) {
-    for (at, one) in program.iter().enumerate().filter(|(_, one)| **one & 0xff == u64::from(code::JUMP_UNLESS)) {
-        let over = usize::from(u16::try_from(one >> 16 & 0xffff).expect("masked"));
-        assert!(at + 1 + over < program.len(), "instruction {at} jumps over {over}");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

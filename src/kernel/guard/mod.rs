@@ -15,3 +15,19 @@ pub fn attach(cgroup: &File) -> io::Result<()> {
     bpf::attach(cgroup, sysctl::KIND, &sysctl::program())?;
     bpf::attach(cgroup, device::KIND, &device::program())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_jump_lands_inside() {
+        for program in [sysctl::program(), device::program()] {
+            let jumps = [bpf::code::JUMP, bpf::code::JUMP_UNLESS].map(u64::from);
+            for (at, one) in program.iter().enumerate().filter(|(_, one)| jumps.contains(&(**one & 0xff))) {
+                let over = usize::from(u16::try_from(one >> 16 & 0xffff).expect("masked"));
+                assert!(at + 1 + over < program.len(), "instruction {at} jumps over {over}");
+            }
+        }
+    }
+}

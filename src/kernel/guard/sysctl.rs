@@ -58,13 +58,3 @@ pub fn program() -> Vec<u64> {
     program.extend(DENY);
     program
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_jump_lands_inside() {
-        super::super::bpf::jumps_land_inside(&program());
-    }
-}
