@@ -1,10 +1,11 @@
 //! The same session as lines: for dumb terminals, screen readers and logs. Nothing is drawn, nothing needs colour.
 
 use std::io::{BufRead, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use crate::agent::client::Keeper;
+use crate::agent::client::{self, Keeper};
 use crate::explain::Explanation;
 use crate::lesson::{Kind, Lesson};
 use crate::probe::diff::groups;
@@ -38,12 +39,25 @@ pub fn run(
     input: &mut dyn BufRead,
     output: &mut dyn Write,
 ) -> Result<(), Explanation> {
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&over);
+    // The person may think for an hour before the next line; what the keeper held must not wait for that.
+    keeper.when_it_ends(move || {
+        if !is_over.load(Ordering::SeqCst) {
+            client::revert_dead();
+            // To standard error: standard output is locked by whoever waits for the next line.
+            eprintln!("\nhardway's keeper was ended from outside, and the lab with it. Start hardway again.");
+            std::process::exit(1);
+        }
+    });
     let (tell, news) = mpsc::channel();
     let actor = Actor::new(keeper, store, move |one| {
         let _ = tell.send(one);
     });
     let mut plain = Plain { actor, news, view: None, hands: None, course, output };
-    match plain.converse(start, input) {
+    let result = plain.converse(start, input);
+    over.store(true, Ordering::SeqCst);
+    match result {
         // Whoever read this has seen enough: `hardway --plain | head`.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| {
@@ -69,12 +83,6 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
             None => self.list()?,
         }
         loop {
-            if !self.actor.keeper_lives() {
-                return writeln!(
-                    self.output,
-                    "hardway's keeper was ended from outside, and the lab with it. Start hardway again."
-                );
-            }
             write!(self.output, "hardway> ")?;
             self.output.flush()?;
             let mut line = String::new();

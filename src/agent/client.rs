@@ -64,6 +64,16 @@ impl Keeper {
         !sys::wait_for_end(&self.pidfd, Duration::ZERO)
     }
 
+    /// Calls `then` when the keeper ends, on a thread of its own: for a ui that waits for something else meanwhile. The ordinary
+    /// end of a session comes this way too.
+    pub fn when_it_ends(&self, then: impl FnOnce() + Send + 'static) {
+        let Ok(pidfd) = self.pidfd.try_clone() else { return };
+        std::thread::spawn(move || {
+            while !sys::wait_for_end(&pidfd, Duration::from_secs(3600)) {}
+            then();
+        });
+    }
+
     /// Makes a new lab host; one that runs is ended first.
     ///
     /// # Errors

@@ -531,18 +531,6 @@ impl<'a> Session<'a> {
         found
     }
 
-    /// Says a line that the session does not survive; what it said to that.
-    #[track_caller]
-    pub fn last_words(&mut self, line: &str) -> String {
-        self.write(line).unwrap();
-        self.ended();
-        let mut text = Vec::new();
-        while let Ok(chunk) = self.output.recv_timeout(ANSWER) {
-            text.extend(chunk);
-        }
-        String::from_utf8_lossy(&text).into_owned()
-    }
-
     /// Takes down who belongs to the session now.
     pub fn remember(&mut self) {
         let own = Process::read(i32::try_from(std::process::id()).unwrap()).unwrap().namespaces();
