@@ -236,6 +236,9 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
                 writeln!(self.output, "    in a shell: $ {line}")?;
             }
             if let Ok(outcome) = &performed.result {
+                for effect in action.mechanism().effects() {
+                    writeln!(self.output, "    made: {}; {}", effect.what, effect.home.end())?;
+                }
                 for line in outcome.output.lines() {
                     writeln!(self.output, "    | {line}")?;
                 }

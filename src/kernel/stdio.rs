@@ -89,8 +89,3 @@ pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(status) }
 }
-
-/// The descriptor's number, for traces.
-pub fn number(fd: &impl AsRawFd) -> i32 {
-    fd.as_raw_fd()
-}

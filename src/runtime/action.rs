@@ -82,6 +82,15 @@ pub enum Home {
     Lab,
 }
 
+impl Home {
+    /// When, and by whom, an effect that lives here is taken away.
+    pub fn end(self) -> &'static str {
+        match self {
+            Self::Lab => "it ends with the lab host",
+        }
+    }
+}
+
 /// What an action gave besides its calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {

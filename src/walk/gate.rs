@@ -190,6 +190,7 @@ fn prove_wrong(walk: &mut Walk, step: usize, lines: &[String]) -> Result<Option<
         skipped: None,
         verdicts,
         calls: Vec::new(),
+        effects: Vec::new(),
         typed,
         changes: walk.walker.since_step().len(),
         micros: 0,

@@ -12,7 +12,7 @@ use crate::agent::client::Keeper;
 use crate::explain::Explanation;
 use crate::kernel::trace::Call;
 use crate::lesson::{Kind, Lesson, Value, Verdict};
-use crate::runtime::action::Action;
+use crate::runtime::action::{Action, Effect};
 use crate::session::{How, Position, Session};
 
 /// How long a typed line may take.
@@ -49,6 +49,9 @@ pub struct StepLine {
     /// The calls made; none by hand.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Call>,
+    /// What the actions that succeeded have created or changed; none by hand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<Effect>,
     /// The lines typed, with how each ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub typed: Vec<Typed>,
@@ -125,6 +128,7 @@ impl Walk {
             skipped: self.walker.skipped(step),
             verdicts: Vec::new(),
             calls: Vec::new(),
+            effects: Vec::new(),
             typed: Vec::new(),
             changes: 0,
             micros: 0,
@@ -138,6 +142,8 @@ impl Walk {
             Via::Calls => {
                 let done = self.walker.perform_step()?;
                 line.calls = done.report.actions.iter().flat_map(|(_, performed)| performed.calls.clone()).collect();
+                let succeeded = done.report.actions.iter().filter(|(_, performed)| performed.result.is_ok());
+                line.effects = succeeded.flat_map(|(action, _)| action.mechanism().effects()).collect();
                 line.verdicts.extend(done.verdicts);
                 line.verdicts.extend(self.value_read());
             }
