@@ -306,6 +306,44 @@ pub(crate) fn view(at: usize, done: bool) -> View {
     }
 }
 
+/// A step that watches one panel, whichever, with rows that any probe may have: on the host and in the box, the same and
+/// another, added, changed and removed, empty, long, and in wide letters.
+pub(crate) fn panel_view(panel: Panel) -> View {
+    let mut shown = view(1, true);
+    Arc::make_mut(&mut shown.lesson).steps[1].watch = vec![panel];
+    let row = |subject: &str, key: &str, value: &str| Row {
+        panel,
+        subject: subject.to_owned(),
+        key: key.to_owned(),
+        value: value.to_owned(),
+        source: format!("/proc/12/{key}"),
+        command: format!("cat /proc/12/{key}"),
+        meaning: "what a probe says of it".to_owned(),
+    };
+    let long = "one-of-many-words ".repeat(40);
+    let rows = vec![
+        row("host (pid 1)", "same", "as everywhere"),
+        row("host (pid 1)", "other", "of the host"),
+        row("box (pid 12)", "same", "as everywhere"),
+        row("box (pid 12)", "other", "of the box"),
+        row("box (pid 12)", "changed", "after"),
+        row("box (pid 12)", "long", long.trim()),
+        row("box (pid 12)", "empty", ""),
+        row("名前 (pid 19)", "ключ", "値が広い"),
+        row("ns:[4026532201]", "added", "new"),
+    ];
+    let change = |kind, row: &Row| Change { kind, row: row.clone() };
+    let changes = vec![
+        change(ChangeKind::Changed { before: "before".to_owned() }, &rows[4]),
+        change(ChangeKind::Added, &rows[8]),
+        change(ChangeKind::Removed, &row("pid 17 ls", "removed", "gone")),
+    ];
+    shown.rows = Arc::new(rows);
+    shown.since_start = Arc::new(changes.clone());
+    shown.since_step = Arc::new(changes);
+    shown
+}
+
 fn report(lesson: &Lesson, at: usize) -> StepReport {
     let call = |by: &str, name: &str, args: &[&str], answer, nanos| Call {
         by: by.to_owned(),
