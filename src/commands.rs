@@ -114,7 +114,7 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
         mode: mode.words().to_owned(),
         notice,
         present: options.present,
-        ..Setup::default()
+        config: store::config(|name| std::env::var_os(name), home_of),
     };
     let (order, orders) = mpsc::channel();
     let (tell, news) = tokio::sync::mpsc::unbounded_channel();

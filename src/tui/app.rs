@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::derived::{Derived, Index};
-use super::keymap::Chord;
+use super::keys::Keys;
 use super::pty::{self, Marks};
-use super::theme::Theme;
+use super::settings::Settings;
+use super::theme::{Depth, Theme};
 use super::{CourseEntry, Setup};
 use crate::explain::Explanation;
 use crate::lesson::Step;
@@ -198,8 +199,10 @@ pub struct Model {
     pub mode: String,
     /// Colours.
     pub theme: Theme,
-    /// The key that leaves the shell pane.
-    pub leave: Chord,
+    /// How many colours the terminal has.
+    pub depth: Depth,
+    /// Which keys mean what.
+    pub keys: Keys,
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
     /// The lesson that is open or being opened.
@@ -234,6 +237,8 @@ pub struct Model {
     pub change_at: usize,
     /// What is in front.
     pub popup: Option<Popup>,
+    /// Trouble that is told when nothing else is in front.
+    pub troubles: VecDeque<Explanation>,
     /// The lasting order that is being carried out.
     pub busy: Option<String>,
     /// A short word.
@@ -250,18 +255,20 @@ pub struct Model {
 
 impl Model {
     /// The model before anything has happened.
-    pub fn new(setup: &Setup, theme: Theme, leave: Chord, size: (u16, u16)) -> Self {
+    pub fn new(setup: &Setup, settings: Settings, size: (u16, u16)) -> Self {
         let first = setup.course.iter().position(|entry| entry.done < entry.steps && entry.unavailable.is_none());
         let started = setup
             .start
             .as_ref()
             .and_then(|(name, _)| setup.course.iter().position(|entry| entry.name == *name || entry.id == *name));
-        Self {
+        let mut model = Self {
             course: setup.course.clone(),
             at: started.or(first).unwrap_or(0),
             mode: setup.mode.clone(),
-            theme,
-            leave,
+            theme: settings.theme,
+            depth: settings.depth,
+            keys: settings.keys,
+            troubles: setup.notice.iter().cloned().chain(settings.troubles).collect(),
             size,
             open: setup.start.as_ref().map(|(lesson, _)| lesson.clone()),
             view: None,
@@ -278,14 +285,28 @@ impl Model {
             reveal: None,
             selected: None,
             change_at: 0,
-            popup: setup.notice.clone().map(Popup::Trouble),
+            popup: None,
             busy: setup.start.as_ref().map(|(lesson, _)| format!("opening {lesson}")),
             notice: None,
             answer: None,
             shell: Shell::new(ShellState::Closed, 24, 80),
             typed: 0,
             ending: false,
+        };
+        model.tell_trouble();
+        model
+    }
+
+    /// Brings the next trouble to the front, where nothing is there.
+    pub fn tell_trouble(&mut self) {
+        if self.popup.is_none() {
+            self.popup = self.troubles.pop_front().map(Popup::Trouble);
         }
+    }
+
+    /// The key of a command, as people write it.
+    pub fn key(&self, command: super::command::Command) -> String {
+        self.keys.shown(command)
     }
 
     /// Takes over what the walker tells.

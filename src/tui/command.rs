@@ -2,6 +2,7 @@
 
 use super::app::{Model, Pane, ShellState};
 use super::keymap::Chord;
+use super::keys::Keys;
 use crate::lesson::Kind;
 
 /// What the learner can tell the screen.
@@ -65,7 +66,7 @@ pub struct Spec {
     pub command: Command,
     /// Its name in the palette.
     pub name: &'static str,
-    /// Its keys; the first is shown.
+    /// Its usual keys; the first is shown.
     pub keys: &'static [&'static str],
     /// A word or two for the help line; empty where it does not belong there.
     pub short: &'static str,
@@ -139,15 +140,15 @@ impl Spec {
                 model.step().and_then(|step| step.predict.as_ref()).map_or(9, |predict| predict.choices.len());
             return format!("1-{}", choices.min(9));
         }
-        self.keys.first().and_then(|key| Chord::parse(key)).map_or_else(String::new, |chord| chord.name())
+        model.keys.shown(self.command)
     }
 
     /// All its keys, as people write them.
-    pub fn all_keys(&self) -> String {
+    pub fn all_keys(&self, keys: &Keys) -> String {
         if self.command == Command::Predict {
             return "1-9".to_owned();
         }
-        self.keys.iter().filter_map(|key| Chord::parse(key)).map(|chord| chord.name()).collect::<Vec<_>>().join(" ")
+        keys.of(self.command).iter().map(Chord::name).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether it makes sense now.
@@ -185,12 +186,13 @@ impl Spec {
 pub fn of_key(chord: Chord, model: &Model) -> Option<Command> {
     COMMANDS
         .iter()
-        .find(|spec| spec.valid(model) && spec.keys.iter().any(|key| Chord::parse(key) == Some(chord)))
+        .find(|spec| model.keys.of(spec.command).contains(&chord) && spec.valid(model))
         .map(|spec| spec.command)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::apart;
     use super::*;
 
     #[test]
@@ -200,10 +202,7 @@ mod tests {
             for key in one.keys {
                 assert!(Chord::parse(key).is_some(), "{key}");
                 let again = COMMANDS[index + 1..].iter().find(|other| other.keys.contains(key));
-                let apart = again.is_none_or(|other| {
-                    matches!((one.place, other.place), (Place::Course, Place::Lesson) | (Place::Lesson, Place::Course))
-                });
-                assert!(apart, "{key} means two things");
+                assert!(again.is_none_or(|other| apart(one.place, other.place)), "{key} means two things");
             }
         }
     }

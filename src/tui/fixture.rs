@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::app::{Model, ShellState};
 use super::event::Message;
 use super::keymap::Chord;
-use super::theme::Theme;
+use super::settings::Settings;
 use super::update::{Effect, update};
 use super::{CourseEntry, Setup};
 use crate::kernel::errno::Errno;
@@ -384,7 +384,7 @@ fn report(lesson: &Lesson, at: usize) -> StepReport {
 
 /// The screen before anything has happened.
 pub(crate) fn model(columns: u16, rows: u16) -> Model {
-    Model::new(&setup(), Theme::dark(), Chord::parse("ctrl-]").unwrap(), (columns, rows))
+    Model::new(&setup(), Settings::read(None, |_| None).unwrap(), (columns, rows))
 }
 
 /// The screen in a lesson.

@@ -9,8 +9,10 @@ pub mod derived;
 pub mod doc;
 pub mod event;
 pub mod keymap;
+pub mod keys;
 pub mod layout;
 pub mod pty;
+pub mod settings;
 pub mod terminal;
 pub mod theme;
 pub mod update;
@@ -20,6 +22,7 @@ pub mod view;
 mod fixture;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -31,10 +34,9 @@ use tokio::time::{Instant, sleep_until};
 
 use self::app::Model;
 use self::event::Message;
-use self::keymap::Chord;
 use self::pty::{FromPty, Pty};
+use self::settings::Settings;
 use self::terminal::Screen;
-use self::theme::Theme;
 use self::update::{Effect, update};
 use crate::explain::Explanation;
 use crate::kernel::sys;
@@ -64,10 +66,8 @@ pub struct Setup {
     pub notice: Option<Explanation>,
     /// Whether to start in the presenter's view.
     pub present: bool,
-    /// The name of a theme; none = `HARDWAY_THEME`, then `NO_COLOR`, then dark.
-    pub theme: Option<String>,
-    /// The key that leaves the shell pane, as `ctrl-]`; none = `HARDWAY_LEAVE_KEY`, then `ctrl-]`.
-    pub leave_key: Option<String>,
+    /// Where the learner's own keys and theme are kept; none where they can not be.
+    pub config: Option<PathBuf>,
 }
 
 /// One lesson in the list.
@@ -96,8 +96,7 @@ pub struct CourseEntry {
 /// # Errors
 /// Where there is no terminal, where a setting can not be understood, and where the walker ended by itself.
 pub fn run(setup: Setup, orders: Sender<Order>, news: UnboundedReceiver<News>) -> Result<(), Explanation> {
-    let theme = theme(setup.theme.clone())?;
-    let leave = leave_key(setup.leave_key.clone())?;
+    let settings = Settings::read(setup.config.as_deref(), |name| std::env::var(name).ok())?;
     let trouble = |error: io::Error| {
         Explanation::new(
             "The screen can not be shown.",
@@ -107,7 +106,7 @@ pub fn run(setup: Setup, orders: Sender<Order>, news: UnboundedReceiver<News>) -
     };
     let mut screen = Screen::enter().map_err(trouble)?;
     let size = screen.size().map_err(trouble)?;
-    let model = Model::new(&setup, theme, leave, size);
+    let model = Model::new(&setup, settings, size);
     // Before anything else, the runtime included: a frame.
     screen.draw(&model).map_err(trouble)?;
     if let Some((lesson, step)) = setup.start {
@@ -117,33 +116,6 @@ pub fn run(setup: Setup, orders: Sender<Order>, news: UnboundedReceiver<News>) -
     runtime.block_on(async {
         let mut work = Loop::new(screen, model, orders, news).map_err(trouble)?;
         work.run().await.map_err(trouble)?
-    })
-}
-
-fn theme(name: Option<String>) -> Result<Theme, Explanation> {
-    let environment = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    match name.or_else(|| environment("HARDWAY_THEME")) {
-        Some(name) => Theme::named(&name).ok_or_else(|| {
-            Explanation::new(
-                format!("There is no theme {name:?}."),
-                "HARDWAY_THEME or --theme names it.",
-                format!("Take one of {}.", Theme::NAMES.join(", ")),
-            )
-        }),
-        None if environment("NO_COLOR").is_some() => Ok(Theme::mono()),
-        None => Ok(Theme::dark()),
-    }
-}
-
-fn leave_key(name: Option<String>) -> Result<Chord, Explanation> {
-    let name = name.or_else(|| std::env::var("HARDWAY_LEAVE_KEY").ok().filter(|value| !value.is_empty()));
-    let name = name.unwrap_or_else(|| "ctrl-]".to_owned());
-    Chord::parse(&name).ok_or_else(|| {
-        Explanation::new(
-            format!("{name:?} is no key."),
-            "HARDWAY_LEAVE_KEY names the key that leaves the shell pane.",
-            "Write it as ctrl-], ctrl-g, alt-x or f12.",
-        )
     })
 }
 

@@ -63,6 +63,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Tick => on_tick(model, &mut effects),
         Message::Terminate => end(model, &mut effects),
     }
+    model.tell_trouble();
     follow_shell_size(model, &mut effects);
     follow_changes(model);
     effects
@@ -97,7 +98,7 @@ fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
         return popup::on_key(model, key, effects);
     }
     if model.capture {
-        if chord == model.leave {
+        if chord == model.keys.leave {
             model.capture = false;
         } else if let Some(bytes) = keymap::bytes(key, model.shell.parser.screen().application_cursor()) {
             model.shell.parser.screen_mut().set_scrollback(0);

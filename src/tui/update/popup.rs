@@ -30,7 +30,7 @@ pub fn matches(model: &Model, list: List, query: &str) -> Vec<(String, String, P
     if list == List::Commands {
         for spec in COMMANDS.iter().filter(|spec| spec.valid(model)) {
             let what = format!("{:<14} {}", spec.name, spec.help);
-            items.push((what, spec.all_keys(), Pick::Command(spec.command)));
+            items.push((what, spec.all_keys(&model.keys), Pick::Command(spec.command)));
         }
     }
     let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();

@@ -27,6 +27,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Widget};
 
 use super::app::{Base, Model, Pane};
+use super::command::Command;
 use super::doc::Doc;
 use super::layout::{self, Place, SMALLEST};
 use super::theme::Theme;
@@ -38,6 +39,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model) {
         // The terminal was resized a moment ago and the model does not know yet: its message is on the way.
         return;
     }
+    frame.buffer_mut().set_style(area, model.theme.ground);
     if !layout::fits((area.width, area.height)) {
         return too_small(frame, model, area);
     }
@@ -164,7 +166,7 @@ pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
             let aside = match (done, acts) {
                 (_, false) => Vec::new(),
                 (true, true) => aside("as the kernel answered them".to_owned()),
-                (false, true) => aside("what n will do".to_owned()),
+                (false, true) => aside(format!("what {} will do", model.key(Command::Next))),
             };
             ("System calls".to_owned(), aside)
         }
@@ -175,7 +177,7 @@ pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
         }
         Pane::Diff => {
             let since = if model.base == Base::Step { "Changed by this step" } else { "Changed since the start" };
-            (format!("{since}: {}", diff::count(model)), aside("d switches".to_owned()))
+            (format!("{since}: {}", diff::count(model)), aside(format!("{} switches", model.key(Command::Diff))))
         }
     }
 }
@@ -185,6 +187,7 @@ fn popup_frame(frame: &mut Frame<'_>, area: Rect, title: &str, foot: Line<'stati
     // A column of nothing at each side sets it apart from what is behind.
     let around = Rect { x: area.x.saturating_sub(1), width: area.width + 2, ..area };
     frame.render_widget(Clear, around.intersection(frame.area()));
+    frame.buffer_mut().set_style(around, theme.ground);
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.focus)

@@ -5,6 +5,7 @@ use ratatui::text::{Line, Span};
 use super::{diff, grid, mounts, table, tree};
 use crate::probe::{ChangeKind, Panel, Row};
 use crate::tui::app::{Model, Pane};
+use crate::tui::command::Command;
 use crate::tui::doc::{Doc, Target, clean};
 use crate::tui::theme::Theme;
 use crate::walk::View;
@@ -68,7 +69,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         let mut body = Doc::new(columns);
         let aside = if view.observation.processes.is_empty() {
             body.text("nothing sampled yet: the first sample is taken when the lab host stands", theme.dim);
-            ""
+            String::new()
         } else {
             add(&mut body, &state, *panel)
         };
@@ -82,7 +83,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
 }
 
 /// One panel, in its own shape or else as a table; what stands beside its heading.
-fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> &'static str {
+fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> String {
     let foldable = match panel {
         Panel::Processes => {
             tree::add(doc, state);
@@ -90,7 +91,7 @@ fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> &'static str {
         }
         Panel::Namespaces => {
             grid::add(doc, state);
-            return "inodes, last digits";
+            return "inodes, last digits".to_owned();
         }
         Panel::Mounts => {
             mounts::add(doc, state);
@@ -99,9 +100,9 @@ fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> &'static str {
         _ => table::add(doc, state, panel),
     };
     match (foldable, state.model.unfolded) {
-        (false, _) => "",
-        (true, false) => "x unfolds",
-        (true, true) => "x folds",
+        (false, _) => String::new(),
+        (true, false) => format!("{} unfolds", state.model.key(Command::Unfold)),
+        (true, true) => format!("{} folds", state.model.key(Command::Unfold)),
     }
 }
 

@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 use super::state::{State, mark, removed, value};
 use crate::probe::{ChangeKind, Panel, Row};
 use crate::tui::app::pid_of;
+use crate::tui::command::Command;
 use crate::tui::doc::{Doc, Target, clean, cut, fit, width};
 use crate::tui::theme::Theme;
 
@@ -71,7 +72,10 @@ pub(super) fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> bool {
             state.wrapped(doc, spans, hang, Target::Rows(vec![(0, index)]));
         }
         if group.more > 0 {
-            let line = Line::styled(format!("    … {} more: x unfolds", group.more), theme.dim);
+            let line = Line::styled(
+                format!("    … {} more: {} unfolds", group.more, state.model.key(Command::Unfold)),
+                theme.dim,
+            );
             doc.cut(line, Some(Target::Unfold));
         }
     }

@@ -7,6 +7,7 @@ use crate::kernel::trace::{Answer, Call};
 use crate::lesson::Step;
 use crate::runtime::action::Performed;
 use crate::tui::app::Model;
+use crate::tui::command::Command;
 use crate::tui::doc::{Doc, Target, clean, width};
 use crate::walk::View;
 
@@ -27,10 +28,11 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
             }
         }
         _ if view.position.done && !step.actions.is_empty() => {
-            doc.text(
-                "Done by hand: the calls were your shell's, and hardway made none. b, then n, makes them here.",
-                theme.dim,
+            let (back, next) = (model.key(Command::Back), model.key(Command::Next));
+            let text = format!(
+                "Done by hand: the calls were your shell's, and hardway made none. {back}, then {next}, makes them here."
             );
+            doc.text(&text, theme.dim);
         }
         _ if step.actions.is_empty() => {
             doc.text("This step makes no system call: it looks at what is there.", theme.dim);
