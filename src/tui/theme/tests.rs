@@ -3,6 +3,7 @@
 use super::*;
 
 type Rgb = [f64; 3];
+type Roles = Vec<(&'static str, Style)>;
 
 const DEPTHS: [Depth; 3] = [Depth::Sixteen, Depth::Many, Depth::True];
 const COLOURED: [&str; 3] = ["dark", "light", "colour-blind"];
@@ -54,7 +55,7 @@ fn contrast(one: Color, other: Color) -> f64 {
 }
 
 /// The styles that text is written in, those of marks and lines, and the grounds on which both may stand.
-fn roles(theme: &Theme) -> (Vec<(&'static str, Style)>, Vec<(&'static str, Style)>, Vec<Color>) {
+fn roles(theme: &Theme) -> (Roles, Roles, Vec<Color>) {
     let text = vec![
         ("text", theme.text),
         ("dim", theme.dim),
