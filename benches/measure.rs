@@ -35,11 +35,11 @@ fn main() {
     println!("{:<52} {:>22}   budget", "what", "measured");
     // Before anything else: the keeper must be forked while this process has one thread.
     let person = Person::current();
-    let mode = match person.mode(false, false) {
-        Ok(mode) => mode,
+    let offer = match person.offer(false, false) {
+        Ok(offer) => offer,
         Err(explanation) => return println!("{explanation}"),
     };
-    let keeper = match Keeper::fork(&person, mode) {
+    let keeper = match Keeper::fork(&person, &offer) {
         Ok(keeper) => keeper,
         Err(explanation) => return println!("{explanation}"),
     };

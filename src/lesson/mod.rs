@@ -6,12 +6,14 @@ pub mod builtin;
 pub mod check;
 pub mod compile;
 pub mod fault;
+pub mod need;
 pub mod raw;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Value, Verdict};
 pub use compile::check_file;
+pub use need::Need;
 
 use crate::probe::{Names, Observation, Panel};
 use crate::runtime::action::Action;
@@ -58,18 +60,6 @@ pub enum Depth {
     Core,
     /// For those who want more.
     Deep,
-}
-
-/// Something that a machine may lack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Need {
-    /// The kernel has UTS namespaces.
-    UtsNamespace,
-    /// The kernel has pid namespaces.
-    PidNamespace,
-    /// More than one id is mapped in the lab host: root, or a range from newuidmap(1).
-    IdRange,
 }
 
 /// One step.

@@ -53,6 +53,29 @@ pub trait Mechanism {
 
     /// What it creates or changes when it succeeds.
     fn effects(&self) -> Vec<Effect>;
+
+    /// What is wrong with it as it is written, before anybody performs it.
+    fn misuses(&self) -> Vec<Misuse> {
+        Vec::new()
+    }
+}
+
+/// A field of an action that can not be meant as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misuse {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub what: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+impl Misuse {
+    /// Puts it together.
+    pub fn new(field: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { field, what: what.into(), fix: fix.into() }
+    }
 }
 
 /// What an action does when the actor can do it alone, by plain calls. Actions that concern the life of a box itself

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::verdicts::{by_hand, expected_answers, failure_verdict, unmet};
+use super::verdicts::{by_hand, expected_answers, failure_verdict};
 use super::{Mode, StepReport};
 use crate::agent::client::{Keeper, Lab};
 use crate::agent::protocol::Sample;
@@ -99,7 +99,7 @@ impl Walker {
 
     /// How ids are mapped.
     pub fn mode(&self) -> Mode {
-        self.keeper.mode()
+        self.keeper.offer().mode
     }
 
     /// The lab host.
@@ -119,7 +119,7 @@ impl Walker {
 
     /// Why a step can not be done here.
     pub fn skipped(&self, step: usize) -> Option<String> {
-        self.lesson.steps[step].needs.iter().find_map(|need| unmet(*need, self.mode()))
+        self.lesson.steps[step].needs.iter().find_map(|need| need.unmet(&self.keeper.offer()))
     }
 
     /// Makes a new lab host and performs, by calls, all steps before the learner's place.
