@@ -12,7 +12,6 @@ use hardway::kernel::leftover::Footprint;
 use hardway::lesson::{Lesson, builtin, compile};
 use hardway::probe::{Names, Panel, Reader, Wanted, rows};
 use hardway::runtime::ledger;
-use hardway::session::Session;
 use hardway::session::store::{self, Store};
 use hardway::tui::{self, CourseEntry, Setup};
 use hardway::walk::actor::{Actor, step_number};
@@ -92,6 +91,7 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
     }
     let keeper = start_keeper(options.ids)?;
     let (store, notice) = open_store();
+    let course = entries(&course, store.as_ref(), &keeper.offer());
     if plain {
         if let Some(explanation) = notice {
             eprintln!("hardway: {explanation}");
@@ -108,7 +108,7 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
     }
     let offer = keeper.offer();
     let setup = Setup {
-        course: entries(&course, store.as_ref(), &offer),
+        course,
         start,
         mode: offer.mode.words().to_owned(),
         notice,
@@ -139,14 +139,19 @@ fn entries(course: &[Arc<Lesson>], store: Option<&Store>, offer: &Offer) -> Vec<
             goal: lesson.goal.clone(),
             minutes: lesson.minutes,
             steps: lesson.steps.len(),
-            done: steps_done(store.and_then(|store| store.load(lesson))),
+            done: 0,
             unavailable: unavailable(lesson, offer),
+            lesson: Arc::clone(lesson),
+            records: Vec::new(),
+            skipped: lesson.steps.iter().map(|step| step.needs.iter().find_map(|need| need.unmet(offer))).collect(),
+        })
+        .map(|mut entry| {
+            if let Some(session) = store.and_then(|store| store.load(&entry.lesson)) {
+                entry.remember(&session.records);
+            }
+            entry
         })
         .collect()
-}
-
-fn steps_done(session: Option<Session>) -> usize {
-    session.map_or(0, |session| session.records.iter().filter(|record| record.how.is_some()).count())
 }
 
 /// Why a whole lesson is not available here.

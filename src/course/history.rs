@@ -60,9 +60,9 @@ pub const TIMELINE: &[Entry] = &[
 
 /// The timeline as Markdown.
 pub fn markdown() -> String {
-    let mut text = "| year | what | what it brought |\n|--|--|--|\n".to_owned();
+    let mut text = String::new();
     for Entry { when, what, brought } in TIMELINE {
-        text.push_str(&format!("| {when} | {what} | {brought} |\n"));
+        text.push_str(&format!("- {when} **{what}**: {brought}\n"));
     }
     text.push_str("\nThere is no \"container\" in the kernel, then or now: these are the parts that one is made of.\n");
     text
@@ -76,6 +76,6 @@ mod tests {
     fn it_goes_forward() {
         let years: Vec<&str> = TIMELINE.iter().map(|entry| &entry.when[..4]).collect();
         assert!(years.is_sorted(), "{years:?}");
-        assert!(TIMELINE.iter().all(|entry| !markdown().contains(&format!("|{}", entry.what))));
+        assert!(TIMELINE.iter().all(|entry| markdown().contains(&format!("- {} **{}**", entry.when, entry.what))));
     }
 }

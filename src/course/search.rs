@@ -29,6 +29,8 @@ pub struct Hit {
     pub place: Place,
     /// What it is called.
     pub title: String,
+    /// Whether it was found by its title.
+    pub in_title: bool,
     /// The text around what was found, in one line; of something that was found by its title the beginning of its text.
     pub excerpt: String,
 }
@@ -87,8 +89,13 @@ impl Index {
             }
         }
         hits.sort_by_key(|(text, elsewhere, _)| (*text, *elsewhere));
-        let hit = |text: &Text| Hit { place: text.place, title: text.title.clone(), excerpt: text.excerpt(&words) };
-        hits.into_iter().map(|(_, _, text)| hit(text)).collect()
+        let hit = |(in_text, _, text): (bool, bool, &Text)| Hit {
+            place: text.place,
+            title: text.title.clone(),
+            in_title: !in_text,
+            excerpt: text.excerpt(&words),
+        };
+        hits.into_iter().map(hit).collect()
     }
 }
 

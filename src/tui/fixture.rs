@@ -22,15 +22,27 @@ use crate::session::{How, Position, Record};
 use crate::walk::{Mode, News, StepReport, View};
 
 pub(crate) fn setup() -> Setup {
-    let entry = |number: usize, id: &str, title: &str, goal: &str, steps: usize, done: usize| CourseEntry {
-        name: format!("{number:02}-{id}"),
-        id: id.to_owned(),
-        title: title.to_owned(),
-        goal: goal.to_owned(),
-        minutes: 8 + u32::try_from(number).unwrap(),
-        steps,
-        done,
-        unavailable: None,
+    let entry = |number: usize, id: &str, title: &str, goal: &str, steps: usize, done: usize| {
+        let name = format!("{number:02}-{id}");
+        let mut lesson = if id == "pid" { lesson() } else { Lesson { steps: Vec::new(), ..lesson() } };
+        for step in lesson.steps.len()..steps {
+            lesson.steps.push(self::step(&format!("step-{step}"), &format!("Step {} of {id}", step + 1)));
+        }
+        let lesson = Arc::new(Lesson { name: name.clone(), id: id.to_owned(), title: title.to_owned(), ..lesson });
+        let how = |step: usize| (step < done).then_some(How::Calls);
+        CourseEntry {
+            name,
+            id: id.to_owned(),
+            title: title.to_owned(),
+            goal: goal.to_owned(),
+            minutes: 8 + u32::try_from(number).unwrap(),
+            steps,
+            done,
+            unavailable: None,
+            lesson,
+            records: (0..steps).map(|step| Record { how: how(step), ..Record::default() }).collect(),
+            skipped: vec![None; steps],
+        }
     };
     let mut course = vec![
         entry(
@@ -296,6 +308,7 @@ pub(crate) fn view(at: usize, done: bool) -> View {
         position: Position { step: at, done },
         records,
         skipped,
+        history: report.iter().cloned().collect(),
         report,
         verdicts,
         answer: None,

@@ -8,6 +8,8 @@ pub mod command;
 pub mod derived;
 pub mod doc;
 pub mod event;
+pub mod front;
+pub mod fuzzy;
 pub mod keymap;
 pub mod keys;
 pub mod layout;
@@ -19,7 +21,7 @@ pub mod update;
 pub mod view;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 use std::io;
 use std::path::PathBuf;
@@ -40,6 +42,7 @@ use self::terminal::Screen;
 use self::update::{Effect, update};
 use crate::explain::Explanation;
 use crate::kernel::sys;
+pub use crate::walk::entry::CourseEntry;
 use crate::walk::{News, Order};
 
 /// How often live state is sampled.
@@ -70,27 +73,6 @@ pub struct Setup {
     pub config: Option<PathBuf>,
 }
 
-/// One lesson in the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CourseEntry {
-    /// The name of its file without `.yaml`.
-    pub name: String,
-    /// Short name.
-    pub id: String,
-    /// Title.
-    pub title: String,
-    /// What the learner can do afterwards.
-    pub goal: String,
-    /// How long it takes.
-    pub minutes: u32,
-    /// How many steps it has.
-    pub steps: usize,
-    /// How many of them were done.
-    pub done: usize,
-    /// Why it can not be walked here; none where it can.
-    pub unavailable: Option<String>,
-}
-
 /// Runs the screen until the learner quits. The walker lives on another thread; orders go to it, news come from it.
 ///
 /// # Errors
@@ -114,7 +96,7 @@ pub fn run(setup: Setup, orders: Sender<Order>, news: UnboundedReceiver<News>) -
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(trouble)?;
     runtime.block_on(async {
-        let mut work = Loop::new(screen, model, orders, news).map_err(trouble)?;
+        let mut work = Loop::new(screen, model, setup.config, orders, news).map_err(trouble)?;
         work.run().await.map_err(trouble)?
     })
 }
@@ -123,6 +105,8 @@ pub fn run(setup: Setup, orders: Sender<Order>, news: UnboundedReceiver<News>) -
 struct Loop {
     screen: Screen,
     model: Model,
+    /// Where the learner's own choices are kept.
+    config: Option<PathBuf>,
     orders: Sender<Order>,
     news: UnboundedReceiver<News>,
     events: EventStream,
@@ -149,11 +133,18 @@ enum Woken {
 }
 
 impl Loop {
-    fn new(screen: Screen, model: Model, orders: Sender<Order>, news: UnboundedReceiver<News>) -> io::Result<Self> {
+    fn new(
+        screen: Screen,
+        model: Model,
+        config: Option<PathBuf>,
+        orders: Sender<Order>,
+        news: UnboundedReceiver<News>,
+    ) -> io::Result<Self> {
         let (to_loop, output) = mpsc::channel(OUTPUT);
         Ok(Self {
             screen,
             model,
+            config,
             orders,
             news,
             events: EventStream::new(),
@@ -256,7 +247,8 @@ impl Loop {
             Woken::Message(message) => message,
         };
         // A second that passed shows nothing by itself, unless a word on the screen goes away.
-        let quiet = matches!(message, Message::Tick) && self.model.notice.is_none();
+        let still = self.model.notice.is_none() && self.model.frozen.is_none();
+        let quiet = matches!(message, Message::Tick) && still;
         *changed |= !quiet;
         let ending = self.model.ending;
         for effect in update(&mut self.model, message) {
@@ -289,6 +281,11 @@ impl Loop {
                 let (columns, rows) = self.screen.size()?;
                 update(&mut self.model, Message::Resized(columns, rows));
             }
+            Effect::KeepTheme(name) => match self.config.as_ref().map(|dir| settings::keep_theme(dir, name)) {
+                Some(Ok(())) => self.model.say(format!("the theme {name}, from now on")),
+                Some(Err(error)) => self.model.say(format!("the theme {name}; it could not be kept: {error}")),
+                None => self.model.say(format!("the theme {name}; there is no place to keep it")),
+            },
             Effect::Redraw => self.screen.forget()?,
             Effect::Leave => {}
         }

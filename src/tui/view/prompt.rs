@@ -24,10 +24,15 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect) {
 /// What one can do now, in a sentence.
 fn guide(model: &Model) -> String {
     let key = |command| model.key(command);
-    let (Some(view), Some(step)) = (&model.view, model.step()) else {
-        return match &model.open {
-            Some(_) => "the lab host is being made".to_owned(),
-            None => format!("↑ and ↓ choose a lesson, {} opens it where you left it", key(Command::Open)),
+    let (Some(view), Some(step), false) = (&model.view, model.step(), model.map) else {
+        let (open, steps, back) = (key(Command::Open), key(Command::Steps), key(Command::Return));
+        return match (&model.open, model.step_at) {
+            (Some(_), _) if !model.map => "the lab host is being made".to_owned(),
+            (_, Some(_)) => {
+                format!("↑ and ↓ choose a step, {open} opens the lesson there, {back} leads to the lessons")
+            }
+            (_, None) if model.map => format!("{back} leads back to your lesson · {open} leaves it for the chosen one"),
+            (_, None) => format!("↑ and ↓ choose a lesson, {open} opens it where you left it · {steps}: its steps"),
         };
     };
     let done = view.position.done;

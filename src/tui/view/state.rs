@@ -4,7 +4,7 @@ use ratatui::text::{Line, Span};
 
 use super::{diff, grid, mounts, table, tree};
 use crate::probe::{ChangeKind, Panel, Row};
-use crate::tui::app::{Model, Pane};
+use crate::tui::app::{Frozen, Model, Pane};
 use crate::tui::command::Command;
 use crate::tui::doc::{Doc, Target, clean};
 use crate::tui::theme::Theme;
@@ -80,6 +80,15 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         doc.lines.extend(body.lines);
     }
     doc
+}
+
+/// That the panels stand still, and since when.
+pub(super) fn frozen(frozen: &Frozen) -> String {
+    let since = match frozen.seconds {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
+    };
+    format!("frozen for {since}")
 }
 
 /// One panel, in its own shape or else as a table; what stands beside its heading.

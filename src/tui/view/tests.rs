@@ -57,6 +57,45 @@ fn failing_step() {
 }
 
 #[test]
+fn calls_with_what_they_made() {
+    let mut model = in_lesson(80, 24, view(1, true));
+    press(&mut model, "tab");
+    insta::assert_snapshot!("calls", drawn(&model).backend());
+}
+
+#[test]
+fn changes_side_by_side() {
+    let mut model = in_lesson(80, 24, panel_view(Panel::Credentials));
+    press(&mut model, "D +");
+    insta::assert_snapshot!("beside", drawn(&model).backend());
+}
+
+#[test]
+fn words_and_timeline() {
+    let mut model = in_lesson(80, 24, view(1, true));
+    press(&mut model, "w");
+    insta::assert_snapshot!("words", drawn(&model).backend());
+    press(&mut model, "enter");
+    insta::assert_snapshot!("word", drawn(&model).backend());
+    press(&mut model, "esc H");
+    insta::assert_snapshot!("history", drawn(&model).backend());
+}
+
+#[test]
+fn search_of_the_course() {
+    let mut model = in_lesson(120, 40, view(1, true));
+    press(&mut model, "/ n a m e");
+    insta::assert_snapshot!("search", drawn(&model).backend());
+}
+
+#[test]
+fn steps_of_the_course() {
+    let mut model = model(160, 45);
+    press(&mut model, "tab");
+    insta::assert_snapshot!("course_steps", drawn(&model).backend());
+}
+
+#[test]
 fn question() {
     snap("question", |columns, rows| {
         let mut model = in_lesson(columns, rows, view(3, false));

@@ -61,7 +61,20 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         checks(&mut doc, model, view);
         hints(&mut doc, model, view);
     }
+    words(&mut doc, model);
     doc
+}
+
+/// The words of the step that the glossary explains.
+fn words(doc: &mut Doc, model: &Model) {
+    let theme = &model.theme;
+    let words: Vec<&str> = model.derived.words().iter().map(|term| term.name).collect();
+    if words.is_empty() {
+        return;
+    }
+    let key = Span::styled(format!("{} explains", model.key(Command::Words)), theme.dim);
+    doc.heading_with("Words in this step", key, theme.dim, theme.border);
+    doc.wrap(&Line::styled(words.join(" · "), theme.dim), 0, Some(Target::Words));
 }
 
 fn title(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
