@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 
 use hardway::agent::client::{self, Keeper};
+use hardway::agent::visit;
 use hardway::explain::Explanation;
 use hardway::kernel::host::{Invoker, Offer, Person, home_of};
 use hardway::kernel::leftover::Footprint;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
         Some(Command::Lesson(LessonCommand::Check { files })) => Ok(check(&files)),
         Some(Command::Lesson(LessonCommand::Test { lessons, json, ids })) => test(&lessons, json, ids),
         Some(Command::State { pid, json }) => state(pid, json),
+        Some(Command::Enter { whom }) => enter(whom.as_deref()),
         Some(Command::Cleanup { dry_run }) => Ok(cleanup(dry_run)),
     }
 }
@@ -358,6 +360,22 @@ fn state(pid: Option<i32>, as_json: bool) -> Result<ExitCode, Explanation> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `hardway enter`.
+fn enter(whom: Option<&str>) -> Result<ExitCode, Explanation> {
+    let running = visit::running();
+    let Some(newest) = running.first() else {
+        return Err(Explanation::new(
+            "No lab host of yours runs",
+            "a lab host lives as long as a lesson is open; one that was started with sudo belongs to root",
+            "open a lesson in another terminal: hardway 05-pid (with sudo there, then with sudo here)",
+        ));
+    };
+    if running.len() > 1 {
+        eprintln!("{} lab hosts run; this is the newest", running.len());
+    }
+    Ok(ExitCode::from(u8::try_from(visit::shell(newest, whom)?).unwrap_or(FAILED)))
 }
 
 /// `hardway cleanup`.
