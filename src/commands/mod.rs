@@ -29,7 +29,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
         Some(Command::Lesson(LessonCommand::Check { files })) => Ok(lesson::check(&files)),
         Some(Command::Lesson(LessonCommand::Test { lessons, json, ids })) => lesson::test(&lessons, json, ids),
         Some(Command::State { pid, json }) => state::state(pid, json),
-        Some(Command::Enter { whom }) => enter::enter(whom.as_deref()),
+        Some(Command::Enter { whom, lab }) => enter::enter(whom.as_deref(), lab),
         Some(Command::Cleanup { dry_run }) => Ok(cleanup::cleanup(dry_run)),
     }
 }
