@@ -142,13 +142,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
             "c" => self.order(Order::Check),
             "h" => self.order(Order::Hint),
             "=" => self.order(Order::Answer(rest.to_owned())),
-            "t" => {
-                let lines = self
-                    .view
-                    .as_ref()
-                    .map_or_else(Vec::new, |view| view.lesson.steps[view.position.step].by_hand.clone());
-                lines.iter().try_for_each(|line| self.type_line(line))
-            }
+            "t" => self.type_step(),
             "!" => self.type_line(rest),
             "ns" => {
                 self.hands = None;
@@ -185,6 +179,18 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
             guess if number(guess).is_some() => self.order(Order::Predict(number(guess).unwrap_or(0))),
             _ => show::help(self.output),
         }
+    }
+
+    /// Types the current step's lines; into a new shell, first those that lead to the step.
+    fn type_step(&mut self) -> std::io::Result<()> {
+        let Some(view) = self.view.clone() else { return Ok(()) };
+        let step = view.position.step;
+        let mut lines = view.lesson.steps[step].by_hand.clone();
+        if self.hands.is_none() {
+            self.order(Order::ReadyForHands)?;
+            lines.splice(0..0, view.lesson.lines_before(step));
+        }
+        lines.iter().try_for_each(|line| self.type_line(line))
     }
 
     /// Shows something of the open lesson.
