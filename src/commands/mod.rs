@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use hardway::agent::client::{self, Keeper};
 use hardway::explain::Explanation;
-use hardway::kernel::host::{Invoker, Offer, Person, home_of};
+use hardway::kernel::host::{Invoker, Offer, Person, Wish, home_of};
 use hardway::lesson::{Lesson, builtin};
 use hardway::session::store::{self, Store};
 
@@ -37,11 +37,12 @@ pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
 /// Becomes the caller of sudo where that is wished, and forks the keeper. No thread exists yet.
 fn start_keeper(ids: Ids) -> Result<Keeper, Explanation> {
     let invoker = Invoker::current();
-    if ids.rootless || ids.single_id {
+    let wish = Wish::from(ids);
+    if wish.rootless {
         invoker.become_them()?;
     }
     let person = Person::current();
-    let offer = person.offer(ids.rootless || ids.single_id, ids.single_id)?;
+    let offer = person.offer(wish)?;
     client::revert_dead();
     let keeper = Keeper::fork(&person, &offer)?;
     // The keeper needs root for as long as it lives, the ui never: what it writes belongs to the person.

@@ -55,7 +55,7 @@ pub fn open(options: Open) -> Result<ExitCode, Explanation> {
     let setup = Setup {
         course: entries(&course, store.as_ref(), &offer),
         start,
-        mode: offer.mode.words().to_owned(),
+        mode: offer.words().to_owned(),
         notice,
         present: options.present,
         ..Setup::default()
