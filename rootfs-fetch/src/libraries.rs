@@ -6,10 +6,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::directories;
+use crate::draft::Draft;
 use crate::elf::Elf;
 use crate::error::Error;
 use crate::machine::{Found, Machine};
-use crate::plan::Plan;
+use crate::plan::Extent;
 
 /// More libraries than any program maps.
 const MAX_LIBRARIES: usize = 512;
@@ -25,23 +26,31 @@ struct Object {
     parent: Option<usize>,
 }
 
-/// Adds the loader and the libraries of a program to `plan`; `configured` are the directories of `/etc/ld.so.conf`.
+/// Adds the loader and the libraries of a program to `draft`, as far as `extent` wants them; `configured` are the
+/// directories of `/etc/ld.so.conf`.
 pub(crate) fn add(
     machine: &Machine,
     configured: &[PathBuf],
     program: &Found,
     elf: Elf,
-    plan: &mut Plan,
+    extent: Extent,
+    draft: &mut Draft,
 ) -> Result<(), Error> {
+    if extent < Extent::Loader {
+        return Ok(());
+    }
     let Some(interpreter) = elf.interpreter.clone().map(PathBuf::from) else { return Ok(()) };
     let missing = || Error::NoInterpreter { path: program.real.clone(), interpreter: interpreter.clone() };
     // The kernel takes a relative name from the directory in which the program is started; here there is none.
     if !interpreter.is_absolute() || machine.find_file(&interpreter)?.is_none() {
         return Err(missing());
     }
-    let loader = plan.take(machine, &interpreter)?;
+    let loader = draft.take(machine, &interpreter)?;
     same_machine(&machine.elf(&loader)?, &elf, &loader.real)?;
-    plan.libraries.insert(loader.real.clone());
+    draft.libraries.insert(loader.real.clone());
+    if extent < Extent::Libraries {
+        return Ok(());
+    }
 
     let name = interpreter.file_name().unwrap_or_default().to_owned();
     let mut search = Search { machine, musl: false, own: parent(&loader.real), directories: Vec::new() };
@@ -50,7 +59,7 @@ pub(crate) fn add(
         let (named, file) = directories::musl(machine, &arch)?;
         search.directories = named;
         if let Some(file) = file {
-            plan.take(machine, &file)?;
+            draft.take(machine, &file)?;
         }
     } else {
         search.directories = configured.to_vec();
@@ -60,7 +69,7 @@ pub(crate) fn add(
     // The loader is mapped already when the first library is looked for.
     let seen = HashSet::from([name]);
     let first = Object { path: program.real.clone(), origin: parent(&program.real), elf, parent: None };
-    search.closure(first, seen, plan)
+    search.closure(first, seen, draft)
 }
 
 struct Search<'a> {
@@ -74,7 +83,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Breadth first, each name once, as the loader does it: so a library that needs itself comes to an end.
-    fn closure(&self, first: Object, mut seen: HashSet<OsString>, plan: &mut Plan) -> Result<(), Error> {
+    fn closure(&self, first: Object, mut seen: HashSet<OsString>, draft: &mut Draft) -> Result<(), Error> {
         let mut objects = vec![first];
         let mut at = 0;
         while at < objects.len() {
@@ -87,13 +96,13 @@ impl Search<'_> {
                     return Err(Error::unusable(&objects[0].path, why));
                 }
                 let (path, elf, configured) = self.locate(&name, at, &objects)?;
-                let found = plan.take(self.machine, &path)?;
+                let found = draft.take(self.machine, &path)?;
                 // The rootfs has no cache of ld.so.conf's directories, so a link leads there from one that the
                 // loader always searches.
                 if configured && !self.always_searched(&parent(&found.real))? {
-                    plan.link(&self.own.join(&name), &path);
+                    draft.link(&self.own.join(&name), &path);
                 }
-                plan.libraries.insert(found.real);
+                draft.libraries.insert(found.real);
                 objects.push(Object { origin: parent(&path), path, elf, parent: Some(at) });
             }
             at += 1;

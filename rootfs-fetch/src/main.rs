@@ -46,10 +46,11 @@ fn main() -> ExitCode {
         return wrong("name the directory in which the rootfs is to be made");
     }
     let directory = PathBuf::from(names.remove(0));
-    let mut recipe = if names.is_empty() { Recipe::automatic() } else { Recipe::programs(names) };
-    if !busybox {
-        recipe = recipe.without_busybox();
-    }
+    let recipe = match (names.is_empty(), busybox) {
+        (true, true) => Recipe::automatic(),
+        (true, false) => Recipe::lessons(),
+        (false, _) => Recipe::programs(names),
+    };
     match recipe.make(directory) {
         Ok(rootfs) => print(&format!("{rootfs}\n"), ExitCode::SUCCESS),
         Err(error) => {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{During, Error};
 use crate::machine::Machine;
-use crate::plan::{Entry, Plan};
+use crate::plan::{Plan, What};
 
 /// More than any program or library weighs.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
@@ -93,21 +93,21 @@ impl<'a> Target<'a> {
 
     fn fill(&mut self, plan: &Plan, machine: &Machine) -> Result<u64, Error> {
         let mut total = 0;
-        for (path, entry) in plan.entries() {
-            let inner = path.strip_prefix("/").unwrap_or(path);
+        for entry in &plan.entries {
+            let inner = entry.path.strip_prefix("/").unwrap_or(&entry.path);
             let (at, shown) = (self.base.join(inner), self.path.join(inner));
-            match entry {
-                Entry::Directory(mode) => {
+            match &entry.what {
+                What::Directory { mode } => {
                     DirBuilder::new().mode(0o700).create(&at).during("make the directory", &shown)?;
                     self.note(inner, true)?;
                     fs::set_permissions(&at, Permissions::from_mode(*mode)).during("set the mode of", &shown)?;
                 }
-                Entry::Link(to) => {
+                What::Link { to } => {
                     symlink(to, &at).during("make the link", &shown)?;
                     self.note(inner, false)?;
                 }
-                Entry::Text(text) => total += self.file(inner, 0o644, &mut text.as_bytes())?,
-                Entry::Copy(from) => {
+                What::Text { text, mode } => total += self.file(inner, *mode, &mut text.as_bytes())?,
+                What::Copy { from, mode, .. } => {
                     let found = machine.find_file(from)?;
                     let found = found.ok_or_else(|| Error::unusable(from, "it is no longer there"))?;
                     let size = found.metadata.len();
@@ -115,10 +115,8 @@ impl<'a> Target<'a> {
                         let why = format!("with its {size} bytes the rootfs becomes larger than anyone wants");
                         return Err(Error::unusable(from, why));
                     }
-                    // setuid, setgid and sticky bits do not come along: the copy belongs to another.
-                    let mode = found.metadata.mode() & 0o777;
                     // A file that is being written to ends where it ended when it was looked at.
-                    total += self.file(inner, mode, &mut machine.open(&found)?.take(size))?;
+                    total += self.file(inner, *mode, &mut machine.open(&found)?.take(size))?;
                 }
             }
         }

@@ -64,7 +64,7 @@ fn an_automatic_rootfs_runs() {
     let place = TempDir::new().expect("a temporary directory");
     let directory = place.path().join("rootfs");
     let rootfs = Recipe::automatic().make(&directory).expect("a rootfs of this machine");
-    if rootfs.source == Source::Programs {
+    if rootfs.plan.source == Source::Programs {
         skip("this machine has no static busybox");
     }
     assert_works(&directory, "ls / && echo ok", &["bin", "proc", "tmp", "ok"]);
@@ -75,12 +75,12 @@ fn an_automatic_rootfs_runs() {
 fn a_rootfs_without_busybox_runs() {
     let place = TempDir::new().expect("a temporary directory");
     let directory = place.path().join("rootfs");
-    let rootfs = Recipe::automatic().without_busybox().make(&directory).expect("a rootfs of this machine");
-    assert_eq!(rootfs.source, Source::Programs);
+    let rootfs = Recipe::lessons().make(&directory).expect("a rootfs of this machine");
+    assert_eq!(rootfs.plan.source, Source::Programs);
     assert_works(&directory, "ls / && echo ok", &["bin", "proc", "tmp", "ok"]);
     assert_works(&directory, "id -un", &["root"]);
     // The loader starts each program only when it finds all that the program needs.
-    for path in &rootfs.programs {
+    for path in &rootfs.plan.programs {
         let name = path.file_name().expect("a program has a name").to_string_lossy();
         let line = format!("{} --help </dev/null >/tmp/out 2>&1; test $? -ne 127 && test $? -ne 126", path.display());
         if !["kill", "sleep"].contains(&&*name) {
@@ -108,7 +108,7 @@ fn a_directory_of_another_user_is_refused() {
     if let Err(error) = std::os::unix::fs::chown(&directory, Some(65533), None) {
         return skip(&format!("chown: {error}"));
     }
-    for recipe in [Recipe::automatic(), Recipe::automatic().without_busybox(), Recipe::programs(["sh"])] {
+    for recipe in [Recipe::automatic(), Recipe::lessons(), Recipe::programs(["sh"])] {
         let error = recipe.make(&directory).expect_err("it belongs to another");
         assert!(error.to_string().contains("belongs to user 65533"), "{error}");
         assert_eq!(std::fs::read_dir(&directory).expect("it is there").count(), 0);
