@@ -32,6 +32,7 @@
 //! ```
 
 mod busybox;
+mod cache;
 mod directories;
 mod draft;
 mod elf;
@@ -46,6 +47,7 @@ mod rootfs;
 mod target;
 mod wanted;
 
+pub use cache::{Cache, Cleared, DEFAULT_LIMIT, Held};
 pub use error::{Error, Fault};
 pub use machine::Machine;
 pub use plan::{Applets, Entry, Extent, Missing, Plan, Source, What};

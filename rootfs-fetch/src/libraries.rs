@@ -1,5 +1,6 @@
 //! Which libraries the loader would map for a program, found as ld.so(8) finds them, by reading.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -14,6 +15,13 @@ use crate::plan::Extent;
 
 /// More libraries than any program maps.
 const MAX_LIBRARIES: usize = 512;
+
+/// More places than any loader looks in for one library.
+const MAX_PLACES: usize = 1024;
+/// More lookups than any program makes its loader do. A file made to do harm could else ask for millions.
+const MAX_LOOKUPS: usize = 20_000;
+/// PATH_MAX: the kernel takes no longer one.
+const MAX_PATH: usize = 4096;
 
 /// A file that the loader has mapped.
 struct Object {
@@ -53,7 +61,8 @@ pub(crate) fn add(
     }
 
     let name = interpreter.file_name().unwrap_or_default().to_owned();
-    let mut search = Search { machine, musl: false, own: parent(&loader.real), directories: Vec::new() };
+    let own = parent(&loader.real);
+    let mut search = Search { machine, musl: false, own, directories: Vec::new(), lookups: Cell::new(0) };
     if let Some(arch) = musl_arch(&name) {
         search.musl = true;
         let (named, file) = directories::musl(machine, &arch)?;
@@ -79,6 +88,8 @@ struct Search<'a> {
     own: PathBuf,
     /// Where is looked for every program.
     directories: Vec<PathBuf>,
+    /// How many files were looked for.
+    lookups: Cell<usize>,
 }
 
 impl Search<'_> {
@@ -120,7 +131,7 @@ impl Search<'_> {
             let elf = self.fitting(&path, &needed_by.elf)?.ok_or_else(not_found)?;
             return Ok((path, elf, false));
         }
-        for directory in self.own_paths(by, objects) {
+        for directory in self.own_paths(by, objects)? {
             let path = directory.join(name);
             if let Some(elf) = self.fitting(&path, &needed_by.elf)? {
                 return Ok((path, elf, false));
@@ -137,11 +148,13 @@ impl Search<'_> {
 
     /// DT_RPATH of the one that needs and of those that needed it, unless it has DT_RUNPATH, which is its alone.
     /// musl makes no difference between the two and inherits both.
-    fn own_paths(&self, by: usize, objects: &[Object]) -> Vec<PathBuf> {
+    fn own_paths(&self, by: usize, objects: &[Object]) -> Result<Vec<PathBuf>, Error> {
         let mut paths = Vec::new();
         let mut add = |list: &Option<OsString>, origin: &Path| {
             for word in list.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b':')) {
-                paths.extend(expand(word, origin));
+                if paths.len() <= MAX_PLACES {
+                    paths.extend(expand(word, origin));
+                }
             }
         };
         let mut next = Some(by);
@@ -156,12 +169,23 @@ impl Search<'_> {
         if !self.musl {
             add(&objects[by].elf.runpath, &objects[by].origin);
         }
-        paths
+        if paths.len() > MAX_PLACES {
+            let why = format!("its libraries are to be looked for in more than {MAX_PLACES} places");
+            return Err(Error::unusable(&objects[by].path, why));
+        }
+        Ok(paths)
     }
 
     /// The library at `path`, if there is one for the program's class and machine. Others are passed over, as the
     /// loader does; a file that is no ELF file ends the search, as it ends the loader's.
     fn fitting(&self, path: &Path, program: &Elf) -> Result<Option<Elf>, Error> {
+        self.lookups.set(self.lookups.get() + 1);
+        if self.lookups.get() > MAX_LOOKUPS {
+            return Err(Error::unusable(
+                path,
+                format!("it is the {MAX_LOOKUPS}th file that one program's loader looks for"),
+            ));
+        }
         let Some(found) = self.machine.find_file(path)? else { return Ok(None) };
         let elf = self.machine.elf(&found)?;
         if (elf.wide, elf.machine) != (program.wide, program.machine) {
@@ -226,6 +250,7 @@ fn expand(word: &[u8], origin: &Path) -> Vec<PathBuf> {
         };
         done = done.iter().flat_map(|begin| values.iter().map(|value| [begin.as_slice(), value].concat())).collect();
         rest = &after[length..];
+        done.retain(|begin: &Vec<u8>| begin.len() < MAX_PATH);
     }
     let paths = done.into_iter().map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
     paths.filter(|path| path.is_absolute()).collect()

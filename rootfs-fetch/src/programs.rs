@@ -14,6 +14,10 @@ use crate::plan::Extent;
 
 /// Where programs are looked for by name, in this order.
 const SEARCHED: [&str; 6] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"];
+/// Where ncurses looks for terminals, and those that people have: terminfo(5).
+const TERMINFO: [&str; 3] = ["/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo"];
+const TERMINALS: [&str; 8] =
+    ["linux", "screen", "screen-256color", "tmux", "tmux-256color", "vt100", "xterm", "xterm-256color"];
 /// The kernel reads no more of a script's first line: BINPRM_BUF_SIZE.
 const SCRIPT_LINE: u64 = 256;
 /// The kernel goes no further from script to script.
@@ -52,6 +56,19 @@ impl<'a> Programs<'a> {
         if self.machine.find_file(&path)?.is_some() {
             let found = draft.take(self.machine, &path)?;
             draft.libraries.insert(found.real);
+        }
+        Ok(())
+    }
+
+    /// Adds the descriptions of common terminals, without which a shell can not edit its line.
+    pub fn add_terminals(&self, draft: &mut Draft) -> Result<(), Error> {
+        for directory in TERMINFO {
+            for name in TERMINALS {
+                let path = Path::new(directory).join(&name[..1]).join(name);
+                if self.machine.find_file(&path)?.is_some() {
+                    draft.take(self.machine, &path)?;
+                }
+            }
         }
         Ok(())
     }

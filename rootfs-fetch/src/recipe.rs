@@ -165,6 +165,7 @@ impl Recipe {
         if let Some(sh) = plan.programs.first() {
             draft.put("/bin/sh", link(sh))?;
         }
+        programs.add_terminals(draft)?;
         programs.add_names(draft)
     }
 }

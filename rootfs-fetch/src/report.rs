@@ -24,6 +24,13 @@ impl fmt::Display for Rootfs {
                 writeln!(f, "  made of {programs} of this machine and {files} of loaders and libraries")?;
             }
         }
+        if self.cached + self.repaired > 0 {
+            let repaired = if self.repaired > 0 { format!(", {} broken there", self.repaired) } else { String::new() };
+            writeln!(f, "  {} of the cache{repaired}, {} of the machine", plural(self.cached, "file"), self.read)?;
+        }
+        if let Some(trouble) = &self.cache_trouble {
+            writeln!(f, "  the cache was of no use: {trouble}")?;
+        }
         for note in &self.plan.notes {
             writeln!(f, "  passed over: {note}")?;
         }

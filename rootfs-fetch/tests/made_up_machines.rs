@@ -3,65 +3,19 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use proptest::prelude::*;
-use rootfs_fetch::{Applets, Error, Extent, Machine, Plan, Recipe, Rootfs, Source, What};
-use tempfile::TempDir;
+use rootfs_fetch::{Applets, Error, Extent, Machine, Plan, Recipe, Source, What};
 
+mod lab;
 mod support;
-use support::{Made, link, put};
-
-/// A machine, and a place beside it for the rootfs.
-struct Lab {
-    place: TempDir,
-}
-
-impl Lab {
-    fn new() -> Self {
-        let lab = Self { place: TempDir::new().expect("a temporary directory") };
-        put(&lab.root(), "/lib/ld.so", Made::library().bytes());
-        lab
-    }
-    fn root(&self) -> PathBuf {
-        self.place.path().join("machine")
-    }
-    fn target(&self) -> PathBuf {
-        self.place.path().join("rootfs")
-    }
-    fn put(&self, path: &str, bytes: impl AsRef<[u8]>) {
-        put(&self.root(), path, bytes);
-    }
-    fn link(&self, path: &str, to: &str) {
-        link(&self.root(), path, to);
-    }
-    fn make(&self, programs: &[&str]) -> Result<Rootfs, Error> {
-        Recipe::programs(programs).from(Machine::at(self.root())).make(self.target())
-    }
-    fn automatic(&self) -> Result<Rootfs, Error> {
-        Recipe::automatic().from(Machine::at(self.root())).make(self.target())
-    }
-    fn has(&self, path: &str) -> bool {
-        fs::symlink_metadata(self.target().join(path.trim_start_matches('/'))).is_ok()
-    }
-    fn link_text(&self, path: &str) -> PathBuf {
-        fs::read_link(self.target().join(path.trim_start_matches('/'))).expect("a link")
-    }
-    /// The message of an attempt that must fail and leave nothing.
-    fn refused(&self, program: &str) -> String {
-        let error = self.make(&[program]).expect_err("it can not work");
-        assert!(!self.target().exists(), "something is left after: {error}");
-        error.to_string()
-    }
-}
-
-fn paths(list: &[&str]) -> Vec<PathBuf> {
-    list.iter().map(PathBuf::from).collect()
-}
+use lab::{Lab, paths};
+use support::{Made, link};
 
 #[test]
 fn links_and_merged_usr_are_kept() {
-    let lab = Lab { place: TempDir::new().expect("a temporary directory") };
+    let lab = Lab::empty();
     lab.link("/bin", "usr/bin");
     lab.link("/lib", "/usr/lib");
     lab.put("/usr/lib/ld.so", Made::library().bytes());
@@ -312,7 +266,7 @@ fn planned(plan: &Plan) -> String {
 
 #[test]
 fn a_plan_holds_as_much_of_a_program_as_is_asked_for() {
-    let lab = Lab { place: TempDir::new().expect("a temporary directory") };
+    let lab = Lab::empty();
     lab.link("/bin", "usr/bin");
     lab.link("/lib", "usr/lib");
     lab.put("/usr/lib/ld.so", Made::library().bytes());
