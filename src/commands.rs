@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 
 use hardway::agent::client::{self, Keeper};
 use hardway::explain::Explanation;
-use hardway::kernel::host::{Invoker, Mode, Person, home_of};
+use hardway::kernel::host::{Invoker, Offer, Person, home_of};
 use hardway::kernel::leftover::Footprint;
 use hardway::lesson::{Lesson, builtin, compile};
 use hardway::probe::{Names, Panel, Reader, Wanted, rows};
@@ -17,7 +17,6 @@ use hardway::session::store::{self, Store};
 use hardway::tui::{self, CourseEntry, Setup};
 use hardway::walk::actor::{Actor, step_number};
 use hardway::walk::run::{StepLine, Via, walk};
-use hardway::walk::verdicts::unmet;
 use hardway::walk::{News, gate};
 use serde_json::json;
 
@@ -44,9 +43,9 @@ fn start_keeper(ids: Ids) -> Result<Keeper, Explanation> {
         invoker.become_them()?;
     }
     let person = Person::current();
-    let mode = person.mode(ids.rootless || ids.single_id, ids.single_id)?;
+    let offer = person.offer(ids.rootless || ids.single_id, ids.single_id)?;
     client::revert_dead();
-    let keeper = Keeper::fork(&person, mode)?;
+    let keeper = Keeper::fork(&person, &offer)?;
     // The keeper needs root for as long as it lives, the ui never: what it writes belongs to the person.
     invoker.become_them()?;
     Ok(keeper)
@@ -107,11 +106,11 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mode = keeper.mode();
+    let offer = keeper.offer();
     let setup = Setup {
-        course: entries(&course, store.as_ref(), mode),
+        course: entries(&course, store.as_ref(), &offer),
         start,
-        mode: mode.words().to_owned(),
+        mode: offer.mode.words().to_owned(),
         notice,
         present: options.present,
         ..Setup::default()
@@ -130,7 +129,7 @@ fn open(options: Open) -> Result<ExitCode, Explanation> {
     result.map(|()| ExitCode::SUCCESS)
 }
 
-fn entries(course: &[Arc<Lesson>], store: Option<&Store>, mode: Mode) -> Vec<CourseEntry> {
+fn entries(course: &[Arc<Lesson>], store: Option<&Store>, offer: &Offer) -> Vec<CourseEntry> {
     course
         .iter()
         .map(|lesson| CourseEntry {
@@ -141,7 +140,7 @@ fn entries(course: &[Arc<Lesson>], store: Option<&Store>, mode: Mode) -> Vec<Cou
             minutes: lesson.minutes,
             steps: lesson.steps.len(),
             done: steps_done(store.and_then(|store| store.load(lesson))),
-            unavailable: unavailable(lesson, mode),
+            unavailable: unavailable(lesson, offer),
         })
         .collect()
 }
@@ -151,16 +150,16 @@ fn steps_done(session: Option<Session>) -> usize {
 }
 
 /// Why a whole lesson is not available here.
-fn unavailable(lesson: &Lesson, mode: Mode) -> Option<String> {
-    lesson.needs.iter().find_map(|need| unmet(*need, mode))
+fn unavailable(lesson: &Lesson, offer: &Offer) -> Option<String> {
+    lesson.needs.iter().find_map(|need| need.unmet(offer))
 }
 
 /// `hardway lessons`.
 fn lessons(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
-    let mode = Person::current().mode(ids.rootless || ids.single_id, ids.single_id)?;
+    let offer = Person::current().offer(ids.rootless || ids.single_id, ids.single_id)?;
     let (store, _) = open_store();
     let course = course();
-    let list = entries(&course, store.as_ref(), mode);
+    let list = entries(&course, store.as_ref(), &offer);
     if as_json {
         let all: Vec<_> = list
             .iter()
@@ -177,7 +176,7 @@ fn lessons(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
                 say(&format!("               not here: {reason}"));
             }
             for step in &lesson.steps {
-                if let Some(reason) = step.needs.iter().find_map(|need| unmet(*need, mode)) {
+                if let Some(reason) = step.needs.iter().find_map(|need| need.unmet(&offer)) {
                     say(&format!("               without the step {}: {reason}", step.id));
                 }
             }
@@ -203,10 +202,10 @@ fn run_lessons(options: &cli::Run) -> Result<ExitCode, Explanation> {
     };
     let before = Footprint::take();
     let mut keeper = start_keeper(options.ids)?;
-    let mode = keeper.mode();
+    let offer = keeper.offer();
     let (mut failed, mut missing) = (0, BTreeSet::new());
     for (index, lesson) in chosen.iter().enumerate() {
-        if let Some(reason) = unavailable(lesson, mode) {
+        if let Some(reason) = unavailable(lesson, &offer) {
             missing.insert(lesson.name.clone());
             tell(
                 options.json,
@@ -230,7 +229,7 @@ fn run_lessons(options: &cli::Run) -> Result<ExitCode, Explanation> {
     left.extend(before.compare());
     tell(
         options.json,
-        &json!({ "mode": mode, "via": via, "failed": failed, "left_behind": left }),
+        &json!({ "mode": offer.mode, "via": via, "failed": failed, "left_behind": left }),
         &format!(
             "{failed} steps failed; {} left behind{}",
             left.len(),

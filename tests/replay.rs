@@ -148,11 +148,11 @@ fn open(keeper: Keeper, lesson: &Arc<Lesson>) -> Walker {
 
 fn main() {
     let person = Person::current();
-    let mode = match person.mode(false, false) {
-        Ok(mode) => mode,
+    let offer = match person.offer(false, false) {
+        Ok(offer) => offer,
         Err(explanation) => panic!("{explanation}"),
     };
-    let mut keeper = Some(Keeper::fork(&person, mode).expect("a keeper"));
+    let mut keeper = Some(Keeper::fork(&person, &offer).expect("a keeper"));
     let (mut passed, mut failed) = (0, 0);
     for lesson in builtin::all().into_iter().map(Arc::new) {
         let (mut back, shapes) = straight(keeper.take().expect("given back"), &lesson);

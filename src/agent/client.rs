@@ -8,7 +8,7 @@ use super::protocol::{KeeperReply, KeeperRequest, LabSpec, Reply, Request, Sampl
 use super::shell;
 use crate::explain::Explanation;
 use crate::kernel::channel::{Channel, FrameError};
-use crate::kernel::host::{Mode, Person};
+use crate::kernel::host::{Offer, Person};
 use crate::kernel::leftover::LabMark;
 use crate::kernel::sys::{self, Forked};
 use crate::kernel::trace::Trace;
@@ -38,7 +38,7 @@ impl Keeper {
     ///
     /// # Errors
     /// That of the fork.
-    pub fn fork(person: &Person, mode: Mode) -> Result<Self, Explanation> {
+    pub fn fork(person: &Person, offer: &Offer) -> Result<Self, Explanation> {
         let failed =
             |why: String| Explanation::new("hardway could not start its keeper", why, "end something, and try again");
         let (ours, theirs) = Channel::pair().map_err(|error| failed(error.to_string()))?;
@@ -48,15 +48,21 @@ impl Keeper {
                 keeper::run(&theirs)
             }
             Forked::Parent { pid, pidfd } => {
-                let spec = LabSpec { mode, uid: person.uid, gid: person.gid, sub_ids: person.sub_ids };
+                let spec = LabSpec {
+                    mode: offer.mode,
+                    uid: person.uid,
+                    gid: person.gid,
+                    sub_ids: person.sub_ids,
+                    cgroup: offer.cgroup.clone(),
+                };
                 Ok(Self { channel: Some(ours), pid, pidfd, spec, marks: Vec::new() })
             }
         }
     }
 
-    /// How ids are mapped in the lab hosts of this keeper.
-    pub fn mode(&self) -> Mode {
-        self.spec.mode
+    /// What the lab hosts of this keeper offer.
+    pub fn offer(&self) -> Offer {
+        Offer { mode: self.spec.mode, cgroup: self.spec.cgroup.clone() }
     }
 
     /// Whether the keeper lives. Without it there are no lab hosts, and nobody else who could take things back.

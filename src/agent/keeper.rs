@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::protocol::{Built, KeeperReply, KeeperRequest, LabSpec};
 use super::server;
 use crate::explain::Explanation;
-use crate::kernel::cgroup;
+use crate::kernel::cgroup::{self, Hierarchy, Version};
 use crate::kernel::channel::Channel;
 use crate::kernel::children::readable;
 use crate::kernel::host::{self, Mode, SubIds};
@@ -18,7 +18,7 @@ use crate::kernel::namespace::Namespace;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{CallError, Trace};
 use crate::kernel::{guard, process_title, stdio};
-use crate::runtime::ledger::{Entry, Ledger};
+use crate::runtime::ledger::{self, Entry, Ledger};
 
 /// The namespaces of every lab host. A time namespace is for lessons to make.
 const LAB: [Namespace; 6] =
@@ -68,9 +68,17 @@ pub fn run(ui: &Channel) -> ! {
 
 struct Keeper {
     ledger: Option<Ledger>,
-    /// The cgroup of all lab hosts of this session, as root.
-    cgroup: Option<File>,
+    cgroup: Option<OwnCgroup>,
     lab: Option<Lab>,
+}
+
+/// The cgroup of all lab hosts of a session.
+pub(super) struct OwnCgroup {
+    /// Its hierarchy, with its directory as the own one.
+    pub hierarchy: Hierarchy,
+    directory: File,
+    /// Whether it keeps its processes from the machine's sysctls and devices.
+    pub guarded: bool,
 }
 
 /// A lab host as the keeper holds it.
@@ -86,8 +94,8 @@ impl Keeper {
     fn start(&mut self, spec: &LabSpec) -> Result<(i32, Channel), Explanation> {
         self.end_lab();
         if self.ledger.is_none() {
-            let mut ledger = Ledger::begin(&crate::runtime::ledger::base())?;
-            self.cgroup = if spec.mode == Mode::Root { guarded_cgroup(&mut ledger)? } else { None };
+            let mut ledger = Ledger::begin(&ledger::base())?;
+            self.cgroup = own_cgroup(spec.cgroup.as_ref(), spec.mode, &mut ledger)?;
             self.ledger = Some(ledger);
         }
         let Some(ledger) = &mut self.ledger else { return Err(trouble(&"it has no ledger")) };
@@ -104,12 +112,15 @@ impl Keeper {
             // clone(2): the user namespace is made first, and owns the others.
             namespaces.push(Namespace::User);
         }
-        let (pid, pidfd) = match sys::clone3_into(&mut Trace::new("keeper"), &namespaces, self.cgroup.as_ref()) {
+        // Born in it: so its cgroup namespace has that group for its root. In version 1 there is no such way.
+        let born_in = self.cgroup.as_ref().filter(|own| own.hierarchy.version == Version::V2);
+        let born_in = born_in.map(|own| &own.directory);
+        let (pid, pidfd) = match sys::clone3_into(&mut Trace::new("keeper"), &namespaces, born_in) {
             Ok(Forked::Child) => {
                 stdio::close_all_but(&[theirs.as_fd(), agent_end.as_fd()]);
                 // Not before the ids are mapped: until then this process is nobody in its user namespace.
                 match theirs.receive::<()>(Some(BUILD_DEADLINE)) {
-                    Ok(()) => server::run(spec, self.cgroup.is_some(), &theirs, agent_end),
+                    Ok(()) => server::run(spec, self.cgroup.as_ref(), &theirs, agent_end),
                     Err(_) => stdio::exit_now(1),
                 }
             }
@@ -122,6 +133,9 @@ impl Keeper {
             ledger.write(&Entry::Lab(identity))?;
         }
         map_ids(pid, spec)?;
+        if let Some(own) = self.cgroup.as_ref().filter(|own| own.hierarchy.version == Version::V1) {
+            fs::write(own.hierarchy.own.join("cgroup.procs"), pid.to_string()).map_err(|error| trouble(&error))?;
+        }
         let channel = &self.lab.as_ref().ok_or_else(|| trouble(&"it is gone"))?._channel;
         channel.send(&()).map_err(|error| trouble(&error))?;
         let built: Built = channel.receive(Some(BUILD_DEADLINE)).map_err(|error| trouble(&error))?;
@@ -134,6 +148,10 @@ impl Keeper {
         if let Some(lab) = self.lab.take() {
             let _ = sys::pidfd_kill(&lab.pidfd, Signal::SIGKILL);
             let _ = sys::wait4(&mut Trace::new("keeper"), lab.pid);
+            // What lessons made below it; the group itself is for the next lab host.
+            if let Some(own) = &self.cgroup {
+                ledger::wait_until(|| cgroup::remove_below(&own.hierarchy.own).is_ok());
+            }
         }
     }
 }
@@ -146,15 +164,16 @@ fn trouble(error: &dyn std::fmt::Display) -> Explanation {
     )
 }
 
-/// Makes the cgroup in which root's lab hosts are kept from the machine's sysctls. None where the machine has no cgroup of
-/// version 2 that may be written: then only the lab's read-only mounts guard them.
-fn guarded_cgroup(ledger: &mut Ledger) -> Result<Option<File>, Explanation> {
-    let own = ProcessIdentity::of(i32::try_from(std::process::id()).unwrap_or(0));
-    let (Some(parent), Some(own)) = (cgroup::own_directory(), own) else { return Ok(None) };
-    let directory = parent.join(format!("hardway-{}-{}", own.pid, own.start_time));
-    ledger.write(&Entry::Cgroup(directory.clone()))?;
-    let Ok(made) = cgroup::make(&directory) else { return Ok(None) };
-    Ok(guard::attach(&made).is_ok().then_some(made))
+/// Makes the cgroup of this session's lab hosts. None where there is no place for one: then root's lab hosts have only
+/// read-only mounts between them and the machine's sysctls.
+fn own_cgroup(place: Option<&Hierarchy>, mode: Mode, ledger: &mut Ledger) -> Result<Option<OwnCgroup>, Explanation> {
+    let keeper = ProcessIdentity::of(i32::try_from(std::process::id()).unwrap_or(0));
+    let (Some(place), Some(keeper)) = (place, keeper) else { return Ok(None) };
+    let own = place.own.join(format!("hardway-{}-{}", keeper.pid, keeper.start_time));
+    ledger.write(&Entry::Cgroup(own.clone()))?;
+    let Ok(directory) = cgroup::make(&own) else { return Ok(None) };
+    let guarded = mode == Mode::Root && place.version == Version::V2 && guard::attach(&directory).is_ok();
+    Ok(Some(OwnCgroup { hierarchy: Hierarchy { own, ..place.clone() }, directory, guarded }))
 }
 
 /// Why namespaces could not be made.

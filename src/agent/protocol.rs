@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::explain::Explanation;
+use crate::kernel::cgroup::Hierarchy;
 use crate::kernel::host::{Mode, SubIds};
 use crate::probe::{Names, Observation, Panel};
 use crate::runtime::action::{Action, Performed};
@@ -38,6 +39,8 @@ pub struct LabSpec {
     pub gid: u32,
     /// Subordinate ids for [`Mode::RootlessRange`].
     pub sub_ids: Option<(SubIds, SubIds)>,
+    /// The cgroup hierarchy in which the lab host gets a group of its own.
+    pub cgroup: Option<Hierarchy>,
 }
 
 /// agent → keeper, once, when the lab host stands or could not be built.

@@ -7,10 +7,12 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::keeper::OwnCgroup;
 use super::protocol::{Built, LabSpec, Reply, Request, Sample};
 use super::shell::{self, Shell};
 use super::tree;
 use crate::explain::Explanation;
+use crate::kernel::cgroup::Version;
 use crate::kernel::channel::{Channel, FrameError, MAX_BODY};
 use crate::kernel::children::{ChildWatch, Worked, in_worker, readable};
 use crate::kernel::host::Mode;
@@ -35,9 +37,9 @@ const END_DEADLINE: Duration = Duration::from_millis(300);
 const SELF: i32 = 1;
 
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
-pub fn run(spec: &LabSpec, guarded: bool, keeper: &Channel, ui: Channel) -> ! {
+pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, ui: Channel) -> ! {
     process_title("hw-agent");
-    let built: Built = become_init(spec, guarded);
+    let built: Built = become_init(spec, cgroup);
     let sent = keeper.send(&built);
     let (Ok(()), Ok(()), Ok(children), Ok(proc)) = (built, sent, ChildWatch::new(), File::open("/proc")) else {
         stdio::exit_now(1)
@@ -59,7 +61,7 @@ pub fn run(spec: &LabSpec, guarded: bool, keeper: &Channel, ui: Channel) -> ! {
 }
 
 /// From a process in new namespaces to the init of a lab host.
-fn become_init(spec: &LabSpec, guarded: bool) -> Built {
+fn become_init(spec: &LabSpec, cgroup: Option<&OwnCgroup>) -> Built {
     // A change of credentials would clear this (prctl(2)), so it comes after the id maps are written and not before.
     let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
     // So that processes of the lab may look into /proc/1: they share no exec with us that would have made it so.
@@ -69,9 +71,16 @@ fn become_init(spec: &LabSpec, guarded: bool) -> Built {
         // The person's supplementary groups are not mapped and would show as 65534.
         let _ = nix::unistd::setgroups(&[]);
     }
-    tree::build(spec.mode)?;
+    let hierarchy = cgroup.map(|own| &own.hierarchy);
+    if hierarchy.is_some_and(|hierarchy| hierarchy.version == Version::V1) {
+        // The keeper moved this process just now; only a namespace made after that has the new group for its root.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).map_err(|errno| {
+            Explanation::new("The lab host got no cgroup namespace", format!("unshare(CLONE_NEWCGROUP): {errno}"), "")
+        })?;
+    }
+    tree::build(spec.mode, hierarchy)?;
     if spec.mode == Mode::Root {
-        drop_machine_capabilities(guarded);
+        drop_machine_capabilities(cgroup.is_some_and(|own| own.guarded));
     }
     nix::unistd::sethostname("lab")
         .map_err(|errno| Explanation::new("The lab host could not be named", format!("sethostname: {errno}"), ""))?;

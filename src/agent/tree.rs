@@ -11,6 +11,7 @@ use std::path::Path;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::explain::Explanation;
+use crate::kernel::cgroup::Hierarchy;
 use crate::kernel::host::Mode;
 
 /// Where the tree is put together: a directory that every machine has, hidden by the first mount.
@@ -52,7 +53,7 @@ const NONE: Option<&str> = None;
 ///
 /// # Errors
 /// The call that failed, explained.
-pub fn build(mode: Mode) -> Result<(), Explanation> {
+pub fn build(mode: Mode, cgroup: Option<&Hierarchy>) -> Result<(), Explanation> {
     // First of all: nothing that is mounted from here on may propagate to the machine.
     attach(NONE, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
     attach(Some("lab"), STAGE, Some("tmpfs"), MsFlags::MS_NODEV, Some(LAYER_OPTIONS))?;
@@ -72,7 +73,13 @@ pub fn build(mode: Mode) -> Result<(), Explanation> {
         attach(Some("lab"), &target, Some("tmpfs"), MsFlags::MS_NODEV, Some(&options))?;
     }
     proc(&root.join("proc"), mode)?;
+    if mode == Mode::Root {
+        bare_proc(&root.join(".proc"))?;
+    }
     sys(&root.join("sys"))?;
+    if let Some(hierarchy) = cgroup {
+        own_cgroup(&root, hierarchy)?;
+    }
     dev(&root.join("dev"), mode)?;
     pivot(&root)
 }
@@ -151,6 +158,14 @@ fn proc(target: &Path, mode: Mode) -> Result<(), Explanation> {
     Ok(())
 }
 
+/// A proc without other mounts on it. The kernel lets a user namespace mount proc only where it sees one that hides nothing
+/// (mount_namespaces(7)), and the lab's own does. This one has processes and nothing else, so there is nothing in it to hide.
+fn bare_proc(target: &Path) -> Result<(), Explanation> {
+    make_dir(target, 0o555)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    attach(Some("proc"), target, Some("proc"), flags, Some("subset=pid"))
+}
+
 /// sysfs, read-only, with the machine's cgroup file systems, read-only.
 fn sys(target: &Path) -> Result<(), Explanation> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
@@ -161,6 +176,16 @@ fn sys(target: &Path) -> Result<(), Explanation> {
     let cgroups = Path::new("/sys/fs/cgroup");
     let shown = target.join("fs/cgroup");
     if cgroups.exists() && shown.exists() { read_only_copy(cgroups, &shown) } else { Ok(()) }
+}
+
+/// Shows the lab's own part of a cgroup hierarchy, in which lessons may make groups, where the machine has the whole of it.
+/// `/lab/cgroup` leads there on every machine.
+fn own_cgroup(root: &Path, hierarchy: &Hierarchy) -> Result<(), Explanation> {
+    let below = hierarchy.mount.strip_prefix("/").unwrap_or(&hierarchy.mount);
+    // A bind, because the kernel refuses to mount a file system anew on top of itself (EBUSY).
+    attach(Some(&hierarchy.own), &root.join(below), None, MsFlags::MS_BIND, None)?;
+    let link = root.join("lab/cgroup");
+    symlink(&hierarchy.mount, &link).map_err(|error| failed("make the link /lab/cgroup", &error))
 }
 
 /// `/dev` with the harmless devices, terminals of its own, shared memory and message queues of its own.

@@ -1,26 +1,143 @@
-//! Cgroups of version 2: where this process is, and a child group for a lab host (cgroups(7)).
+//! Cgroups: the place where this process may make groups of its own, and making and removing them (cgroups(7)).
+//!
+//! A machine has the hierarchy of version 2, or several of version 1, or both side by side ("hybrid").
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The directory of this process's cgroup in the version 2 hierarchy, where one is mounted: alone, or beside version 1.
-pub fn own_directory() -> Option<PathBuf> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let cgroup = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let directory = Path::new(mount_point(&mountinfo)?).join(path.trim_start_matches('/'));
-    directory.join("cgroup.procs").exists().then_some(directory)
+use nix::fcntl::AtFlags;
+use nix::unistd::{AccessFlags, faccessat};
+use serde::{Deserialize, Serialize};
+
+/// The version of a hierarchy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Version {
+    /// One of the hierarchies of version 1, each with controllers of its own.
+    V1,
+    /// The unified hierarchy.
+    V2,
 }
 
-/// Where the root of the version 2 hierarchy is mounted.
-fn mount_point(mountinfo: &str) -> Option<&str> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, system) = line.split_once(" - ")?;
+/// How cgroups are mounted on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// Not at all.
+    None,
+    /// Version 1 only.
+    V1,
+    /// Version 1 with controllers, and version 2 beside it.
+    Hybrid,
+    /// Version 2 only.
+    V2,
+}
+
+/// A hierarchy, as mountinfo and `/proc/self/cgroup` tell of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hierarchy {
+    /// Its version.
+    pub version: Version,
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// Its controllers or name, as mount(8) takes them: `pids`, `cpu,cpuacct`, `name=systemd`; empty for version 2.
+    pub options: String,
+    /// The directory of this process's group in it.
+    pub own: PathBuf,
+}
+
+/// All hierarchies in which this process's group can be seen, in the order in which they are mounted.
+pub fn hierarchies() -> Vec<Hierarchy> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
+}
+
+/// How cgroups are mounted here.
+pub fn layout() -> Layout {
+    let all = hierarchies();
+    let has = |version: Version| all.iter().any(|one| one.version == version);
+    match (has(Version::V1), has(Version::V2)) {
+        (false, false) => Layout::None,
+        (true, false) => Layout::V1,
+        (true, true) => Layout::Hybrid,
+        (false, true) => Layout::V2,
+    }
+}
+
+/// Where this process may make groups below its own: in version 2 where it can be, else in a hierarchy of version 1. Of those
+/// with the least that could happen by being in a group: no limits are set, and systemd's own is left alone.
+pub fn place() -> Option<Hierarchy> {
+    let mut all: Vec<Hierarchy> = hierarchies().into_iter().filter(|one| may_make(&one.own)).collect();
+    let rank = |one: &Hierarchy| match (one.version, one.options.as_str()) {
+        (Version::V2, _) => Some(0),
+        (Version::V1, "pids") => Some(1),
+        (Version::V1, "freezer") => Some(2),
+        (Version::V1, "perf_event") => Some(3),
+        (Version::V1, _) => None,
+    };
+    all.retain(|one| rank(one).is_some());
+    all.into_iter().min_by_key(rank)
+}
+
+/// Whether this process may make a group there, and move itself from this one into it.
+fn may_make(directory: &Path) -> bool {
+    let may = |path: &Path, how| faccessat(nix::fcntl::AT_FDCWD, path, how, AtFlags::AT_EACCESS).is_ok();
+    may(directory, AccessFlags::W_OK | AccessFlags::X_OK) && may(&directory.join("cgroup.procs"), AccessFlags::W_OK)
+}
+
+/// The hierarchies in the texts of mountinfo and of a cgroup file.
+fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
+    let mut found: Vec<Hierarchy> = Vec::new();
+    for line in mountinfo.lines() {
+        let Some((mount, system)) = line.split_once(" - ") else { continue };
         let mut fields = mount.split(' ').skip(3);
-        let (root, target) = (fields.next()?, fields.next()?);
-        (system.starts_with("cgroup2 ") && root == "/").then_some(target)
-    })
+        let (Some(root), Some(target)) = (fields.next(), fields.next()) else { continue };
+        let mut fields = system.split(' ');
+        let (fstype, super_options) = (fields.next(), fields.nth(1).unwrap_or_default());
+        let (version, options) = match fstype {
+            Some("cgroup2") => (Version::V2, String::new()),
+            Some("cgroup") => (Version::V1, hierarchy_options(super_options)),
+            _ => continue,
+        };
+        let path = cgroup.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':');
+            let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+            let same = match version {
+                Version::V2 => number == "0" && controllers.is_empty(),
+                Version::V1 => !controllers.is_empty() && same_words(controllers, &options),
+            };
+            same.then_some(path)
+        });
+        // Where only a part of the hierarchy is mounted (in a container), the path still counts from its root.
+        let below = path.and_then(|path| Path::new(path).strip_prefix(root).ok());
+        let Some(below) = below.filter(|_| !found.iter().any(|one| one.version == version && one.options == options))
+        else {
+            continue;
+        };
+        let mount = PathBuf::from(target);
+        found.push(Hierarchy { version, own: mount.join(below), mount, options });
+    }
+    found
+}
+
+/// What of the super block's options names the hierarchy.
+fn hierarchy_options(options: &str) -> String {
+    let general = ["rw", "ro", "xattr", "noprefix", "clone_children", "nsdelegate"];
+    let names: Vec<&str> =
+        options.split(',').filter(|one| !general.contains(one) && !one.starts_with("release_agent=")).collect();
+    names.join(",")
+}
+
+/// Whether two lists have the same words, in any order.
+fn same_words(one: &str, other: &str) -> bool {
+    let sorted = |list: &str| {
+        let mut words: Vec<String> = list.split(',').map(str::to_owned).collect();
+        words.sort();
+        words
+    };
+    sorted(one) == sorted(other)
 }
 
 /// Makes a group and opens its directory, for clone3's CLONE_INTO_CGROUP. One that exists is somebody else's.
@@ -32,28 +149,63 @@ pub fn make(directory: &Path) -> io::Result<File> {
     File::open(directory)
 }
 
-/// Takes an empty group away. One that is not there any more is no error.
+/// Takes a group away, with the groups below it. One that is not there any more is no error.
 ///
 /// # Errors
-/// `EBUSY` while a process is in it.
+/// `EBUSY` while a process is in one of them.
 pub fn remove(directory: &Path) -> io::Result<()> {
+    remove_below(directory)?;
     match fs::remove_dir(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
+/// Takes all groups below one away, the deepest first.
+///
+/// # Errors
+/// As [`remove`].
+pub fn remove_below(directory: &Path) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
+    for entry in entries.flatten() {
+        // A cgroup's directory holds its own files and the groups below it, and nothing else can be made there.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.file_name().as_bytes() != b"." {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::mount_point;
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const HYBRID: &str = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
+        41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n\
+        42 31 0:39 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+        43 31 0:40 /pod /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n";
 
     #[test]
-    fn version_2_is_found_alone_and_beside_version_1() {
-        let hybrid = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
-                      41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(mount_point(hybrid), Some("/sys/fs/cgroup/unified"));
-        assert_eq!(mount_point("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"), Some("/sys/fs/cgroup"));
-        assert_eq!(mount_point("30 23 0:26 /../.. /x rw - cgroup2 cgroup2 rw\n"), None);
-        assert_eq!(mount_point(""), None);
+    fn hierarchies_of_both_versions_are_found_with_the_own_group() {
+        let cgroup = "4:cpuacct,cpu:/a\n3:pids:/pod/b\n1:name=systemd:/\n0::/user.slice\n";
+        let all = parse(HYBRID, cgroup);
+        let seen: Vec<(Version, &str, &str)> =
+            all.iter().map(|one| (one.version, one.options.as_str(), one.own.to_str().unwrap())).collect();
+        let expected = [
+            (Version::V1, "name=systemd", "/sys/fs/cgroup/systemd/"),
+            (Version::V2, "", "/sys/fs/cgroup/unified/user.slice"),
+            (Version::V1, "cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/a"),
+            (Version::V1, "pids", "/sys/fs/cgroup/pids/b"),
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn what_is_not_mounted_or_not_below_the_mount_is_left_out() {
+        assert_eq!(parse(HYBRID, "3:pids:/other\n"), []);
+        assert_eq!(parse("", "0::/\n"), []);
+        assert_eq!(parse("30 23 0:26 /../.. /x rw - cgroup2 cgroup2 rw\n", "0::/\n"), []);
     }
 }

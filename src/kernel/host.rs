@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{self, Hierarchy};
 use crate::explain::Explanation;
 
 /// How ids are mapped in the lab host.
@@ -30,6 +31,15 @@ impl Mode {
     }
 }
 
+/// What this machine and this person's rights offer to lessons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// How ids are mapped in the lab host.
+    pub mode: Mode,
+    /// The cgroup hierarchy in which the lab host has a group of its own, where it can have one.
+    pub cgroup: Option<Hierarchy>,
+}
+
 /// A range of subordinate ids (subuid(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubIds {
@@ -50,6 +60,8 @@ pub struct Person {
     pub sys_admin: bool,
     /// Subordinate user and group ids, where there are both and newuidmap(1) and newgidmap(1) are installed.
     pub sub_ids: Option<(SubIds, SubIds)>,
+    /// Where this person may make cgroups.
+    pub cgroup: Option<Hierarchy>,
 }
 
 impl Person {
@@ -64,14 +76,20 @@ impl Person {
             gid: nix::unistd::getegid().as_raw(),
             sys_admin: has_sys_admin(&fs::read_to_string("/proc/self/status").unwrap_or_default()),
             sub_ids: if installed { ids("/etc/subuid").zip(ids("/etc/subgid")) } else { None },
+            cgroup: cgroup::place(),
         }
     }
 
-    /// The mode for the lab host. `rootless` and `single` are the person's wishes.
+    /// What lessons get here. `rootless` and `single` are the person's wishes.
     ///
     /// # Errors
     /// Where the wish can not be met; says what to do instead.
-    pub fn mode(&self, rootless: bool, single: bool) -> Result<Mode, Explanation> {
+    pub fn offer(&self, rootless: bool, single: bool) -> Result<Offer, Explanation> {
+        Ok(Offer { mode: self.mode(rootless, single)?, cgroup: self.cgroup.clone() })
+    }
+
+    /// The mode for the lab host.
+    fn mode(&self, rootless: bool, single: bool) -> Result<Mode, Explanation> {
         if self.uid == 0 && rootless {
             return Err(Explanation::new(
                 "A rootless lab can not be made by root",

@@ -18,8 +18,6 @@ use crate::stages;
 pub const FORMAT: u32 = 1;
 /// The longest file, in bytes.
 pub const MAX_FILE: u64 = 256 * 1024;
-/// The longest host name, in bytes (`__NEW_UTS_LEN` of the kernel).
-const MAX_HOSTNAME: usize = 64;
 const MAX_STEPS: usize = 64;
 const MAX_LIST: usize = 32;
 const MAX_LINE: usize = 1024;

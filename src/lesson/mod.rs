@@ -6,12 +6,14 @@ pub mod builtin;
 pub mod check;
 pub mod compile;
 pub mod fault;
+pub mod need;
 pub mod raw;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Value, Verdict};
 pub use compile::check_file;
+pub use need::Need;
 
 use crate::probe::{Names, Observation, Panel};
 use crate::runtime::action::Action;
@@ -58,18 +60,6 @@ pub enum Depth {
     Core,
     /// For those who want more.
     Deep,
-}
-
-/// Something that a machine may lack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Need {
-    /// The kernel has UTS namespaces.
-    UtsNamespace,
-    /// The kernel has pid namespaces.
-    PidNamespace,
-    /// More than one id is mapped in the lab host: root, or a range from newuidmap(1).
-    IdRange,
 }
 
 /// One step.
@@ -166,11 +156,15 @@ impl Lesson {
         self.steps[step].actions.iter().any(|action| matches!(action, Action::Box(_)))
     }
 
+    /// The step from which on a shell has to go along to be where this step begins: the last one that began anew.
+    pub fn hands_begin(&self, step: usize) -> usize {
+        (0..=step).rev().find(|step| self.begins_anew(*step)).unwrap_or(0)
+    }
+
     /// The lines that bring a new shell to where a step begins by hand: those of the *change* steps before it, since the
     /// last one that began anew.
     pub fn lines_before(&self, step: usize) -> Vec<String> {
-        let from = (0..=step).rev().find(|step| self.begins_anew(*step)).unwrap_or(0);
-        let changes = self.steps[from..step].iter().filter(|step| step.kind == Kind::Change);
+        let changes = self.steps[self.hands_begin(step)..step].iter().filter(|step| step.kind == Kind::Change);
         changes.flat_map(|step| step.by_hand.clone()).collect()
     }
 

@@ -53,6 +53,35 @@ pub trait Mechanism {
 
     /// What it creates or changes when it succeeds.
     fn effects(&self) -> Vec<Effect>;
+
+    /// Whether a second time in the same lab host would find what the first one made: a directory, an object, a mount. What a
+    /// process does to itself can be done again by another one; what is done to the lab host can not.
+    fn once(&self) -> bool {
+        self.actor() == HOST
+    }
+
+    /// What is wrong with it as it is written, before anybody performs it.
+    fn misuses(&self) -> Vec<Misuse> {
+        Vec::new()
+    }
+}
+
+/// A field of an action that can not be meant as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misuse {
+    /// The field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub what: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+impl Misuse {
+    /// Puts it together.
+    pub fn new(field: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { field, what: what.into(), fix: fix.into() }
+    }
 }
 
 /// What an action does when the actor can do it alone, by plain calls. Actions that concern the life of a box itself

@@ -152,22 +152,27 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
     reverted
 }
 
-/// Takes the cgroup of a session away; its last processes may take a moment to leave it.
+/// Takes the cgroup of a session away, with all that lessons made below it; its last processes may take a moment to leave it.
 fn remove_cgroup(directory: &Path) -> Option<Reverted> {
     if !directory.exists() {
         return None;
     }
+    let gone = wait_until(|| cgroup::remove(directory).is_ok());
+    Some(Reverted { what: format!("the cgroup {}", directory.display()), gone })
+}
+
+/// Tries until it is done, for at most two seconds; whether it was.
+pub fn wait_until(mut done: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(2);
-    let gone = loop {
-        if cgroup::remove(directory).is_ok() {
-            break true;
+    loop {
+        if done() {
+            return true;
         }
         if Instant::now() > deadline {
-            break false;
+            return false;
         }
         std::thread::sleep(Duration::from_millis(5));
-    };
-    Some(Reverted { what: format!("the cgroup {}", directory.display()), gone })
+    }
 }
 
 /// Where ledgers are kept: a directory that does not outlive the boot.

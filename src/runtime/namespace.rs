@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::action::{Effect, Home, Mechanism, Outcome, Perform};
+use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
 use crate::kernel::errno::Errno;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::sys;
@@ -55,6 +55,11 @@ impl Mechanism for Unshare {
             .iter()
             .map(|kind| Effect { what: format!("a {kind} namespace, held by {who}"), home: Home::Lab })
             .collect()
+    }
+
+    fn misuses(&self) -> Vec<Misuse> {
+        let none = Misuse::new("namespaces", "no namespace is named", "write which: `namespaces: [uts]`");
+        if self.namespaces.is_empty() { vec![none] } else { Vec::new() }
     }
 }
 

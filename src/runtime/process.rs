@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::{Effect, Home, Mechanism, Outcome, Perform};
+use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform};
 use crate::kernel::errno::Errno;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{Answer, Call, CallError, Trace};
@@ -17,6 +17,12 @@ pub const MAX_OUTPUT: usize = 16 * 1024;
 
 /// How long a program that a step runs may take before it is killed.
 pub const RUN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The most arguments of a program that a lesson starts.
+const MAX_ARGUMENTS: usize = 32;
+
+/// The longest argument, in bytes.
+const MAX_ARGUMENT: usize = 1024;
 
 /// The agent makes a new process, the box, and gives it a name. A box of that name that lives is ended first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +39,7 @@ fn default_name() -> String {
 
 impl Mechanism for MakeBox {
     fn actor(&self) -> &str {
-        super::action::HOST
+        HOST
     }
 
     fn sentence(&self) -> String {
@@ -42,6 +48,10 @@ impl Mechanism for MakeBox {
 
     fn shell(&self) -> Option<String> {
         Some("bash --norc".to_owned())
+    }
+
+    fn once(&self) -> bool {
+        false
     }
 
     fn effects(&self) -> Vec<Effect> {
@@ -115,6 +125,10 @@ impl Mechanism for Exec {
     fn effects(&self) -> Vec<Effect> {
         vec![Effect { what: format!("the program of {}", self.r#in), home: Home::Lab }]
     }
+
+    fn misuses(&self) -> Vec<Misuse> {
+        misused_argv(&self.argv)
+    }
 }
 
 /// The actor forks a child that runs a program, and waits for it.
@@ -147,8 +161,16 @@ impl Mechanism for Run {
         self.fails_with
     }
 
+    fn once(&self) -> bool {
+        false
+    }
+
     fn effects(&self) -> Vec<Effect> {
         Vec::new()
+    }
+
+    fn misuses(&self) -> Vec<Misuse> {
+        misused_argv(&self.argv)
     }
 }
 
@@ -245,9 +267,43 @@ impl Mechanism for Kill {
         self.fails_with
     }
 
+    fn once(&self) -> bool {
+        false
+    }
+
     fn effects(&self) -> Vec<Effect> {
         Vec::new()
     }
+
+    fn misuses(&self) -> Vec<Misuse> {
+        let mut misuses = Vec::new();
+        if self.signal().is_none() {
+            let what = format!("`{}` is not the name of a signal", self.signal.escape_debug());
+            misuses.push(Misuse::new(
+                "signal",
+                what,
+                "write its name without SIG: `TERM`, `KILL`; `kill -l` lists them",
+            ));
+        }
+        if self.who == HOST {
+            let what = "the lab host itself can not be signalled: the lesson would end with it";
+            misuses.push(Misuse::new("who", what, "send the signal to a box"));
+        }
+        misuses
+    }
+}
+
+/// What is wrong with the arguments of a program.
+fn misused_argv(argv: &[String]) -> Vec<Misuse> {
+    if argv.first().is_none_or(String::is_empty) {
+        let fix = "write the program and its arguments: `[sleep, \"1000\"]`";
+        return vec![Misuse::new("argv", "no program is named", fix)];
+    }
+    if argv.len() > MAX_ARGUMENTS || argv.iter().any(|word| word.contains('\0') || word.len() > MAX_ARGUMENT) {
+        let what = "an argument has a NUL or is too long, or there are too many";
+        return vec![Misuse::new("argv", what, "write fewer, shorter ones")];
+    }
+    Vec::new()
 }
 
 /// Performs calls in a child, because there is no way back from them. The child's calls join the trace.

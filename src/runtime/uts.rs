@@ -2,11 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::action::{Effect, Home, Mechanism, Outcome, Perform};
+use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
 use super::process;
 use crate::kernel::errno::Errno;
 use crate::kernel::sys;
 use crate::kernel::trace::{CallError, Trace};
+
+/// The longest host name, in bytes (`__NEW_UTS_LEN` of the kernel).
+const MAX_HOSTNAME: usize = 64;
+
+/// Longer names are not even worth a try.
+const MAX_TRIED: usize = 1024;
 
 /// Sets the host name of the UTS namespace that the actor is in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +60,18 @@ impl Mechanism for SetHostname {
             what: format!("the host name {:?} in the uts namespace of {}", self.name, self.r#in),
             home: Home::Lab,
         }]
+    }
+
+    fn misuses(&self) -> Vec<Misuse> {
+        let length = self.name.len();
+        if length == 0 || length > MAX_TRIED || self.name.contains('\0') {
+            return vec![Misuse::new("name", "this is no host name", "write one of 1 to 64 bytes")];
+        }
+        if length > MAX_HOSTNAME && self.fails_with.is_none() {
+            let what = format!("a host name has at most {MAX_HOSTNAME} bytes; this one has {length}");
+            return vec![Misuse::new("name", what, "shorten it, or say that it must fail: `fails_with: EINVAL`")];
+        }
+        Vec::new()
     }
 }
 

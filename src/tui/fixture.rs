@@ -113,11 +113,11 @@ pub(crate) fn lesson() -> Lesson {
         Hint::Always("Which program makes namespaces?".to_owned()),
         Hint::Always("unshare(1) has an option for each kind.".to_owned()),
     ];
-    change.check = vec![crate::lesson::Check::NamespaceDiffers {
+    change.check = vec![crate::lesson::Check::NamespaceDiffers(crate::lesson::check::namespace::Differs {
         of: "box".to_owned(),
         kind: Namespace::PidForChildren,
         from: "host".to_owned(),
-    }];
+    })];
     change.notes = "Ask the room **before** pressing n.".to_owned();
     change.debrief = "`docker run` forks after this call, which is why its first process is PID 1.".to_owned();
     let mut fail = step("without-fork", "unshare alone is not enough");
@@ -132,7 +132,10 @@ pub(crate) fn lesson() -> Lesson {
     observe.kind = Kind::Observe;
     observe.question = Some(Question {
         ask: "In how many namespaces does the box differ from the lab host?".to_owned(),
-        value: Value::NamespacesThatDiffer { of: "box".to_owned(), from: "host".to_owned() },
+        value: Value::NamespacesThatDiffer(crate::lesson::check::namespace::HowManyDiffer {
+            of: "box".to_owned(),
+            from: "host".to_owned(),
+        }),
     });
     let mut deep = step("limits", "How deep can trees be nested?");
     deep.depth = Depth::Deep;
@@ -303,6 +306,7 @@ pub(crate) fn view(at: usize, done: bool) -> View {
         since_step: Arc::new(since_step),
         since_start: Arc::new(since_start),
         shell_at_stake: false,
+        next_is_anew: false,
     }
 }
 

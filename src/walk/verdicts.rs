@@ -1,8 +1,7 @@
-//! Verdicts that are not a lesson's checks: on errnos, on what a shell said, on what a machine lacks; and whose names a check
-//! by hand uses.
+//! Verdicts that are not a lesson's checks: on errnos, and on what a shell said; and whose names a check by hand uses.
 
-use super::{Mode, StepReport};
-use crate::lesson::{HandFailure, Need, Verdict};
+use super::StepReport;
+use crate::lesson::{HandFailure, Verdict};
 use crate::probe::Names;
 use crate::runtime::action::{Action, Performed};
 
@@ -36,21 +35,5 @@ pub fn failure_verdict(expected: &HandFailure, status: i32, output: &str) -> Ver
         claim: format!("the shell says {:?} and $? is {}", expected.says, expected.status),
         holds: status == expected.status && output.contains(&expected.says),
         seen: format!("$? is {status}; {}", output.trim()),
-    }
-}
-
-/// Why a need is not met in a mode.
-pub fn unmet(need: Need, mode: Mode) -> Option<String> {
-    let kernel = |link: &str, option: &str| {
-        let there = std::path::Path::new("/proc/self/ns").join(link).symlink_metadata().is_ok();
-        (!there).then(|| format!("this kernel was built without {option}"))
-    };
-    match need {
-        Need::UtsNamespace => kernel("uts", "UTS namespaces (CONFIG_UTS_NS)"),
-        Need::PidNamespace => kernel("pid", "pid namespaces (CONFIG_PID_NS)"),
-        Need::IdRange => (mode == Mode::RootlessSingle).then(|| {
-            "it needs a second user id, and only one is mapped here; with newuidmap(1) and a line in /etc/subuid, or as root, it works"
-                .to_owned()
-        }),
     }
 }

@@ -1,11 +1,10 @@
 //! The rules of a step: what each kind needs, and what an action, a line and a prediction must be.
 
-use super::{Compiler, MAX_HOSTNAME, MAX_LINE, MAX_LIST, MAX_TEXT, MAX_TITLE, at, key};
-use crate::lesson::fault;
+use super::{Compiler, MAX_LINE, MAX_LIST, MAX_TEXT, MAX_TITLE, at, key};
 use crate::lesson::raw::pick::{Segment, join};
 use crate::lesson::raw::{RawHint, RawStep};
 use crate::lesson::{Hint, Kind, Step};
-use crate::runtime::action::{Action, HOST};
+use crate::runtime::action::Action;
 
 impl Compiler<'_> {
     /// Compiles one step.
@@ -167,64 +166,13 @@ impl Compiler<'_> {
         }
     }
 
+    /// What the mechanism itself says of an action, which is written `{ name: { field: … } }`.
     fn action(&mut self, path: &[Segment], action: &Action) {
-        let argv = match action {
-            Action::Exec(it) => Some(("exec", &it.argv)),
-            Action::Run(it) => Some(("run", &it.argv)),
-            _ => None,
-        };
-        if let Some((name, argv)) = argv {
-            let here = join(&join(path, key(name)), key("argv"));
-            if argv.first().is_none_or(String::is_empty) {
-                self.fault(&here, "no program is named", "write the program and its arguments: `[sleep, \"1000\"]`");
-            } else if argv.iter().any(|word| word.contains('\0') || word.len() > MAX_LINE) || argv.len() > MAX_LIST {
-                self.fault(
-                    &here,
-                    "an argument has a NUL or is too long, or there are too many",
-                    "write fewer, shorter ones",
-                );
-            }
-        }
-        match action {
-            Action::Kill(it) => {
-                let here = |field| join(&join(path, key("kill")), key(field));
-                if it.signal().is_none() {
-                    let known = ["TERM", "KILL", "INT", "HUP", "QUIT", "STOP", "CONT", "USR1", "USR2", "CHLD"];
-                    let plain = it.signal.trim_start_matches("SIG").to_uppercase();
-                    let fix = match known.contains(&plain.as_str()) {
-                        true => format!("did you mean `{plain}`?"),
-                        false => fault::did_you_mean(&plain, &known),
-                    };
-                    self.fault(&here("signal"), format!("`{}` is not the name of a signal", it.signal), fix);
-                }
-                if it.who == HOST {
-                    let fix = "send the signal to a box";
-                    self.fault(
-                        &here("who"),
-                        "the lab host itself can not be signalled: the lesson would end with it",
-                        fix,
-                    );
-                }
-            }
-            Action::SetHostname(it) => {
-                let here = join(&join(path, key("set_hostname")), key("name"));
-                if it.name.is_empty() || it.name.contains('\0') || it.name.len() > MAX_LINE {
-                    self.fault(&here, "this is no host name", "write one of 1 to 64 bytes");
-                } else if it.name.len() > MAX_HOSTNAME && it.fails_with.is_none() {
-                    let what = format!("a host name has at most {MAX_HOSTNAME} bytes; this one has {}", it.name.len());
-                    self.fault(&here, what, "shorten it, or say that it must fail: `fails_with: EINVAL`");
-                }
-            }
-            Action::Unshare(it) if it.namespaces.is_empty() => {
-                let here = join(&join(path, key("unshare")), key("namespaces"));
-                self.fault(&here, "no namespace is named", "write which: `namespaces: [uts]`");
-            }
-            Action::Unshare(_)
-            | Action::Box(_)
-            | Action::Fork(_)
-            | Action::Exec(_)
-            | Action::Run(_)
-            | Action::MountProc(_) => {}
+        let misuses = action.mechanism().misuses();
+        let Ok(serde_json::Value::Object(written)) = serde_json::to_value(action) else { return };
+        for (name, misuse) in written.keys().flat_map(|name| misuses.iter().map(move |misuse| (name, misuse))) {
+            let here = join(&join(path, key(name)), key(misuse.field));
+            self.fault(&here, misuse.what.clone(), misuse.fix.clone());
         }
     }
 

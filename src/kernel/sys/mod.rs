@@ -1,17 +1,24 @@
-//! System calls by which processes are born, isolated and ended, each recorded in a [`Trace`] as it is made.
+//! System calls, each recorded in a [`Trace`] as it is made: here those by which processes are born, isolated and ended, and in
+//! one file each those of a family.
 //!
 //! Only what a learner should see goes through here; hardway's own housekeeping (sockets, waiting, reading `/proc`) does not.
+
+pub mod credentials;
+pub mod mount;
+pub mod uts;
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-pub use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
 pub use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+pub use self::credentials::become_user;
+pub use self::mount::{MsFlags, mount};
+pub use self::uts::sethostname;
 use super::namespace::Namespace;
 use super::trace::{CallError, Trace};
 
@@ -90,39 +97,6 @@ pub fn unshare(trace: &mut Trace, namespaces: &[Namespace]) -> Result<(), CallEr
     trace.call("unshare", vec![flag_names(namespaces)], || nix::sched::unshare(bits).map(|()| 0)).map(drop)
 }
 
-/// sethostname(2).
-///
-/// # Errors
-/// `EINVAL` for more than 64 bytes, `EPERM` without CAP_SYS_ADMIN in the user namespace that owns the UTS namespace.
-pub fn sethostname(trace: &mut Trace, name: &str) -> Result<(), CallError> {
-    trace
-        .call("sethostname", vec![quoted(name), name.len().to_string()], || nix::unistd::sethostname(name).map(|()| 0))
-        .map(drop)
-}
-
-/// mount(2).
-///
-/// # Errors
-/// As mount(2) says, among them `EPERM`, `EBUSY`, `ENOENT`, `EINVAL`.
-pub fn mount(
-    trace: &mut Trace,
-    source: &str,
-    target: &str,
-    fstype: Option<&str>,
-    flags: MsFlags,
-    data: Option<&str>,
-) -> Result<(), CallError> {
-    let names: Vec<&str> = flags.iter_names().map(|(name, _)| name).collect();
-    let args = vec![
-        quoted(source),
-        quoted(target),
-        fstype.map_or("NULL".to_owned(), quoted),
-        if names.is_empty() { "0".to_owned() } else { names.join("|") },
-        data.map_or("NULL".to_owned(), quoted),
-    ];
-    trace.call("mount", args, || nix::mount::mount(Some(source), target, fstype, flags, data).map(|()| 0)).map(drop)
-}
-
 /// kill(2).
 ///
 /// # Errors
@@ -151,20 +125,6 @@ pub fn execve(trace: &mut Trace, program: &str, argv: &[String]) -> CallError {
 pub fn execve_args(program: &str, argv: &[String]) -> Vec<String> {
     let list: Vec<String> = argv.iter().map(|arg| quoted(arg)).collect();
     vec![quoted(program), format!("[{}]", list.join(", ")), "environ".to_owned()]
-}
-
-/// setresuid(2) and setresgid(2) to one id each, after setgroups(2) with an empty list: becomes an ordinary user for good.
-///
-/// # Errors
-/// `EINVAL` where the id is not mapped in this user namespace, `EPERM` without CAP_SETUID.
-pub fn become_user(trace: &mut Trace, id: u32) -> Result<(), CallError> {
-    let (uid, gid) = (nix::unistd::Uid::from_raw(id), nix::unistd::Gid::from_raw(id));
-    let three = || vec![id.to_string(), id.to_string(), id.to_string()];
-    // Groups first, users last: after setresuid the right to change groups is gone.
-    trace.call("setgroups", vec!["0".into(), "NULL".into()], || nix::unistd::setgroups(&[]).map(|()| 0))?;
-    trace.call("setresgid", three(), || nix::unistd::setresgid(gid, gid, gid).map(|()| 0))?;
-    trace.call("setresuid", three(), || nix::unistd::setresuid(uid, uid, uid).map(|()| 0))?;
-    Ok(())
 }
 
 /// wait4(2) for one child: its exit status, or 128 + n where signal n ended it, as a shell counts.

@@ -1,0 +1,200 @@
+//! Checks and values: predicates on observations, and what they read. They look at kernel state, never at what was typed.
+//!
+//! One file a family. A check is a struct that implements [`Predicate`], a value one that implements [`Probe`]; [`Check`] and
+//! [`Value`] only gather them, under the names that lessons use.
+
+pub mod hostname;
+pub mod namespace;
+pub mod process;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::namespace::Namespace;
+use crate::probe::{Names, Observation, Process, Reading};
+use crate::runtime::action::HOST;
+
+/// A predicate. In a by-hand check `box` means the subject: what the learner's shell made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// The process lives (a zombie does not).
+    Exists(process::Exists),
+    /// It does not live.
+    Gone(process::Gone),
+    /// Its program's name (`comm`).
+    Comm(process::Comm),
+    /// The pid that it has in its own pid namespace.
+    PidInside(process::PidInside),
+    /// The `/proc` that it sees lists exactly the members of its own pid namespace.
+    ProcShowsOwn(process::ProcShowsOwn),
+    /// A program runs in its pid namespace, as a child of PID 1 there.
+    Adopted(process::Adopted),
+    /// No process of this name lives in the lab.
+    NoProcess(process::NoProcess),
+    /// Two processes are in different namespaces of a kind.
+    NamespaceDiffers(namespace::Differs),
+    /// Two processes are in the same namespace of a kind.
+    NamespaceSame(namespace::Same),
+    /// The host name that a process sees.
+    Hostname(hostname::Is),
+}
+
+/// A value that a probe can give: the answer to a question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Value {
+    /// The host name that a process sees.
+    Hostname(hostname::Seen),
+    /// The pid in its own pid namespace.
+    PidInside(process::OwnPid),
+    /// The pid as the lab host numbers it.
+    Pid(process::Pid),
+    /// The parent's pid as the lab host numbers it.
+    Ppid(process::Ppid),
+    /// How many processes `/proc` shows to a process.
+    ProcessesVisible(process::Visible),
+    /// How many namespace links differ from another process's.
+    NamespacesThatDiffer(namespace::HowManyDiffer),
+}
+
+impl Check {
+    fn predicate(&self) -> &dyn Predicate {
+        match self {
+            Self::Exists(it) => it,
+            Self::Gone(it) => it,
+            Self::Comm(it) => it,
+            Self::PidInside(it) => it,
+            Self::ProcShowsOwn(it) => it,
+            Self::Adopted(it) => it,
+            Self::NoProcess(it) => it,
+            Self::NamespaceDiffers(it) => it,
+            Self::NamespaceSame(it) => it,
+            Self::Hostname(it) => it,
+        }
+    }
+
+    /// The predicate in words: "box is in another uts namespace than host".
+    pub fn claim(&self) -> String {
+        self.predicate().claim()
+    }
+
+    /// Evaluates the predicate. What can not be read does not hold; `seen` then says why.
+    pub fn evaluate(&self, observation: &Observation, names: &Names) -> Verdict {
+        let (holds, seen) = match self.predicate().judge(&View { observation, names }) {
+            Ok(judged) => judged,
+            // That a process can not be found is just what this one claims.
+            Err(missing) => (matches!(self, Self::Gone(_)), missing),
+        };
+        Verdict { claim: self.claim(), holds, seen }
+    }
+}
+
+impl Value {
+    fn probe(&self) -> &dyn Probe {
+        match self {
+            Self::Hostname(it) => it,
+            Self::PidInside(it) => it,
+            Self::Pid(it) => it,
+            Self::Ppid(it) => it,
+            Self::ProcessesVisible(it) => it,
+            Self::NamespacesThatDiffer(it) => it,
+        }
+    }
+
+    /// What is asked for, in words: "the host name that box sees".
+    pub fn words(&self) -> String {
+        self.probe().words()
+    }
+
+    /// The value as the kernel has it; none where it can not be read.
+    pub fn read(&self, observation: &Observation, names: &Names) -> Option<String> {
+        self.probe().read(&View { observation, names }).ok()
+    }
+
+    /// Whether a text, what a learner answered or what a command printed, has the value as a word of its own.
+    pub fn is_word_of(value: &str, text: &str) -> bool {
+        text.split_whitespace().any(|word| word.trim_matches(|c: char| "\"'`.,;".contains(c)) == value)
+    }
+}
+
+/// What came of a check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The predicate in words: "box is in another uts namespace than host".
+    pub claim: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What was seen: "box 4026532201, host 4026531838".
+    pub seen: String,
+}
+
+/// What every check can tell.
+pub(super) trait Predicate {
+    /// The predicate in words.
+    fn claim(&self) -> String;
+
+    /// Whether it holds, and what was seen; or what is missing to know that.
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)>;
+}
+
+/// What every value can tell.
+pub(super) trait Probe {
+    /// What is asked for, in words.
+    fn words(&self) -> String;
+
+    /// The value, or why there is none.
+    fn read(&self, view: &View<'_>) -> Seen<String>;
+}
+
+/// A value, or in words why there is none.
+pub(super) type Seen<T> = Result<T, String>;
+
+/// An observation, and who is who in it.
+pub(super) struct View<'a> {
+    pub observation: &'a Observation,
+    pub names: &'a Names,
+}
+
+impl<'a> View<'a> {
+    /// The living process that a word stands for.
+    pub fn living(&self, word: &str) -> Seen<&'a Process> {
+        let pid = match word {
+            HOST => Some(self.names.host).filter(|pid| *pid != 0),
+            _ => self.names.boxes.get(word).copied(),
+        };
+        let pid = pid.ok_or_else(|| format!("there is no {word}"))?;
+        match self.observation.process(pid) {
+            Some(process) if lives(process) => Ok(process),
+            Some(_) => Err(format!("{word}, pid {pid}, has ended; its parent has not asked how yet (a zombie)")),
+            None => Err(format!("{word}, pid {pid}, is not in /proc any more")),
+        }
+    }
+
+    /// The inode behind a namespace link of the process that a word stands for.
+    pub fn namespace(&self, word: &str, kind: Namespace) -> Seen<u64> {
+        let process = self.living(word)?;
+        inode(process, kind).map_err(|why| format!("{kind} of {word}: {why}"))
+    }
+}
+
+/// Whether a process lives: a zombie does not.
+pub(super) fn lives(process: &Process) -> bool {
+    !matches!(process.state, 'Z' | 'X')
+}
+
+/// The inode behind a namespace link.
+pub(super) fn inode(process: &Process, kind: Namespace) -> Seen<u64> {
+    value(process.namespaces.0.get(&kind)).copied()
+}
+
+/// What a reader gave, or in words why it gave nothing.
+pub(super) fn value<T>(reading: Option<&Reading<T>>) -> Seen<&T> {
+    match reading {
+        Some(Reading::Value(value)) => Ok(value),
+        Some(missing) => Err(missing.text(|_| String::new())),
+        None => Err("it was not read".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

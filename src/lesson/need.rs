@@ -1,0 +1,72 @@
+//! What a lesson or a step needs of the machine, and why it may not be there.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::host::{Mode, Offer};
+use crate::kernel::namespace::Namespace;
+
+/// Something that a machine may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Need {
+    /// The kernel has mount namespaces.
+    MntNamespace,
+    /// The kernel has UTS namespaces.
+    UtsNamespace,
+    /// The kernel has IPC namespaces.
+    IpcNamespace,
+    /// The kernel has pid namespaces.
+    PidNamespace,
+    /// The kernel has network namespaces.
+    NetNamespace,
+    /// The kernel has user namespaces, and they are not forbidden.
+    UserNamespace,
+    /// The kernel has cgroup namespaces.
+    CgroupNamespace,
+    /// The kernel has time namespaces.
+    TimeNamespace,
+    /// More than one id is mapped in the lab host: root, or a range from newuidmap(1).
+    IdRange,
+    /// The lab host has a cgroup of its own, below which groups can be made.
+    OwnCgroup,
+}
+
+impl Need {
+    /// Why it is not met, with a way on; none where it is.
+    pub fn unmet(self, offer: &Offer) -> Option<String> {
+        match self {
+            Self::MntNamespace => kernel(Namespace::Mnt, "every kernel has mount namespaces: is /proc mounted?"),
+            Self::UtsNamespace => kernel(Namespace::Uts, "this kernel was built without UTS namespaces (CONFIG_UTS_NS)"),
+            Self::IpcNamespace => kernel(Namespace::Ipc, "this kernel was built without IPC namespaces (CONFIG_IPC_NS)"),
+            Self::PidNamespace => kernel(Namespace::Pid, "this kernel was built without pid namespaces (CONFIG_PID_NS)"),
+            Self::NetNamespace => {
+                kernel(Namespace::Net, "this kernel was built without network namespaces (CONFIG_NET_NS)")
+            }
+            Self::UserNamespace => {
+                kernel(Namespace::User, "this kernel was built without user namespaces (CONFIG_USER_NS)")
+            }
+            Self::CgroupNamespace => {
+                kernel(Namespace::Cgroup, "this kernel has no cgroup namespaces (Linux 4.6 and later have, with CONFIG_CGROUPS)")
+            }
+            Self::TimeNamespace => {
+                kernel(Namespace::Time, "this kernel has no time namespaces (Linux 5.6 and later have, with CONFIG_TIME_NS)")
+            }
+            Self::IdRange => (offer.mode == Mode::RootlessSingle).then(|| {
+                "it needs a second user id, and only one is mapped here; with newuidmap(1) and a line in /etc/subuid, or as root, it works"
+                    .to_owned()
+            }),
+            Self::OwnCgroup => offer.cgroup.is_none().then(|| {
+                "it needs a cgroup below which you may make others, and here you may not; with sudo it works, and on a machine with \
+                 systemd and cgroup v2 also by: systemd-run --user --scope -p Delegate=yes hardway"
+                    .to_owned()
+            }),
+        }
+    }
+}
+
+fn kernel(kind: Namespace, missing: &str) -> Option<String> {
+    let there = Path::new("/proc/self/ns").join(kind.link()).symlink_metadata().is_ok();
+    (!there).then(|| missing.to_owned())
+}
