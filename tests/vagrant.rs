@@ -95,8 +95,9 @@ fn privately(work: &Path, lines: &str) -> Output {
         cd '{0}'
         mount -t tmpfs -o mode=755,size=256m provision-test .
         cd '{0}'
-        mkdir upper work
-        mount -t overlay -o lowerdir=/etc,upperdir=upper,workdir=work provision-test /etc
+        # A copy and no overlay: the lab's own overlay may be the second and last that the kernel stacks.
+        cp -a /etc etc
+        mount --bind etc /etc
         for place in /usr/local/bin /usr/local/share /var/cache /home /run; do
             mount -t tmpfs -o mode=755,size=256m provision-test $place
         done

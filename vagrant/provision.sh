@@ -135,8 +135,8 @@ hardway() {
         say "hardway: building"
         export CARGO_TARGET_DIR=$build/target
         # The crates of this Cargo.lock may be there from the last time.
-        cargo fetch --locked --offline --quiet --manifest-path "$source/Cargo.toml" 2>/dev/null ||
-            cargo fetch --locked --quiet --manifest-path "$source/Cargo.toml"
+        fetch=(cargo fetch --locked --quiet --target "$(uname -m)-unknown-linux-gnu" --manifest-path "$source/Cargo.toml")
+        "${fetch[@]}" --offline 2>/dev/null || "${fetch[@]}"
         # One rustc at a time where there is little memory.
         jobs=$(($(awk '/^MemTotal:/ { print int($2 / 1000000) }' /proc/meminfo) > 1 ? $(nproc) : 1))
         cargo build --release --locked --offline --quiet --jobs "$jobs" --manifest-path "$source/Cargo.toml"
