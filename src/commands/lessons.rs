@@ -15,7 +15,7 @@ use crate::cli::Ids;
 
 /// `hardway lessons`.
 pub fn lessons(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
-    let offer = Person::current().offer(ids.rootless || ids.single_id, ids.single_id)?;
+    let offer = Person::current().offer(ids.into())?;
     let (store, _) = open_store();
     let course = course();
     let list = entries(&course, store.as_ref(), &offer);

@@ -58,7 +58,7 @@ pub fn open(options: Open) -> Result<ExitCode, Explanation> {
     let setup = Setup {
         course,
         start,
-        mode: offer.mode.words().to_owned(),
+        mode: offer.words().to_owned(),
         notice,
         present: options.present,
         config: store::config(|name| std::env::var_os(name), home_of),
