@@ -85,6 +85,15 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// A shell in the lab host that runs, or in a box in it, from another terminal
+    Enter {
+        /// `host`, `shell`, the name of a box, or a pid as the lab host numbers it; the lab host itself by default
+        #[arg(value_name = "BOX")]
+        whom: Option<String>,
+        /// Of several lab hosts the one whose init has this pid on the machine; the newest by default
+        #[arg(long, value_name = "PID")]
+        lab: Option<i32>,
+    },
     /// Take away what sessions that were killed have left
     Cleanup {
         /// Only say what would be taken away

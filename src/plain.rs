@@ -102,10 +102,13 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
                 "h" => self.order(Order::Hint)?,
                 "=" => self.order(Order::Answer(rest.to_owned()))?,
                 "t" => {
-                    let lines = self
-                        .view
-                        .as_ref()
-                        .map_or_else(Vec::new, |view| view.lesson.steps[view.position.step].by_hand.clone());
+                    let Some(view) = self.view.clone() else { continue };
+                    let step = view.position.step;
+                    let mut lines = view.lesson.steps[step].by_hand.clone();
+                    if self.hands.is_none() {
+                        self.order(Order::ReadyForHands)?;
+                        lines.splice(0..0, view.lesson.lines_before(step));
+                    }
                     for line in lines {
                         self.type_line(&line)?;
                     }

@@ -11,7 +11,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::{COMMAND, Machine, PROMISE, Process, World, am_root, bounded, eventually, skip};
+use support::{
+    COMMAND, Machine, PROMISE, Process, World, Written, WrittenStep, am_root, bounded, course, eventually, skip,
+};
 
 in_each_mode!(forth_and_back, by_hand, ends_well);
 
@@ -19,8 +21,6 @@ in_each_mode!(forth_and_back, by_hand, ends_well);
 const SCREEN: Duration = Duration::from_secs(20);
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (160, 45)];
-
-const COURSE: [&str; 3] = ["00-process", "03-uts", "05-pid"];
 
 /// What the line above the keys says when a step has been done, or can not be.
 const DONE: [&str; 3] = ["done: n goes on", "the lesson is done", "can not be done here; n goes on"];
@@ -193,27 +193,16 @@ fn no_tmux(world: &World, test: &str) -> bool {
     missing
 }
 
-/// The steps of a lesson, as its file has them: kind, and whether it makes calls.
-fn steps_of(lesson: &str) -> Vec<(String, bool)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("lessons").join(format!("{lesson}.yaml"));
-    let file: serde_yaml::Value = serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let step = |step: &serde_yaml::Value| {
-        (step["kind"].as_str().unwrap().to_owned(), step["actions"].as_sequence().is_some_and(|all| !all.is_empty()))
-    };
-    file["steps"].as_sequence().unwrap().iter().map(step).collect()
-}
-
 fn forth_and_back(world: &World) {
     if no_tmux(world, "forth_and_back") {
         return;
     }
     let before = Machine::now(world);
     for (index, size) in SIZES.into_iter().enumerate() {
-        for lesson in COURSE {
-            let terminal = Terminal::start(world, size, lesson, &format!("walk-{index}-{lesson}"));
-            let steps = steps_of(lesson);
+        for Written { name: lesson, steps } in course() {
+            let terminal = Terminal::start(world, size, &lesson, &format!("walk-{index}-{lesson}"));
             let of = steps.len();
-            for (number, (kind, calls)) in (1..).zip(&steps) {
+            for (number, WrittenStep { kind, calls, .. }) in (1..).zip(&steps) {
                 terminal.wait_step(number, of, false);
                 terminal.press(&["n"]);
                 let screen = terminal.wait_step(number, of, true);

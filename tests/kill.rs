@@ -8,10 +8,13 @@ mod support;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::sys::signal::Signal;
-use support::{ANSWER, COMMAND, Machine, Process, Session, World, bounded, eventually};
+use support::{ANSWER, COMMAND, Machine, Process, Session, World, Written, bounded, course, eventually};
 
-/// The lessons and how many steps each has.
-const COURSE: [(&str, usize); 3] = [("00-process", 8), ("03-uts", 8), ("05-pid", 8)];
+/// Every step of every lesson, by its number from 1.
+fn every_step() -> Vec<(String, usize)> {
+    let steps = |lesson: Written| (1..=lesson.steps.len()).map(move |step| (lesson.name.clone(), step));
+    course().into_iter().flat_map(steps).collect()
+}
 
 /// The next start of any session takes back what another one has left, so that the tests here take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -39,12 +42,10 @@ fn one_part(world: &World) {
     let _turn = turn();
     let before = Machine::now(world);
     let parts = [Part::Ui, Part::Keeper, Part::Agent, Part::OuterBox, Part::InnerBox];
-    let deeds = COURSE
-        .iter()
-        .flat_map(|(lesson, steps)| (1..=*steps).flat_map(move |step| parts.map(|part| (*lesson, step, part))));
+    let deeds = every_step().into_iter().flat_map(|(lesson, step)| parts.map(|part| (lesson.clone(), step, part)));
     let boxes = Mutex::new(0);
     in_parallel(deeds.collect(), |(lesson, step, part)| {
-        if kill_part(world, lesson, step, part) && matches!(part, Part::OuterBox | Part::InnerBox) {
+        if kill_part(world, &lesson, step, part) && matches!(part, Part::OuterBox | Part::InnerBox) {
             *boxes.lock().unwrap() += 1;
         }
     });
@@ -136,12 +137,11 @@ fn kill_part(world: &World, lesson: &str, step: usize, part: Part) -> bool {
 fn all_parts(world: &World) {
     let _turn = turn();
     let before = Machine::now(world);
-    let deeds = COURSE
-        .iter()
-        .flat_map(|(lesson, steps)| (1..=*steps).flat_map(move |step| [(*lesson, step, true), (*lesson, step, false)]));
+    let deeds =
+        every_step().into_iter().flat_map(|(lesson, step)| [(lesson.clone(), step, true), (lesson, step, false)]);
     // One after the other: the next start of any session would do the work of `cleanup`.
     for (lesson, step, by_cleanup) in deeds {
-        let mut session = after_step(world, lesson, step);
+        let mut session = after_step(world, &lesson, step);
         let parts: Vec<Process> = [Some(session.keeper.clone()), session.agent(), Some(session.ui())]
             .into_iter()
             .map(|part| part.expect("all parts live"))
@@ -166,7 +166,7 @@ fn all_parts(world: &World) {
             let again = bounded(&mut world.hardway(&["cleanup"]), COMMAND);
             assert!(again.status.success() && !again.stdout.contains("taken away"), "{place}: {again:?}");
         } else {
-            let mut next = Session::open(world, lesson);
+            let mut next = Session::open(world, &lesson);
             assert!(session.ledger().all(|path| !path.exists()), "{place}: the next start leaves the ledger");
             next.quit();
         }

@@ -6,9 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use support::{COMMAND, Machine, World, bounded, expected_skips, json_lines};
-
-const COURSE: [&str; 3] = ["00-process", "03-uts", "05-pid"];
+use support::{COMMAND, Machine, World, bounded, course, expected_skips, json_lines};
 
 in_each_mode!(by_calls, by_shell);
 
@@ -22,7 +20,7 @@ fn by_shell(world: &World) {
 
 fn walks(world: &World, via: &str) {
     let before = Machine::now(world);
-    let output = bounded(&mut world.lab(&["run", COURSE[0], COURSE[1], COURSE[2], "--json", "--via", via]), COMMAND);
+    let output = bounded(&mut world.lab(&["run", "--all", "--json", "--via", via]), COMMAND);
     let lines = json_lines(&output);
     let (summary, steps) = lines.split_last().expect("lines");
     let failed: Vec<_> = steps.iter().filter(|step| step["skipped"].is_null() && step["held"] != true).collect();
@@ -57,14 +55,9 @@ fn walks(world: &World, via: &str) {
 
 /// As `hardway lessons` counts them and the lesson files name them.
 fn every_step(world: &World) -> Vec<String> {
-    let steps: Vec<String> = COURSE
+    let steps: Vec<String> = course()
         .iter()
-        .flat_map(|lesson| {
-            let path = format!("{}/lessons/{lesson}.yaml", env!("CARGO_MANIFEST_DIR"));
-            let file: serde_yaml::Value = serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-            let steps = file["steps"].as_sequence().unwrap().clone();
-            steps.into_iter().map(move |step| format!("{lesson}:{}", step["id"].as_str().unwrap()))
-        })
+        .flat_map(|lesson| lesson.steps.iter().map(|step| format!("{}:{}", lesson.name, step.id)))
         .collect();
     let listed = bounded(&mut world.hardway(&["lessons", "--json"]), COMMAND);
     let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();

@@ -74,7 +74,7 @@ pub fn build(mode: Mode, cgroup: Option<&Hierarchy>) -> Result<(), Explanation> 
     }
     proc(&root.join("proc"), mode)?;
     if mode == Mode::Root {
-        bare_proc(&root.join("run/hardway"))?;
+        bare_proc(&root.join(".proc"))?;
     }
     sys(&root.join("sys"))?;
     if let Some(hierarchy) = cgroup {
@@ -160,12 +160,10 @@ fn proc(target: &Path, mode: Mode) -> Result<(), Explanation> {
 
 /// A proc without other mounts on it. The kernel lets a user namespace mount proc only where it sees one that hides nothing
 /// (mount_namespaces(7)), and the lab's own does. This one has processes and nothing else, so there is nothing in it to hide.
-fn bare_proc(directory: &Path) -> Result<(), Explanation> {
-    let target = directory.join("proc");
-    make_dir(directory, 0o755)?;
-    make_dir(&target, 0o555)?;
+fn bare_proc(target: &Path) -> Result<(), Explanation> {
+    make_dir(target, 0o555)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    attach(Some("proc"), &target, Some("proc"), flags, Some("subset=pid"))
+    attach(Some("proc"), target, Some("proc"), flags, Some("subset=pid"))
 }
 
 /// sysfs, read-only, with the machine's cgroup file systems, read-only.

@@ -111,13 +111,18 @@ fn make_locked(base: &Path, path: &Path) -> io::Result<File> {
 
 /// Ledgers below `base` whose sessions have died.
 pub fn dead(base: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(base) else { return Vec::new() };
-    entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX)))
-        // Locked by nobody: whoever wrote it is gone.
-        .filter(|path| File::open(path).is_ok_and(|file| file.try_lock().is_ok()))
-        .collect()
+    // Locked by nobody: whoever wrote it is gone.
+    all(base).filter(|path| File::open(path).is_ok_and(|file| file.try_lock().is_ok())).collect()
+}
+
+/// Ledgers below `base` whose sessions live.
+pub fn living(base: &Path) -> Vec<PathBuf> {
+    all(base).filter(|path| File::open(path).is_ok_and(|file| file.try_lock_shared().is_err())).collect()
+}
+
+fn all(base: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(base).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    entries.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX)))
 }
 
 /// What a ledger says, oldest first. A line cut short by a crash is left out: what it announced was not done.

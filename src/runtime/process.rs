@@ -51,6 +51,10 @@ impl Mechanism for MakeBox {
         Some("bash --norc".to_owned())
     }
 
+    fn once(&self) -> bool {
+        false
+    }
+
     fn effects(&self) -> Vec<Effect> {
         vec![Effect { what: format!("the process {}", self.name), home: Home::Lab }]
     }
@@ -164,6 +168,10 @@ impl Mechanism for Run {
 
     fn fails_with(&self) -> Option<Errno> {
         self.fails_with
+    }
+
+    fn once(&self) -> bool {
+        false
     }
 
     fn effects(&self) -> Vec<Effect> {
@@ -282,6 +290,10 @@ impl Mechanism for Kill {
 
     fn fails_with(&self) -> Option<Errno> {
         self.fails_with
+    }
+
+    fn once(&self) -> bool {
+        false
     }
 
     fn effects(&self) -> Vec<Effect> {

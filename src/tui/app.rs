@@ -99,6 +99,8 @@ impl Shell {
 /// A question that must be confirmed before something is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
+    /// The next step by calls, in a new lab host.
+    Next,
     /// One step back.
     Back,
     /// Start the lesson again.

@@ -306,6 +306,7 @@ pub(crate) fn view(at: usize, done: bool) -> View {
         since_step: Arc::new(since_step),
         since_start: Arc::new(since_start),
         shell_at_stake: false,
+        next_is_anew: false,
     }
 }
 

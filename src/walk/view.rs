@@ -42,6 +42,8 @@ pub struct View {
     pub since_start: Arc<Vec<Change>>,
     /// Whether the learner's shell holds something that would be lost when the lab host is made anew.
     pub shell_at_stake: bool,
+    /// Whether the next step by calls makes the lab host anew, because hands have done the steps before it.
+    pub next_is_anew: bool,
 }
 
 impl Walker {
@@ -73,6 +75,7 @@ impl Walker {
             since_step: Arc::new(self.since_step()),
             since_start: Arc::new(diff(&self.start, &self.rows)),
             shell_at_stake: shell.is_some_and(|shell| processes.iter().any(|process| process.ppid == shell)),
+            next_is_anew: self.next_is_anew(),
         }
     }
 }

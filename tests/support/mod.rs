@@ -110,6 +110,45 @@ pub fn expected_skips(mode: Mode) -> BTreeSet<String> {
     expectations().steps[mode.name()][cgroup_mode()].clone()
 }
 
+/// A lesson as its file has it.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The name of its file without `.yaml`.
+    pub name: String,
+    pub steps: Vec<WrittenStep>,
+}
+
+/// A step as the file has it.
+#[derive(Clone, Debug)]
+pub struct WrittenStep {
+    pub id: String,
+    pub kind: String,
+    /// Whether it makes calls.
+    pub calls: bool,
+}
+
+/// The course, read from the files and not asked of the program.
+pub fn course() -> Vec<Written> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("lessons");
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut course: Vec<Written> = files
+        .filter(|path| path.extension().is_some_and(|it| it == "yaml"))
+        .map(|path| {
+            let file: serde_yaml::Value = serde_yaml::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            let step = |step: &serde_yaml::Value| WrittenStep {
+                id: step["id"].as_str().unwrap().to_owned(),
+                kind: step["kind"].as_str().unwrap().to_owned(),
+                calls: step["actions"].as_sequence().is_some_and(|all| !all.is_empty()),
+            };
+            let steps = file["steps"].as_sequence().unwrap().iter().map(step).collect();
+            Written { name: path.file_stem().unwrap().to_str().unwrap().to_owned(), steps }
+        })
+        .collect();
+    course.sort_by(|one, other| one.name.cmp(&other.name));
+    assert!(course.len() >= 3, "{course:?}");
+    course
+}
+
 /// `v1`, `hybrid` or `v2`.
 pub fn cgroup_mode() -> &'static str {
     match (Path::new("/sys/fs/cgroup/cgroup.controllers").exists(), Path::new("/sys/fs/cgroup/unified").exists()) {

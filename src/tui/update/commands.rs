@@ -14,6 +14,9 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
     let send = |effects: &mut Vec<Effect>, order| effects.push(Effect::Send(order));
     match command {
         Command::Open => open(model, effects),
+        Command::Next if model.view.as_ref().is_some_and(|view| view.next_is_anew) => {
+            ask_first(model, Deed::Next, effects);
+        }
         Command::Next => send(effects, Order::Next),
         Command::Back => ask_first(model, Deed::Back, effects),
         Command::Reset => ask_first(model, Deed::Reset, effects),

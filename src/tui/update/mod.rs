@@ -314,7 +314,7 @@ fn ask_first(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
             Deed::NewShell => "Your shell and what it runs will end, and a new one starts.",
             Deed::Quit => "Something runs in your shell. It will end, and everything is taken back.",
             Deed::Close => "Your shell and what it runs will end with the lab host of this lesson.",
-            Deed::Back | Deed::Reset | Deed::Goto(_) => {
+            Deed::Next | Deed::Back | Deed::Reset | Deed::Goto(_) => {
                 "A new lab host is built for this: your shell and what it runs will end."
             }
         };
@@ -325,12 +325,13 @@ fn ask_first(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
 }
 
 fn carry_out(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
-    if matches!(deed, Deed::Back | Deed::Reset | Deed::Goto(_)) {
+    if matches!(deed, Deed::Next | Deed::Back | Deed::Reset | Deed::Goto(_)) {
         model.typed = 0;
         // Where this takes a new lab host, the shell ends with the old one.
         model.shell.reopen = REOPEN;
     }
     match deed {
+        Deed::Next => effects.push(Effect::Send(Order::Next)),
         Deed::Back => effects.push(Effect::Send(Order::Back)),
         Deed::Reset => effects.push(Effect::Send(Order::Reset)),
         Deed::Goto(step) => effects.push(Effect::Send(Order::Goto(step))),

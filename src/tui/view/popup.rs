@@ -146,6 +146,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
 /// What is to be confirmed.
 fn asked(deed: Deed) -> String {
     match deed {
+        Deed::Next => "Do this step by calls?".to_owned(),
         Deed::Back => "One step back?".to_owned(),
         Deed::Reset => "Start the lesson again?".to_owned(),
         Deed::Goto(step) => format!("Go to step {}?", step + 1),
