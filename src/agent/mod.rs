@@ -6,6 +6,7 @@
 //!                                               └─ the learner's shell
 //! ```
 
+mod birth;
 pub mod client;
 pub mod keeper;
 pub mod protocol;
