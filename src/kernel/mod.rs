@@ -12,6 +12,7 @@ pub mod leftover;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
+pub mod ownership;
 pub mod program;
 pub mod stdio;
 pub mod sys;
