@@ -37,6 +37,8 @@ pub enum Check {
     NamespaceDiffers(namespace::Differs),
     /// Two processes are in the same namespace of a kind.
     NamespaceSame(namespace::Same),
+    /// The user namespace of a process owns a namespace.
+    OwnedBy(namespace::OwnedBy),
     /// The host name that a process sees.
     Hostname(hostname::Is),
     /// The path of a root directory.
@@ -97,6 +99,7 @@ impl Check {
             Self::NoProcess(it) => it,
             Self::NamespaceDiffers(it) => it,
             Self::NamespaceSame(it) => it,
+            Self::OwnedBy(it) => it,
             Self::Hostname(it) => it,
             Self::RootIs(it) => it,
             Self::RootSame(it) => it,
