@@ -46,7 +46,7 @@ fn frames() -> Vec<Vec<u8>> {
     let actions =
         builtin::all().iter().flat_map(|lesson| &lesson.steps).flat_map(|step| step.actions.clone()).collect();
     let trouble = || Explanation::new("what", "why", "fix");
-    let spec = LabSpec { mode: Mode::Root, uid: 0, gid: 0, sub_ids: None, cgroup: None };
+    let spec = LabSpec { mode: Mode::Root, uid: 0, gid: 0, sub_ids: None, cgroup: None, real_host: false };
     vec![
         framed(0, &Request::Perform(actions)),
         framed(0, &Request::Observe(vec![Panel::Processes, Panel::Mounts])),
