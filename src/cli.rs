@@ -87,6 +87,15 @@ pub enum Command {
     /// Tools for authors of lessons
     #[command(subcommand)]
     Lesson(LessonCommand),
+    /// What this machine offers, which lessons work here, and how to fix the rest. Exit status 0: everything works
+    Doctor {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+        /// How ids are mapped.
+        #[command(flatten)]
+        ids: Ids,
+    },
     /// One observation of a process, each value with its source
     State {
         /// The process; your shell by default
