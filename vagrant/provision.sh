@@ -109,8 +109,11 @@ rust() {
 
 # What the binary is made of: another digest, another build.
 digest() {
+    local parts
     if [ -n "${HARDWAY_BINARY:-}" ]; then
-        cat "$binary" "$(dirname "$binary")/rootfs-fetch" 2>/dev/null | sha256sum
+        parts=("$binary")
+        [ ! -f "$(dirname "$binary")/rootfs-fetch" ] || parts+=("$(dirname "$binary")/rootfs-fetch")
+        cat "${parts[@]}" | sha256sum
         return
     fi
     (
