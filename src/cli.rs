@@ -155,4 +155,12 @@ pub enum LessonCommand {
         #[command(flatten)]
         ids: Ids,
     },
+    /// Print a lesson as one bash script that makes its own lab host
+    Script {
+        /// The lesson, by name, short name or file
+        lesson: String,
+        /// Stop after this step
+        #[arg(long, value_name = "STEP")]
+        until: Option<String>,
+    },
 }
