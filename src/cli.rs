@@ -151,6 +151,8 @@ pub enum Via {
     Calls,
     /// By lines typed into a shell
     Shell,
+    /// By the script that `hardway lesson script` prints
+    Script,
 }
 
 /// `hardway lesson`.

@@ -43,7 +43,8 @@ fn own(person: &Person) -> Finding {
         }
         None => {
             // The mode is of no matter to this need.
-            let why = Need::OwnCgroup.unmet(&Offer { mode: Mode::Root, cgroup: None }).unwrap_or_default();
+            let why =
+                Need::OwnCgroup.unmet(&Offer { mode: Mode::Root, cgroup: None, real_host: false }).unwrap_or_default();
             Finding::new(Topic::Cgroups, "own group", State::Limited, "none in which you may make others", source)
                 .fix(format!("a step that needs one says: {why}"))
         }
