@@ -4,7 +4,7 @@
 //! goes on (after a fork that fails), and knows no keys. The script makes a small lab host itself, so that it needs no
 //! hardway; [`super::super::walk`] runs it in a real one to prove that it leads where the lesson leads.
 
-use super::{Kind, Lesson, Step};
+use super::{Kind, Lesson, Need, Step};
 use crate::runtime::action::Action;
 use crate::runtime::process::shell_words;
 
@@ -21,6 +21,10 @@ pub const PAUSE: &str = "--pause";
 pub fn of(lesson: &Lesson, until: Option<usize>) -> String {
     let last = until.unwrap_or(usize::MAX).min(lesson.steps.len().saturating_sub(1));
     let mut text = opening(lesson);
+    if lesson.needs.iter().chain(lesson.steps.iter().flat_map(|step| &step.needs)).any(|need| *need == Need::OwnCgroup)
+    {
+        text.push_str("wants_cgroup=yes\n");
+    }
     text.push_str(HEAD);
     for need in &lesson.needs {
         text.push_str(&format!("require {}\n", need.name()));

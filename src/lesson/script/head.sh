@@ -37,10 +37,46 @@ leave_the_machine() {
         unshare "${ids[@]}" --map-auto true 2>/dev/null && ids+=(--map-auto)
         unshare "${ids[@]}" true || trouble "this machine forbids user namespaces: hardway doctor says why; as root it works"
     fi
+    group='' hierarchy=''
+    [ "${wants_cgroup:-no}" = no ] || own_group
     # What would reach the machine itself is given up: its clock, modules, kernel log, raw I/O, power, device nodes.
-    exec unshare "${ids[@]}" --mount --uts --ipc --net --cgroup --pid --fork --kill-child --propagation private -- \
-        setpriv --bounding-set=-mac_override,-mac_admin,-syslog,-wake_alarm,-block_suspend,-audit_control,-mknod,-sys_time,-sys_boot,-sys_rawio,-sys_module \
-        bash "$0" --inside "$@"
+    local give_up='-mac_override,-mac_admin,-syslog,-wake_alarm,-block_suspend,-audit_control'
+    give_up+=',-mknod,-sys_time,-sys_boot,-sys_rawio,-sys_module'
+    local again=(unshare "${ids[@]}" --mount --uts --ipc --net --cgroup --pid --fork --kill-child --propagation private --
+        setpriv "--bounding-set=$give_up" bash "$0" --inside "$@")
+    [ -n "$group" ] || exec "${again[@]}"
+    # This shell stays behind, to take the group away.
+    trap : INT TERM HUP
+    group=$group hierarchy=$hierarchy "${again[@]}"
+    local status=$? _
+    echo "$$" >"${group%/*}/cgroup.procs"
+    for _ in {1..50}; do
+        [ -d "$group" ] || exit "$status"
+        # The deepest first. What has just been killed may still be on its way out.
+        find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || sleep 0.1
+    done
+    trouble "$group could not be taken away"
+}
+
+# Makes a cgroup below this one, in the hierarchy where that matters least: version 2, else one of version 1 without limits.
+own_group() {
+    local kind path
+    for kind in unified pids freezer perf_event; do
+        if [ "$kind" = unified ]; then
+            hierarchy=$(findmnt --noheadings --first-only --types cgroup2 --output TARGET)
+            path=$(sed -n 's/^0:://p' /proc/self/cgroup)
+        else
+            hierarchy=$(findmnt --noheadings --first-only --types cgroup --options "$kind" --output TARGET)
+            path=$(sed -n "s/^[0-9]*:$kind://p" /proc/self/cgroup)
+        fi
+        path=$hierarchy${path%/}
+        if [ -n "$hierarchy" ] && [ -w "$path" ] && [ -w "$path/cgroup.procs" ]; then
+            group=$path/hardway-script-$$
+            mkdir "$group" 2>/dev/null && echo "$$" >"$group/cgroup.procs" && return
+            rmdir "$group" 2>/dev/null
+        fi
+    done
+    group='' hierarchy=''
 }
 
 # Builds a file tree of its own: each top directory of the machine under an overlay that writes to memory; those of people
@@ -73,6 +109,9 @@ build_the_tree() {
     own_proc
     mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys 2>/dev/null || read_only /sys sys
     [ ! -d sys/fs/cgroup ] || read_only /sys/fs/cgroup sys/fs/cgroup
+    if [ -n "${group-}" ]; then
+        mount --bind "$group" "${hierarchy#/}" && ln -s "$hierarchy" lab/cgroup
+    fi
     own_devices
     # The old root ends up on top of the new one, and is what `.` leads to (pivot_root(2)).
     { pivot_root . . && umount -l . && cd /; } || trouble "the private file tree could not be made the root"
@@ -143,7 +182,7 @@ new_shell() {
     }
     shell_pid=$SHELL_PANE_PID
     exec {from}<&"${SHELL_PANE[0]}" {to}>&"${SHELL_PANE[1]}"
-    await_prompt 15 || trouble "the shell did not start: $output"
+    await_prompt "$line_fifths" || trouble "the shell did not start: $output"
 }
 
 end_shell() {
@@ -156,27 +195,30 @@ end_shell() {
     shell_pid=''
 }
 
-# Waits for the next prompt at most SECONDS; sets status and output. The mark ends in BEL.
-await_prompt() {
-    local chunk deadline=$((SECONDS + $1))
+# How long is waited, in fifths of a second: for a line to end, and for a program to have settled in the foreground.
+line_fifths=75 settle_fifths=4
+
+# Waits for the next prompt; sets status and output. The mark ends in BEL.
+await_prompt() { # FIFTHS
+    local chunk ended left=$1
     output='' status=''
-    while [ "$SECONDS" -le "$deadline" ]; do
-        IFS= read -r -d $'\a' -t 1 -u "$from" chunk
-        local ended=$?
+    while [ "$left" -gt 0 ]; do
+        IFS= read -r -d $'\a' -t 0.2 -u "$from" chunk
+        ended=$?
         output+=${chunk//$'\r'/}
         if [ "$ended" = 0 ] && [ "${output%"$mark"+([0-9])}" != "$output" ]; then
             status=${output##*"$mark"}
             output=${output%"$mark$status"}
             return 0
         fi
-        # Not the end of the time of one read: the shell has ended.
-        [ "$ended" -gt 128 ] || [ "$ended" = 0 ] || return 1
+        # More than 128: the time of one read is up.
+        if [ "$ended" -gt 128 ]; then left=$((left - 1)); elif [ "$ended" != 0 ]; then return 1; fi
     done
     return 1
 }
 
 # Types a line and Enter, or a key; waits for the prompt.
-type_line() { # LINE SECONDS
+type_line() { # LINE FIFTHS
     case $1 in
         '^C') printf '\003' >&"$to" ;;
         '^D') printf '\004' >&"$to" ;;
@@ -249,9 +291,9 @@ step() {
     fi
     for line in "${lines[@]}"; do
         # What an earlier step left in the foreground has done its part.
-        if [ "$waiting" = no ] && [ "${line#^}" = "$line" ]; then type_line '^C' 15; fi
-        patience=15
-        [ "$stays" = no ] || [ "$line" != "${lines[-1]}" ] || patience=1
+        if [ "$waiting" = no ] && [ "${line#^}" = "$line" ]; then type_line '^C' "$line_fifths"; fi
+        patience=$line_fifths
+        [ "$stays" = no ] || [ "$line" != "${lines[-1]}" ] || patience=$settle_fifths
         if type_line "$line" "$patience"; then waiting=yes; else waiting=no; fi
         printf '%s' "$output"
     done
