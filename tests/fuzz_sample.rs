@@ -49,7 +49,7 @@ fn frames() -> Vec<Vec<u8>> {
     let spec = LabSpec { mode: Mode::Root, uid: 0, gid: 0, sub_ids: None, cgroup: None, real_host: false };
     vec![
         framed(0, &Request::Perform(actions)),
-        framed(0, &Request::Observe(vec![Panel::Processes, Panel::Mounts])),
+        framed(0, &Request::Observe(vec![Panel::Processes, Panel::Mounts], vec!["bin/sh".to_owned()])),
         framed(0, &Request::OpenShell(24, 80)),
         framed(1, &Reply::Observed(Box::<Sample>::default())),
         framed(1, &Reply::Failed(trouble())),

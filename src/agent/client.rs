@@ -160,12 +160,12 @@ impl Lab {
         }
     }
 
-    /// Takes a sample of what these panels show.
+    /// Takes a sample of what these panels show, and of whether these paths lead to something in each root directory.
     ///
     /// # Errors
     /// Where the worker failed, or the lab host is gone.
-    pub fn observe(&mut self, panels: &[Panel]) -> Result<Sample, Explanation> {
-        match self.ask(&Request::Observe(panels.to_vec()))? {
+    pub fn observe(&mut self, panels: &[Panel], paths: &[String]) -> Result<Sample, Explanation> {
+        match self.ask(&Request::Observe(panels.to_vec(), paths.to_vec()))? {
             (Reply::Observed(sample), _) => Ok(*sample),
             (other, _) => Err(unexpected(other)),
         }

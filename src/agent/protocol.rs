@@ -54,8 +54,8 @@ pub enum Request {
     /// Perform these actions, one after the other, up to the first that fails. One request for a step: the way to the agent
     /// and back costs more than most calls.
     Perform(Vec<Action>),
-    /// Take a sample of what these panels show.
-    Observe(Vec<Panel>),
+    /// Take a sample of what these panels show, and of whether these paths lead to something in each root directory.
+    Observe(Vec<Panel>, Vec<String>),
     /// Make sure that a shell runs, on a terminal of this size (rows, columns). Its master travels with the answer.
     OpenShell(u16, u16),
     /// End the shell and all that runs under it.

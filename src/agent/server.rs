@@ -56,7 +56,7 @@ pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, 
         }
         if let Some(visitor) = door.knocked().filter(|_| knocked) {
             // Whether the visitor is still there to hear it is its own affair.
-            let _ = server.sample(&[Panel::Processes]).map(|body| visitor.send_body(&body, &[]));
+            let _ = server.sample(&[Panel::Processes], &[]).map(|body| visitor.send_body(&body, &[]));
         }
         if asked && server.answer(&ui).is_err() {
             // The end of an init is the end of all in its pid namespace.
@@ -113,7 +113,7 @@ impl Server {
     fn answer(&mut self, ui: &Channel) -> Result<(), FrameError> {
         let reply = match ui.receive(Some(SAMPLE_DEADLINE))? {
             Request::Perform(actions) => self.perform_all(&actions),
-            Request::Observe(panels) => match self.sample(&panels) {
+            Request::Observe(panels, paths) => match self.sample(&panels, &paths) {
                 // The worker's report is the reply, as it stands.
                 Ok(body) => return ui.send_body(&body, &[]),
                 Err(explanation) => Reply::Failed(explanation),
@@ -243,11 +243,12 @@ impl Server {
     }
 
     /// One sample, taken by a worker: a whole reply, serialised.
-    fn sample(&self, panels: &[Panel]) -> Result<Vec<u8>, Explanation> {
+    fn sample(&self, panels: &[Panel], paths: &[String]) -> Result<Vec<u8>, Explanation> {
         let mut names = self.names();
         let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |mut report| {
             let own = i32::try_from(std::process::id()).unwrap_or(0);
-            let observation = self.reader().observe(&self.wanted(panels).without(own));
+            let wanted = self.wanted(panels).paths(paths.to_vec()).without(own);
+            let observation = self.reader().observe(&wanted);
             if let (Some(shell), Some(foreground)) = (names.shell, names.foreground) {
                 names.subject = shell::subject(&observation.processes, self.own, shell, foreground);
             }

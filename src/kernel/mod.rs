@@ -11,6 +11,7 @@ pub mod identity;
 pub mod leftover;
 pub mod mount;
 pub mod namespace;
+pub mod path;
 pub mod program;
 pub mod stdio;
 pub mod storage;

@@ -175,6 +175,17 @@ impl Lesson {
     }
 }
 
+impl Step {
+    /// The paths that its checks look at, and the conditions of its hints.
+    pub fn paths(&self) -> Vec<String> {
+        let conditions = self.hints.iter().filter_map(|hint| match hint {
+            Hint::When { when, .. } => Some(when),
+            Hint::Always(_) => None,
+        });
+        self.check.iter().chain(conditions).filter_map(Check::path).map(str::to_owned).collect()
+    }
+}
+
 impl Hint {
     /// The text, where the hint applies to what is observed.
     pub fn text(&self, observation: &Observation, names: &Names) -> Option<String> {

@@ -13,6 +13,7 @@ pub mod namespaces;
 pub mod processes;
 pub mod reader;
 pub mod reading;
+pub mod root;
 pub mod rows;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use namespaces::Namespaces;
 pub use processes::Process;
 pub use reader::{Reader, Wanted};
 pub use reading::Reading;
+pub use root::Root;
 pub use rows::{Panel, Row, rows};
 
 use crate::kernel::namespace::Namespace;
@@ -41,6 +43,8 @@ pub struct Observation {
     pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
+    /// The root directories that there are.
+    pub roots: Vec<Root>,
 }
 
 impl Observation {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
-use super::{Credentials, Mount, Namespaces, Observation, Panel, Process, Reading, hostname, namespaces};
+use super::{Credentials, Mount, Namespaces, Observation, Panel, Process, Reading, hostname, namespaces, root};
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
 use crate::kernel::identity::Stat;
@@ -24,12 +24,13 @@ pub struct Wanted {
     without: Option<i32>,
     only: Option<BTreeSet<i32>>,
     below: Option<i32>,
+    paths: Vec<String>,
 }
 
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`].
+    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -42,6 +43,12 @@ impl Wanted {
     /// Reads this process and its descendants, and no others.
     pub fn below(self, pid: i32) -> Self {
         Self { below: Some(pid), ..self }
+    }
+
+    /// Tells of these paths whether they lead to something in each root directory, with [`Panel::Root`]. A `*` in a part of
+    /// one stands for any characters.
+    pub fn paths(self, paths: Vec<String>) -> Self {
+        Self { paths, ..self }
     }
 
     /// Reads this process and no others; called again, this one as well.
@@ -88,6 +95,9 @@ impl Reader {
             if wanted.panels.contains(&Panel::Mounts) {
                 observation.mounts = mounts;
             }
+        }
+        if wanted.panels.contains(&Panel::Root) {
+            observation.roots = root::read(&self.proc, &observation.processes, &wanted.paths);
         }
         // Last, because it changes this thread.
         if wanted.panels.contains(&Panel::Hostname) {

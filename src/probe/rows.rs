@@ -17,6 +17,8 @@ pub enum Panel {
     Namespaces,
     /// Host name of each UTS namespace.
     Hostname,
+    /// Root and working directories.
+    Root,
     /// mountinfo of each mount namespace.
     Mounts,
     /// User and group ids, capabilities, id maps.
@@ -25,7 +27,8 @@ pub enum Panel {
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 5] = [Self::Processes, Self::Namespaces, Self::Hostname, Self::Mounts, Self::Credentials];
+    pub const ALL: [Self; 6] =
+        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Root, Self::Mounts, Self::Credentials];
 }
 
 impl fmt::Display for Panel {
@@ -34,6 +37,7 @@ impl fmt::Display for Panel {
             Self::Processes => "processes",
             Self::Namespaces => "namespaces",
             Self::Hostname => "hostname",
+            Self::Root => "root",
             Self::Mounts => "mounts",
             Self::Credentials => "credentials",
         })
@@ -75,6 +79,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::processes::rows(&mut sheet);
     super::namespaces::rows(&mut sheet);
     super::hostname::rows(&mut sheet);
+    super::root::rows(&mut sheet);
     super::mounts::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
     sheet.rows

@@ -75,6 +75,7 @@ fn run(argv: &[&str], fails: Option<&str>) -> Action {
     Action::Run(Run {
         r#in: "box".to_owned(),
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+        root: None,
         fails_with: fails.map(|name| name.parse().unwrap()),
     })
 }

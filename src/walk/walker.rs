@@ -311,10 +311,13 @@ impl Walker {
     /// # Errors
     /// Where the lab host is gone.
     pub fn observe(&mut self) -> Result<&Sample, Explanation> {
-        let sample = self.lab()?.observe(&Panel::ALL)?;
+        let paths = self.step().paths();
+        let sample = self.lab()?.observe(&Panel::ALL, &paths)?;
         let rows = rows(&sample.observation, &sample.names);
         // Compared as rows: they leave out what changes all the time and means nothing, such as R and S.
-        if rows != *self.rows || sample.names != self.sample.names {
+        // What paths lead to is in no row.
+        let found = sample.observation.roots != self.sample.observation.roots;
+        if rows != *self.rows || sample.names != self.sample.names || found {
             self.rows = Arc::new(rows);
             self.sample = sample;
         }

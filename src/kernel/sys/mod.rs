@@ -4,7 +4,9 @@
 //! Only what a learner should see goes through here; hardway's own housekeeping (sockets, waiting, reading `/proc`) does not.
 
 pub mod credentials;
+pub mod file;
 pub mod mount;
+pub mod root;
 pub mod uts;
 
 use std::ffi::CString;
@@ -17,7 +19,9 @@ pub use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 pub use self::credentials::become_user;
-pub use self::mount::{MsFlags, mount};
+pub use self::file::{OFlag, chmod, close, fchmod, mkdir, open, sendfile, symlink, write};
+pub use self::mount::{MntFlags, MsFlags, mount, umount2};
+pub use self::root::{chdir, chroot, pivot_root};
 pub use self::uts::sethostname;
 use super::namespace::Namespace;
 use super::trace::{CallError, Trace};

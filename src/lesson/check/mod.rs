@@ -4,8 +4,10 @@
 //! [`Value`] only gather them, under the names that lessons use.
 
 pub mod hostname;
+pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod root;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,24 @@ pub enum Check {
     NamespaceSame(namespace::Same),
     /// The host name that a process sees.
     Hostname(hostname::Is),
+    /// The path of a root directory.
+    RootIs(root::Is),
+    /// Two processes have the same root directory.
+    RootSame(root::Same),
+    /// Two processes have different root directories.
+    RootDiffers(root::Differs),
+    /// A working directory is outside of the root directory.
+    CwdOutsideRoot(root::CwdOutside),
+    /// A path leads to something, seen from a root directory.
+    Found(root::Found),
+    /// A path leads to nothing, seen from a root directory.
+    NotFound(root::NotFound),
+    /// Something is mounted at a place.
+    Mounted(mount::Mounted),
+    /// Nothing is mounted at a place.
+    NotMounted(mount::NotMounted),
+    /// The propagation of a mount.
+    Propagation(mount::Propagation),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -55,6 +75,14 @@ pub enum Value {
     ProcessesVisible(process::Visible),
     /// How many namespace links differ from another process's.
     NamespacesThatDiffer(namespace::HowManyDiffer),
+    /// The path of a root directory.
+    Root(root::Link),
+    /// The inode of a root directory.
+    RootInode(root::Inode),
+    /// The type of a mounted file system.
+    Fstype(mount::Fstype),
+    /// How many mounts a mount namespace has.
+    MountCount(mount::Count),
 }
 
 impl Check {
@@ -70,7 +98,21 @@ impl Check {
             Self::NamespaceDiffers(it) => it,
             Self::NamespaceSame(it) => it,
             Self::Hostname(it) => it,
+            Self::RootIs(it) => it,
+            Self::RootSame(it) => it,
+            Self::RootDiffers(it) => it,
+            Self::CwdOutsideRoot(it) => it,
+            Self::Found(it) => it,
+            Self::NotFound(it) => it,
+            Self::Mounted(it) => it,
+            Self::NotMounted(it) => it,
+            Self::Propagation(it) => it,
         }
+    }
+
+    /// The path that has to be looked at for it.
+    pub fn path(&self) -> Option<&str> {
+        self.predicate().path()
     }
 
     /// The predicate in words: "box is in another uts namespace than host".
@@ -98,6 +140,10 @@ impl Value {
             Self::Ppid(it) => it,
             Self::ProcessesVisible(it) => it,
             Self::NamespacesThatDiffer(it) => it,
+            Self::Root(it) => it,
+            Self::RootInode(it) => it,
+            Self::Fstype(it) => it,
+            Self::MountCount(it) => it,
         }
     }
 
@@ -135,6 +181,11 @@ pub(super) trait Predicate {
 
     /// Whether it holds, and what was seen; or what is missing to know that.
     fn judge(&self, view: &View<'_>) -> Seen<(bool, String)>;
+
+    /// The path that has to be looked at for it.
+    fn path(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What every value can tell.
