@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::agent::client::{self, Keeper};
 use crate::explain::Explanation;
+use crate::kernel::trace::{Part, folded};
 use crate::lesson::{Kind, Lesson};
 use crate::probe::diff::groups;
 use crate::probe::{Change, ChangeKind};
@@ -232,8 +233,15 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         let Some(report) = &view.report else { return Ok(()) };
         for (action, performed) in &report.actions {
             writeln!(self.output, "- {}", action.mechanism().sentence())?;
-            for call in &performed.calls {
-                writeln!(self.output, "    {}: {call}   [{} µs]", call.by, call.nanos / 1000)?;
+            for part in folded(&performed.calls) {
+                match part {
+                    Part::Call(call) => {
+                        writeln!(self.output, "    {}: {call}   [{} µs]", call.by, call.nanos / 1000)?;
+                    }
+                    Part::Folded { count, kinds } => {
+                        writeln!(self.output, "    … {count} more: {kinds}; `hardway run --json` has each")?;
+                    }
+                }
             }
             if let Some(line) = action.mechanism().shell() {
                 writeln!(self.output, "    in a shell: $ {line}")?;

@@ -57,7 +57,7 @@ pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, 
         }
         if let Some(visitor) = door.knocked().filter(|_| knocked) {
             // Whether the visitor is still there to hear it is its own affair.
-            let _ = server.sample(&[Panel::Processes]).map(|body| visitor.send_body(&body, &[]));
+            let _ = server.sample(&[Panel::Processes], &[]).map(|body| visitor.send_body(&body, &[]));
         }
         if asked && server.answer(&ui).is_err() {
             // The end of an init is the end of all in its pid namespace.
