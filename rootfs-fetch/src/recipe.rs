@@ -12,9 +12,10 @@ use crate::programs::Programs;
 use crate::wanted::WANTED;
 
 /// The directories of a rootfs that are there to be mounted on or written to.
-const DIRECTORIES: [(&str, u32); 7] = [
+const DIRECTORIES: [(&str, u32); 8] = [
     ("/dev", 0o755),
     ("/home", 0o755),
+    ("/mnt", 0o755),
     ("/proc", 0o755),
     ("/root", 0o700),
     ("/run", 0o755),

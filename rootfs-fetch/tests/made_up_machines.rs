@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use proptest::prelude::*;
 use rootfs_fetch::{Applets, Error, Extent, Machine, Plan, Recipe, Source, What};
@@ -88,6 +88,32 @@ fn libraries_are_searched_as_the_loader_does() {
     // The loader in the rootfs knows no ld.so.conf: a link in its own directory leads there.
     assert_eq!(lab.link_text("/lib/liba.so"), Path::new("../srv/lib/liba.so"));
     assert!(!lab.has("/lib/libb.so"));
+}
+
+#[test]
+fn two_architectures_do_not_mix() {
+    let lab = Lab::empty();
+    lab.link("/lib", "usr/lib");
+    lab.link("/lib64", "usr/lib64");
+    let narrow = |made: Made| Made { wide: false, machine: 3, ..made };
+    for (arch, made) in [("x86_64", Made::library()), ("i386", narrow(Made::library()))] {
+        lab.put(&format!("/usr/lib/{arch}-linux-gnu/ld.so"), made.bytes());
+        lab.put(&format!("/usr/lib/{arch}-linux-gnu/libc.so.6"), made.bytes());
+    }
+    lab.link("/usr/lib64/ld-64.so", "/lib/x86_64-linux-gnu/ld.so");
+    lab.link("/usr/lib/ld-32.so", "i386-linux-gnu/ld.so");
+    // The configuration of one comes first for both, as ldconfig writes it.
+    lab.put("/etc/ld.so.conf", "/lib/i386-linux-gnu\n/lib/x86_64-linux-gnu\n");
+    let program = |loader: &str| Made { interpreter: Some(loader.into()), ..Made::program() }.needs(&["libc.so.6"]);
+    lab.put("/usr/bin/wide", program("/lib64/ld-64.so").bytes());
+    lab.put("/usr/bin/narrow", narrow(program("/lib/ld-32.so")).bytes());
+    let rootfs = lab.make(&["wide", "narrow"]).expect("a rootfs");
+    let of = |arch: &str| ["ld.so", "libc.so.6"].map(|name| format!("/usr/lib/{arch}-linux-gnu/{name}"));
+    let libraries: Vec<String> = [of("i386"), of("x86_64")].concat();
+    assert_eq!(rootfs.plan.libraries, libraries.iter().map(PathBuf::from).collect::<Vec<_>>());
+    assert_eq!(lab.link_text("/lib64"), Path::new("usr/lib64"));
+    assert_eq!(lab.link_text("/usr/lib64/ld-64.so"), Path::new("../../lib/x86_64-linux-gnu/ld.so"));
+    assert!(fs::canonicalize(lab.target().join("lib64/ld-64.so")).expect("a file").starts_with(lab.target()));
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn the_rootfs_of_lessons_works_in_namespaces_of_its_own() {
             refusals.push(String::from_utf8_lossy(&mounted.stderr).trim().to_owned());
             continue;
         }
-        let line = "mount -t proc proc /proc && mount -t tmpfs tmpfs /mnt 2>&1; hostname box && hostname && \
+        let line = "mount -t proc proc /proc && mount -t tmpfs tmpfs /mnt && hostname box && hostname && \
             ps -e -o pid,comm && findmnt -n -o FSTYPE /proc && readlink /proc/self/ns/pid && id -un && tr a b </etc/hosts";
         let output = enter(user, line);
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -32,9 +32,6 @@ const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duration::from_sec
 /// How long the end of a signalled process is waited for, so that the next sample shows it.
 const END_DEADLINE: Duration = Duration::from_millis(300);
 
-/// The pid of the agent in the lab host: it is its init.
-const SELF: i32 = 1;
-
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
 pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, ui: Channel) -> ! {
     process_title("hw-agent");
@@ -45,7 +42,9 @@ pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, 
     else {
         stdio::exit_now(1)
     };
-    let mut server = Server { boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let mut server =
+        Server { own, only_below: spec.real_host, boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };
     loop {
         let [asked, keeper_gone, ended, knocked] =
             readable([ui.as_fd(), keeper.as_fd(), children.as_fd(), door.as_fd()], None);
@@ -97,6 +96,10 @@ impl BoxHandle {
 }
 
 struct Server {
+    /// The agent's pid in the lab host: 1, but for a lab host that is the machine itself.
+    own: i32,
+    /// Whether other processes than the lab's can be seen, which are nobody's business.
+    only_below: bool,
     boxes: BTreeMap<String, BoxHandle>,
     /// Last pid of boxes that have ended, so that a lesson can signal one that is no more.
     ended: BTreeMap<String, i32>,
@@ -231,7 +234,7 @@ impl Server {
         let boxes = self.boxes.iter().filter(|(_, it)| it.lives()).map(|(name, it)| (name.clone(), it.pid)).collect();
         let shell = self.shell.as_ref().filter(|shell| shell.lives());
         Names {
-            host: SELF,
+            host: self.own,
             boxes,
             shell: shell.map(|shell| shell.pid),
             subject: None,
@@ -244,10 +247,10 @@ impl Server {
         let mut names = self.names();
         let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |mut report| {
             let own = i32::try_from(std::process::id()).unwrap_or(0);
-            let wanted = Wanted::panels(panels).paths(paths.to_vec()).without(own);
+            let wanted = self.wanted(panels).paths(paths.to_vec()).without(own);
             let observation = self.reader().observe(&wanted);
             if let (Some(shell), Some(foreground)) = (names.shell, names.foreground) {
-                names.subject = shell::subject(&observation.processes, SELF, shell, foreground);
+                names.subject = shell::subject(&observation.processes, self.own, shell, foreground);
             }
             let reply = Reply::Observed(Box::new(Sample { observation, names }));
             if let Ok(body) = serde_json::to_vec(&reply) {
@@ -277,9 +280,14 @@ impl Server {
         let Some(shell) = self.shell.take() else { return };
         // In a worker, because the reader changes its directory; the report only tells that it came to its end.
         let _ = in_worker(SAMPLE_DEADLINE, MAX_BODY, |report| {
-            shell.end(&self.reader().observe(&Wanted::panels(&[Panel::Processes])).processes);
+            shell.end(&self.reader().observe(&self.wanted(&[Panel::Processes])).processes);
             stdio::report(&report, &());
         });
+    }
+
+    fn wanted(&self, panels: &[Panel]) -> Wanted {
+        let wanted = Wanted::panels(panels);
+        if self.only_below { wanted.below(self.own) } else { wanted }
     }
 
     /// A reader of the lab's own proc. Only for workers: it moves the process there.

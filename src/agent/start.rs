@@ -26,6 +26,12 @@ pub(super) fn become_init(spec: &LabSpec, cgroup: Option<&OwnCgroup>) -> Built {
             Explanation::new("The lab host got no cgroup namespace", format!("unshare(CLONE_NEWCGROUP): {errno}"), "")
         })?;
     }
+    if spec.real_host {
+        // Orphans of the lab come to its init, as they would in a pid namespace of its own.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+        set_environment();
+        return tree::build_on_machine(hierarchy);
+    }
     tree::build(spec.mode, hierarchy)?;
     if spec.mode == Mode::Root {
         drop_machine_capabilities(cgroup.is_some_and(|own| own.guarded));

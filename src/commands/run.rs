@@ -30,6 +30,13 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Explanation> {
         cli::Via::Calls => Via::Calls,
         cli::Via::Shell => Via::Shell,
     };
+    if options.ids.real_host && via == Via::Shell {
+        return Err(Explanation::new(
+            "On the machine itself lessons can not be walked by shell",
+            "their lines name the lab host's PID 1, and there PID 1 is the machine's own init",
+            "walk them by calls, or without --real-host",
+        ));
+    }
     let before = Footprint::take();
     let mut keeper = start_keeper(options.ids)?;
     let offer = keeper.offer();

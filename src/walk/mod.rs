@@ -4,6 +4,7 @@
 //! for the kernel; the others call it directly.
 
 pub mod actor;
+pub mod entry;
 pub mod gate;
 pub mod hands;
 mod judge;
