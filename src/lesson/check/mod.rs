@@ -83,8 +83,6 @@ pub enum Value {
     RootInode(root::Inode),
     /// The type of a mounted file system.
     Fstype(mount::Fstype),
-    /// How many mounts a mount namespace has.
-    MountCount(mount::Count),
 }
 
 impl Check {
@@ -146,7 +144,6 @@ impl Value {
             Self::Root(it) => it,
             Self::RootInode(it) => it,
             Self::Fstype(it) => it,
-            Self::MountCount(it) => it,
         }
     }
 
