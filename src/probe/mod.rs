@@ -8,6 +8,7 @@ pub mod capabilities;
 pub mod credentials;
 pub mod diff;
 pub mod hostname;
+pub mod ids;
 pub mod mounts;
 pub mod namespaces;
 pub mod processes;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
+pub use ids::{Overflow, Owner};
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use processes::Process;
@@ -41,6 +43,10 @@ pub struct Observation {
     pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
+    /// What the kernel shows for an id without a map; none where it was not asked.
+    pub overflow: Option<Reading<Overflow>>,
+    /// The owners of the files that were asked for, by path.
+    pub files: BTreeMap<String, Owner>,
 }
 
 impl Observation {

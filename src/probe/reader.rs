@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
-use super::{Credentials, Mount, Namespaces, Observation, Panel, Process, Reading, hostname, namespaces};
+use super::{
+    Credentials, Mount, Namespaces, Observation, Overflow, Panel, Process, Reading, hostname, ids, namespaces,
+};
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
 use crate::kernel::identity::Stat;
@@ -23,12 +25,13 @@ pub struct Wanted {
     panels: BTreeSet<Panel>,
     without: Option<i32>,
     only: Option<BTreeSet<i32>>,
+    files: Option<PathBuf>,
 }
 
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`].
+    /// [`Panel::Mounts`], [`Observation::overflow`] for [`Panel::Credentials`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -36,6 +39,11 @@ impl Wanted {
     /// Leaves out this process: the reader itself, which no list shall show.
     pub fn without(self, pid: i32) -> Self {
         Self { without: Some(pid), ..self }
+    }
+
+    /// Reads the owners of the files in this directory as well, for [`Panel::Credentials`].
+    pub fn files(self, directory: impl Into<PathBuf>) -> Self {
+        Self { files: Some(directory.into()), ..self }
     }
 
     /// Reads this process and no others; called again, this one as well.
@@ -81,6 +89,11 @@ impl Reader {
             if wanted.panels.contains(&Panel::Mounts) {
                 observation.mounts = mounts;
             }
+        }
+        // A tree without processes is no proc.
+        if wanted.panels.contains(&Panel::Credentials) && !observation.processes.is_empty() {
+            observation.overflow = Some(Overflow::read(&self.proc));
+            observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
         }
         // Last, because it changes this thread.
         if wanted.panels.contains(&Panel::Hostname) {

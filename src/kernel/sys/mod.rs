@@ -4,6 +4,7 @@
 //! Only what a learner should see goes through here; hardway's own housekeeping (sockets, waiting, reading `/proc`) does not.
 
 pub mod credentials;
+pub mod file;
 pub mod mount;
 pub mod uts;
 
@@ -16,7 +17,8 @@ use nix::sched::CloneFlags;
 pub use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-pub use self::credentials::become_user;
+pub use self::credentials::{become_user, own_ids, remember_ids, set_dumpable, set_groups};
+pub use self::file::{read_file, write_file};
 pub use self::mount::{MsFlags, mount};
 pub use self::uts::sethostname;
 use super::namespace::Namespace;

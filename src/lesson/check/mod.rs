@@ -3,6 +3,7 @@
 //! One file a family. A check is a struct that implements [`Predicate`], a value one that implements [`Probe`]; [`Check`] and
 //! [`Value`] only gather them, under the names that lessons use.
 
+pub mod credentials;
 pub mod hostname;
 pub mod namespace;
 pub mod process;
@@ -37,6 +38,20 @@ pub enum Check {
     NamespaceSame(namespace::Same),
     /// The host name that a process sees.
     Hostname(hostname::Is),
+    /// A user id, as the lab host knows it.
+    Uid(credentials::UidIs),
+    /// A user id, as the process itself is told.
+    UidInside(credentials::UidInsideIs),
+    /// An id is mapped in a user namespace.
+    Maps(credentials::Maps),
+    /// No id is mapped there.
+    NoMap(credentials::NoMap),
+    /// What the file setgroups says.
+    Setgroups(credentials::Setgroups),
+    /// A capability is effective.
+    Capable(credentials::Capable),
+    /// A file belongs to the user that a process is.
+    OwnedBy(credentials::OwnedBy),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -55,6 +70,12 @@ pub enum Value {
     ProcessesVisible(process::Visible),
     /// How many namespace links differ from another process's.
     NamespacesThatDiffer(namespace::HowManyDiffer),
+    /// The user id, as the lab host knows it.
+    Uid(credentials::Uid),
+    /// The user id, as the process itself is told.
+    UidInside(credentials::UidInside),
+    /// Which id outside stands behind one inside.
+    IdOutside(credentials::IdOutside),
 }
 
 impl Check {
@@ -70,6 +91,13 @@ impl Check {
             Self::NamespaceDiffers(it) => it,
             Self::NamespaceSame(it) => it,
             Self::Hostname(it) => it,
+            Self::Uid(it) => it,
+            Self::UidInside(it) => it,
+            Self::Maps(it) => it,
+            Self::NoMap(it) => it,
+            Self::Setgroups(it) => it,
+            Self::Capable(it) => it,
+            Self::OwnedBy(it) => it,
         }
     }
 
@@ -98,6 +126,9 @@ impl Value {
             Self::Ppid(it) => it,
             Self::ProcessesVisible(it) => it,
             Self::NamespacesThatDiffer(it) => it,
+            Self::Uid(it) => it,
+            Self::UidInside(it) => it,
+            Self::IdOutside(it) => it,
         }
     }
 
