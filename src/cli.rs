@@ -152,6 +152,8 @@ pub enum Via {
     Calls,
     /// By lines typed into a shell
     Shell,
+    /// By the script that `hardway lesson script` prints
+    Script,
 }
 
 /// `hardway lesson`.
@@ -174,5 +176,13 @@ pub enum LessonCommand {
         /// How ids are mapped.
         #[command(flatten)]
         ids: Ids,
+    },
+    /// Print a lesson as one bash script that makes its own lab host
+    Script {
+        /// The lesson, by name, short name or file
+        lesson: String,
+        /// Stop after this step
+        #[arg(long, value_name = "STEP")]
+        until: Option<String>,
     },
 }

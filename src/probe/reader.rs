@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
-use super::{Credentials, Mount, Namespaces, Observation, Panel, Process, Reading, hostname, namespaces, root};
+use super::{
+    Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, hostname, ids,
+    namespaces, ownership, root,
+};
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
 use crate::kernel::identity::Stat;
@@ -25,12 +28,14 @@ pub struct Wanted {
     only: Option<BTreeSet<i32>>,
     below: Option<i32>,
     paths: Vec<String>,
+    files: Option<PathBuf>,
 }
 
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`].
+    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
+    /// [`Observation::overflow`] for [`Panel::Credentials`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -49,6 +54,11 @@ impl Wanted {
     /// one stands for any characters.
     pub fn paths(self, paths: Vec<String>) -> Self {
         Self { paths, ..self }
+    }
+
+    /// Reads the owners of the files in this directory as well, for [`Panel::Credentials`].
+    pub fn files(self, directory: impl Into<PathBuf>) -> Self {
+        Self { files: Some(directory.into()), ..self }
     }
 
     /// Reads this process and no others; called again, this one as well.
@@ -98,6 +108,14 @@ impl Reader {
         }
         if wanted.panels.contains(&Panel::Root) {
             observation.roots = root::read(&self.proc, &observation.processes, &wanted.paths);
+        }
+        if wanted.panels.contains(&Panel::Namespaces) {
+            observation.ownership = self.ownership(&observation);
+        }
+        // A tree without processes is no proc.
+        if wanted.panels.contains(&Panel::Credentials) && !observation.processes.is_empty() {
+            observation.overflow = Some(Overflow::read(&self.proc));
+            observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
         }
         // Last, because it changes this thread.
         if wanted.panels.contains(&Panel::Hostname) {
@@ -202,6 +220,13 @@ impl Reader {
             }
         }
         visible
+    }
+
+    /// What every namespace belongs to, asked through a process in it.
+    fn ownership(&self, observation: &Observation) -> BTreeMap<u64, Reading<Ownership>> {
+        let link = |process: &Process, kind: Namespace| self.proc.join(format!("{}/ns/{kind}", process.pid));
+        let of_kind = |kind| each(observation, kind, |process| Ownership::read(&link(process, kind), kind));
+        ownership::KINDS.into_iter().flat_map(of_kind).collect()
     }
 
     /// The host name of every UTS namespace: first that of the namespace this thread is in, then the others by entering

@@ -3,6 +3,7 @@
 //! One file a family. A check is a struct that implements [`Predicate`], a value one that implements [`Probe`]; [`Check`] and
 //! [`Value`] only gather them, under the names that lessons use.
 
+pub mod credentials;
 pub mod hostname;
 pub mod mount;
 pub mod namespace;
@@ -37,6 +38,8 @@ pub enum Check {
     NamespaceDiffers(namespace::Differs),
     /// Two processes are in the same namespace of a kind.
     NamespaceSame(namespace::Same),
+    /// The user namespace of a process owns a namespace.
+    OwnedBy(namespace::OwnedBy),
     /// The host name that a process sees.
     Hostname(hostname::Is),
     /// The path of a root directory.
@@ -57,6 +60,20 @@ pub enum Check {
     NotMounted(mount::NotMounted),
     /// The propagation of a mount.
     Propagation(mount::Propagation),
+    /// A user id, as the lab host knows it.
+    Uid(credentials::UidIs),
+    /// A user id, as the process itself is told.
+    UidInside(credentials::UidInsideIs),
+    /// An id is mapped in a user namespace.
+    Maps(credentials::Maps),
+    /// No id is mapped there.
+    NoMap(credentials::NoMap),
+    /// What the file setgroups says.
+    Setgroups(credentials::Setgroups),
+    /// A capability is effective.
+    Capable(credentials::Capable),
+    /// A file belongs to the user that a process is.
+    FileOwnedBy(credentials::FileOwnedBy),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -81,8 +98,12 @@ pub enum Value {
     RootInode(root::Inode),
     /// The type of a mounted file system.
     Fstype(mount::Fstype),
-    /// How many mounts a mount namespace has.
-    MountCount(mount::Count),
+    /// The user id, as the lab host knows it.
+    Uid(credentials::Uid),
+    /// The user id, as the process itself is told.
+    UidInside(credentials::UidInside),
+    /// Which id outside stands behind one inside.
+    IdOutside(credentials::IdOutside),
 }
 
 impl Check {
@@ -97,6 +118,7 @@ impl Check {
             Self::NoProcess(it) => it,
             Self::NamespaceDiffers(it) => it,
             Self::NamespaceSame(it) => it,
+            Self::OwnedBy(it) => it,
             Self::Hostname(it) => it,
             Self::RootIs(it) => it,
             Self::RootSame(it) => it,
@@ -107,6 +129,13 @@ impl Check {
             Self::Mounted(it) => it,
             Self::NotMounted(it) => it,
             Self::Propagation(it) => it,
+            Self::Uid(it) => it,
+            Self::UidInside(it) => it,
+            Self::Maps(it) => it,
+            Self::NoMap(it) => it,
+            Self::Setgroups(it) => it,
+            Self::Capable(it) => it,
+            Self::FileOwnedBy(it) => it,
         }
     }
 
@@ -143,7 +172,9 @@ impl Value {
             Self::Root(it) => it,
             Self::RootInode(it) => it,
             Self::Fstype(it) => it,
-            Self::MountCount(it) => it,
+            Self::Uid(it) => it,
+            Self::UidInside(it) => it,
+            Self::IdOutside(it) => it,
         }
     }
 
