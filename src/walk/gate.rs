@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::run::{StepLine, Via, Walk};
+use super::run::{StepLine, Via, Walk, walk};
 use super::verdicts::by_hand;
 use super::walker::Walker;
 use crate::agent::client::Keeper;
@@ -50,7 +50,7 @@ struct Shape {
     hostname: Option<String>,
 }
 
-/// Proves a lesson, by calls and by shell.
+/// Proves a lesson, by calls, by shell and by its exported script.
 ///
 /// # Errors
 /// Where the lab host could not be made or was lost.
@@ -69,6 +69,13 @@ pub fn prove(
                 Err(explanation) => return (keeper, Err(explanation)),
             }
         }
+    }
+    // The exported script is one walk: what it does, hands have done before it, step by step.
+    let walked =
+        walk(keeper, lesson, Via::Script, None, &mut |line| tell(Proof { line, wrong: None, gate: Vec::new() }));
+    keeper = walked.0;
+    if let Err(explanation) = walked.1 {
+        return (keeper, Err(explanation));
     }
     for (index, step) in lesson.steps.iter().enumerate() {
         for wrong in &step.wrong {
@@ -115,7 +122,7 @@ fn prove_step(walk: &mut Walk, step: usize, via: Via, shape: &mut Option<Shape>)
         let seen = shape_of(&walk.walker.sample().observation, &names);
         match via {
             Via::Calls => *shape = seen,
-            Via::Shell => gate.push(Verdict {
+            Via::Shell | Via::Script => gate.push(Verdict {
                 claim: "calls and shell lead to the same state".into(),
                 holds: *shape == seen,
                 seen: format!("by calls {shape:?}, by shell {seen:?}"),
@@ -129,7 +136,7 @@ fn prove_step(walk: &mut Walk, step: usize, via: Via, shape: &mut Option<Shape>)
 fn come_to(walk: &mut Walk, step: usize, via: Via) -> Result<(), Explanation> {
     match via {
         Via::Calls => walk.walker.go(Position { step, done: false }),
-        Via::Shell => (0..step).try_for_each(|before| walk.step(before, via).map(drop)),
+        Via::Shell | Via::Script => (0..step).try_for_each(|before| walk.step(before, via).map(drop)),
     }
 }
 
