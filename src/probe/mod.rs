@@ -8,6 +8,7 @@ pub mod capabilities;
 pub mod credentials;
 pub mod diff;
 pub mod hostname;
+pub mod ids;
 pub mod mounts;
 pub mod namespaces;
 pub mod ownership;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
+pub use ids::{Overflow, Owner};
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use ownership::Ownership;
@@ -49,6 +51,10 @@ pub struct Observation {
     pub roots: Vec<Root>,
     /// What each namespace belongs to, by its inode; no two namespaces of any kind have the same one.
     pub ownership: BTreeMap<u64, Reading<Ownership>>,
+    /// What the kernel shows for an id without a map; none where it was not asked.
+    pub overflow: Option<Reading<Overflow>>,
+    /// The owners of the files that were asked for, by path.
+    pub files: BTreeMap<String, Owner>,
 }
 
 impl Observation {

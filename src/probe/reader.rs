@@ -9,8 +9,8 @@ use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
 use super::{
-    Credentials, Mount, Namespaces, Observation, Ownership, Panel, Process, Reading, hostname, namespaces, ownership,
-    root,
+    Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, hostname, ids,
+    namespaces, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -28,12 +28,14 @@ pub struct Wanted {
     only: Option<BTreeSet<i32>>,
     below: Option<i32>,
     paths: Vec<String>,
+    files: Option<PathBuf>,
 }
 
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`].
+    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
+    /// [`Observation::overflow`] for [`Panel::Credentials`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -52,6 +54,11 @@ impl Wanted {
     /// one stands for any characters.
     pub fn paths(self, paths: Vec<String>) -> Self {
         Self { paths, ..self }
+    }
+
+    /// Reads the owners of the files in this directory as well, for [`Panel::Credentials`].
+    pub fn files(self, directory: impl Into<PathBuf>) -> Self {
+        Self { files: Some(directory.into()), ..self }
     }
 
     /// Reads this process and no others; called again, this one as well.
@@ -104,6 +111,11 @@ impl Reader {
         }
         if wanted.panels.contains(&Panel::Namespaces) {
             observation.ownership = self.ownership(&observation);
+        }
+        // A tree without processes is no proc.
+        if wanted.panels.contains(&Panel::Credentials) && !observation.processes.is_empty() {
+            observation.overflow = Some(Overflow::read(&self.proc));
+            observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
         }
         // Last, because it changes this thread.
         if wanted.panels.contains(&Panel::Hostname) {

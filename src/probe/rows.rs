@@ -108,6 +108,11 @@ impl<'a> Sheet<'a> {
             Some(word) => format!("{word} (pid {})", process.pid),
             None => format!("pid {} {}", process.pid, process.comm),
         };
+        self.subject(panel, subject)
+    }
+
+    /// Begins rows about something that is no process.
+    pub fn subject<'s>(&'s mut self, panel: Panel, subject: String) -> About<'s, 'a> {
         About { sheet: self, panel, subject: printable(subject) }
     }
 

@@ -2,11 +2,14 @@
 
 pub mod action;
 pub mod file;
+pub mod id_map;
 pub mod init;
 pub mod ledger;
 pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod read;
 pub mod root;
 pub mod rootfs;
+pub mod user;
 pub mod uts;
