@@ -17,7 +17,7 @@ use support::{
     expected_skips, skip,
 };
 
-in_each_mode!(forth_and_back, by_hand, every_lesson_by_hand, ends_well);
+in_each_mode!(forth_and_back, by_hand, every_lesson_by_hand, workbench, ends_well);
 
 /// Longest wait for the screen to show something.
 const SCREEN: Duration = Duration::from_secs(20);
@@ -414,6 +414,61 @@ fn lesson_by_hand(world: &World, size: (u16, u16), lesson: &Written, skips: &BTr
         terminal.press(&["y"]);
     }
     terminal.is_over("0");
+}
+
+/// Keys of one's own, calls of earlier steps, frozen panels, words, the map of the course, search, themes.
+fn workbench(world: &World) {
+    if no_tmux(world, "workbench") {
+        return;
+    }
+    let config = world.home.join(".config/hardway");
+    for place in [config.parent().unwrap(), config.as_path()] {
+        world.make_directory(place);
+    }
+    fs::write(config.join("keys"), "type = f5\n\nfoo = x\n").unwrap();
+    world.give(&config.join("keys"));
+    for (index, size) in SIZES.into_iter().enumerate() {
+        let terminal = Terminal::start(world, size, "05-pid", &format!("bench-{index}"));
+        terminal.wait_for("line 3: there is no command \"foo\"");
+        terminal.press(&["Enter"]);
+        terminal.wait_step(1, 8, false);
+        let screen = terminal.wait_for("F5 type");
+        assert!(!screen.contains("no command"), "{screen}");
+        for (number, done) in [(1, true), (2, false), (2, true)] {
+            terminal.press(&["n"]);
+            terminal.wait_step(number, 8, done);
+        }
+        terminal.press(&["["]);
+        let screen = terminal.wait_for("1  unshare alone is not enough");
+        assert!(screen.contains("made  the process box"), "{screen}");
+        terminal.press(&["]"]);
+        terminal.wait("the calls of this step", |screen| !screen.contains("1  unshare alone is not enough"));
+        terminal.press(&["f"]);
+        terminal.wait_for("FROZEN");
+        terminal.press(&["f"]);
+        terminal.wait("live panels", |screen| !screen.contains("FROZEN"));
+        terminal.press(&["w"]);
+        terminal.type_text("zombie");
+        terminal.press(&["Enter"]);
+        terminal.wait_for("See also: wait(2)");
+        terminal.press(&["Enter"]);
+        terminal.press(&["m"]);
+        terminal.wait_for("Namespaces: the OS lies");
+        terminal.press(&["Escape"]);
+        terminal.wait_step(2, 8, true);
+        terminal.press(&["/"]);
+        terminal.type_text("65 bytes");
+        terminal.press(&["Enter"]);
+        let screen = terminal.wait_step(5, 8, false);
+        assert!(screen.contains("A host name of its own"), "{screen}");
+        terminal.press(&["C-t"]);
+        terminal.type_text("light");
+        terminal.press(&["Enter"]);
+        terminal.wait_for("the theme light, from now on");
+        assert_eq!(fs::read_to_string(config.join("theme")).unwrap(), "light\n");
+        terminal.press(&["q"]);
+        terminal.is_over("0");
+    }
 }
 
 /// Other ends than `q`, other sizes, and keys that must not end it.
