@@ -19,7 +19,8 @@ Without root, hardway makes a user namespace and teaches on.
 Environment:
   HARDWAY_THEME       dark, light, colour-blind or mono; NO_COLOR is respected
   HARDWAY_LEAVE_KEY   the key that leaves the shell pane, ctrl-] by default
-  XDG_STATE_HOME      where progress is kept, ~/.local/state by default";
+  XDG_STATE_HOME      where progress is kept, ~/.local/state by default
+  XDG_CONFIG_HOME     where hardway/keys (lines `command = key`) and the theme are kept, ~/.config by default";
 
 /// Learn Linux containers by building one, one kernel feature at a time, on the real kernel.
 #[derive(Debug, Parser)]

@@ -6,6 +6,7 @@ use super::{COMMANDS, Spec};
 use crate::course::glossary::{self, Term};
 use crate::course::search::{Index, Place};
 use crate::course::{heading, history as timeline, part_of};
+use crate::kernel::trace::{Part, folded};
 use crate::lesson::{Depth, Kind, Lesson};
 use crate::probe::diff::groups;
 use crate::probe::{Change, ChangeKind, Panel, Row};
@@ -132,8 +133,13 @@ pub(super) fn calls(view: &View, at: usize, out: &mut dyn Write) -> Result<()> {
     };
     for (action, performed) in &report.actions {
         writeln!(out, "- {}", action.mechanism().sentence())?;
-        for call in &performed.calls {
-            writeln!(out, "    {}: {call}   [{} µs]", call.by, call.nanos / 1000)?;
+        for part in folded(&performed.calls) {
+            match part {
+                Part::Call(call) => writeln!(out, "    {}: {call}   [{} µs]", call.by, call.nanos / 1000)?,
+                Part::Folded { count, kinds } => {
+                    writeln!(out, "    … {count} more: {kinds}; `hardway run --json` has each")?;
+                }
+            }
         }
         if let Some(line) = action.mechanism().shell() {
             writeln!(out, "    in a shell: $ {line}")?;

@@ -10,6 +10,7 @@ pub mod diff;
 pub mod hostname;
 pub mod mounts;
 pub mod namespaces;
+pub mod ownership;
 pub mod processes;
 pub mod reader;
 pub mod reading;
@@ -24,6 +25,7 @@ pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
+pub use ownership::Ownership;
 pub use processes::Process;
 pub use reader::{Reader, Wanted};
 pub use reading::Reading;
@@ -45,6 +47,8 @@ pub struct Observation {
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
     /// The root directories that there are.
     pub roots: Vec<Root>,
+    /// What each namespace belongs to, by its inode; no two namespaces of any kind have the same one.
+    pub ownership: BTreeMap<u64, Reading<Ownership>>,
 }
 
 impl Observation {

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
-use super::{Credentials, Mount, Namespaces, Observation, Panel, Process, Reading, hostname, namespaces, root};
+use super::{
+    Credentials, Mount, Namespaces, Observation, Ownership, Panel, Process, Reading, hostname, namespaces, ownership,
+    root,
+};
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
 use crate::kernel::identity::Stat;
@@ -30,7 +33,7 @@ pub struct Wanted {
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`].
+    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -98,6 +101,9 @@ impl Reader {
         }
         if wanted.panels.contains(&Panel::Root) {
             observation.roots = root::read(&self.proc, &observation.processes, &wanted.paths);
+        }
+        if wanted.panels.contains(&Panel::Namespaces) {
+            observation.ownership = self.ownership(&observation);
         }
         // Last, because it changes this thread.
         if wanted.panels.contains(&Panel::Hostname) {
@@ -202,6 +208,13 @@ impl Reader {
             }
         }
         visible
+    }
+
+    /// What every namespace belongs to, asked through a process in it.
+    fn ownership(&self, observation: &Observation) -> BTreeMap<u64, Reading<Ownership>> {
+        let link = |process: &Process, kind: Namespace| self.proc.join(format!("{}/ns/{kind}", process.pid));
+        let of_kind = |kind| each(observation, kind, |process| Ownership::read(&link(process, kind), kind));
+        ownership::KINDS.into_iter().flat_map(of_kind).collect()
     }
 
     /// The host name of every UTS namespace: first that of the namespace this thread is in, then the others by entering

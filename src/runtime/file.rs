@@ -39,6 +39,10 @@ impl Mechanism for Mkdir {
         Some(format!("mkdir {}", shell_words(std::slice::from_ref(&self.at))))
     }
 
+    fn once(&self) -> bool {
+        true
+    }
+
     fn fails_with(&self) -> Option<Errno> {
         self.fails_with
     }
@@ -86,6 +90,10 @@ impl Mechanism for Write {
     fn shell(&self) -> Option<String> {
         let (text, at) = (std::slice::from_ref(&self.text), std::slice::from_ref(&self.at));
         Some(format!("echo {} > {}", shell_words(text), shell_words(at)))
+    }
+
+    fn once(&self) -> bool {
+        false
     }
 
     fn fails_with(&self) -> Option<Errno> {

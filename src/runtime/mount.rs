@@ -113,6 +113,11 @@ impl Mechanism for Mount {
         Some(shell_words(&words))
     }
 
+    fn once(&self) -> bool {
+        // A second one would cover the first.
+        true
+    }
+
     fn fails_with(&self) -> Option<Errno> {
         self.fails_with
     }
@@ -270,9 +275,7 @@ impl Mechanism for Umount {
 
     fn shell(&self) -> Option<String> {
         let lazy = self.flags().contains(MntFlags::MNT_DETACH).then(|| "-l".to_owned());
-        // Of a path that is not absolute mount(8) asks where it is, and after pivot_root(2) it may be nowhere.
-        let as_it_is = (!self.at.starts_with('/')).then(|| "-c".to_owned());
-        let words = ["umount".to_owned()].into_iter().chain(lazy).chain(as_it_is).chain([self.at.clone()]);
+        let words = ["umount".to_owned()].into_iter().chain(lazy).chain([self.at.clone()]);
         Some(shell_words(&words.collect::<Vec<_>>()))
     }
 

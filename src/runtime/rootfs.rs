@@ -2,7 +2,7 @@
 //! rootfs-fetch, which only looks; the calls that make it are made here, each in the trace.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rootfs_fetch::{Entry, Error, Extent, Plan, Recipe, What};
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,11 @@ impl Mechanism for Rootfs {
         })
     }
 
+    fn once(&self) -> bool {
+        // It adds what is not there.
+        false
+    }
+
     fn fails_with(&self) -> Option<Errno> {
         self.fails_with
     }
@@ -149,7 +154,7 @@ impl Perform for Rootfs {
 }
 
 /// Makes one entry of a plan.
-fn make(trace: &mut Trace, entry: &Entry, path: &PathBuf) -> Result<(), CallError> {
+fn make(trace: &mut Trace, entry: &Entry, path: &Path) -> Result<(), CallError> {
     match &entry.what {
         What::Directory { mode } => {
             sys::mkdir(trace, path, *mode)?;

@@ -74,8 +74,8 @@ pub(crate) fn setup() -> Setup {
 fn run(argv: &[&str], fails: Option<&str>) -> Action {
     Action::Run(Run {
         r#in: "box".to_owned(),
-        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         root: None,
+        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         fails_with: fails.map(|name| name.parse().unwrap()),
     })
 }

@@ -37,6 +37,8 @@ pub enum Check {
     NamespaceDiffers(namespace::Differs),
     /// Two processes are in the same namespace of a kind.
     NamespaceSame(namespace::Same),
+    /// The user namespace of a process owns a namespace.
+    OwnedBy(namespace::OwnedBy),
     /// The host name that a process sees.
     Hostname(hostname::Is),
     /// The path of a root directory.
@@ -81,8 +83,6 @@ pub enum Value {
     RootInode(root::Inode),
     /// The type of a mounted file system.
     Fstype(mount::Fstype),
-    /// How many mounts a mount namespace has.
-    MountCount(mount::Count),
 }
 
 impl Check {
@@ -97,6 +97,7 @@ impl Check {
             Self::NoProcess(it) => it,
             Self::NamespaceDiffers(it) => it,
             Self::NamespaceSame(it) => it,
+            Self::OwnedBy(it) => it,
             Self::Hostname(it) => it,
             Self::RootIs(it) => it,
             Self::RootSame(it) => it,
@@ -143,7 +144,6 @@ impl Value {
             Self::Root(it) => it,
             Self::RootInode(it) => it,
             Self::Fstype(it) => it,
-            Self::MountCount(it) => it,
         }
     }
 

@@ -115,24 +115,6 @@ impl Probe for Fstype {
     }
 }
 
-/// How many mounts there are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Count {
-    /// In whose mount namespace.
-    pub of: String,
-}
-
-impl Probe for Count {
-    fn words(&self) -> String {
-        format!("the number of mounts in the mount namespace of {}", self.of)
-    }
-
-    fn read(&self, view: &View<'_>) -> Seen<String> {
-        Ok(mounts(view, &self.of)?.len().to_string())
-    }
-}
-
 fn mounts<'a>(view: &View<'a>, of: &str) -> Seen<&'a Vec<Mount>> {
     let mnt = inode(view.living(of)?, Namespace::Mnt)?;
     value(view.observation.mounts.get(&mnt))

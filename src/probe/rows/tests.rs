@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::probe::{Credentials, IdMap, Mount, Namespaces, Reading, diff};
+use crate::probe::{Credentials, IdMap, Mount, Namespaces, Ownership, Reading, diff};
 
 fn namespaces(own: &[(Namespace, u64)]) -> Namespaces {
     let inode = |kind| own.iter().find(|(it, _)| *it == kind).map_or(100, |(_, inode)| *inode);
@@ -184,11 +184,14 @@ proptest! {
             processes.insert(pid, one);
         }
         let mounts: Vec<Mount> = targets.iter().map(|target| mount(target, "tmpfs")).collect();
+        let missing = || Reading::Missing("EPERM".parse().unwrap());
+        let ownership = Ownership { owner: Reading::Value(1), parent: Some(missing()), creator: Some(Reading::Value(0)) };
         let observation = Observation {
             processes: processes.into_values().collect(),
             hostnames: (0..4).map(|inode| (inode, Reading::Value("x".to_owned()))).collect(),
             mounts: (0..4).map(|inode| (inode, Reading::Value(mounts.clone()))).collect(),
             visible_pids: (0..4).map(|inode| (inode, Reading::Value(vec![1]))).collect(),
+            ownership: (0..4).map(|inode| (inode, Reading::Value(ownership.clone()))).collect(),
             ..Observation::default()
         };
         let names = Names { host, boxes: [("box".to_owned(), boxed)].into(), ..Names::default() };

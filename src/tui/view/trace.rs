@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::markdown;
-use crate::kernel::trace::{Answer, Call};
+use crate::kernel::trace::{Answer, Call, Part, folded};
 use crate::lesson::Step;
 use crate::runtime::action::{Effect, Performed};
 use crate::session::How;
@@ -124,8 +124,16 @@ fn shell_line(doc: &mut Doc, model: &Model, line: &str, bright: bool) {
 fn deeds(doc: &mut Doc, model: &Model, performed: &Performed) {
     let theme = &model.theme;
     let who = performed.calls.iter().map(|call| width(&call.by)).max().unwrap_or(0);
-    for call in &performed.calls {
-        call_line(doc, model, call, who);
+    let parts =
+        if model.unfolded { performed.calls.iter().map(Part::Call).collect() } else { folded(&performed.calls) };
+    for part in parts {
+        match part {
+            Part::Call(call) => call_line(doc, model, call, who),
+            Part::Folded { count, kinds } => {
+                let text = format!("  … {count} more: {kinds}; x unfolds");
+                doc.wrap(&Line::styled(text, theme.dim), 4, Some(Target::Unfold));
+            }
+        }
     }
     if let Ok(outcome) = &performed.result {
         for line in outcome.output.lines().take(12) {
