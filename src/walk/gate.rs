@@ -43,10 +43,12 @@ impl Proof {
     }
 }
 
-/// What a process has of its own: the namespaces that differ from the host's, and the host name that it sees.
+/// What a process has of its own: the namespaces that differ from the host's, its root directory, and the host name that it
+/// sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shape {
     own: Vec<Namespace>,
+    root: Option<String>,
     hostname: Option<String>,
 }
 
@@ -209,6 +211,7 @@ fn shape_of(observation: &Observation, names: &Names) -> Option<Shape> {
     let uts = process.namespaces.inode(Namespace::Uts)?;
     Some(Shape {
         own: Namespace::ALL.into_iter().filter(differs).collect(),
+        root: process.root.value().cloned(),
         hostname: observation.hostnames.get(&uts).and_then(|name| name.value().cloned()),
     })
 }
