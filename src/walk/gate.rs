@@ -43,11 +43,12 @@ impl Proof {
     }
 }
 
-/// What a process has of its own: the namespaces that differ from the host's, the host name that it sees, and the maps of its
-/// user namespace.
+/// What a process has of its own: the namespaces that differ from the host's, its root directory, the host name that it sees,
+/// and the maps of its user namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shape {
     own: Vec<Namespace>,
+    root: Option<String>,
     hostname: Option<String>,
     uid_map: Option<Vec<IdMap>>,
     gid_map: Option<Vec<IdMap>>,
@@ -219,6 +220,7 @@ fn shape_of(observation: &Observation, names: &Names) -> Option<Shape> {
     let uts = process.namespaces.inode(Namespace::Uts)?;
     Some(Shape {
         own: Namespace::ALL.into_iter().filter(differs).collect(),
+        root: process.root.value().cloned(),
         hostname: observation.hostnames.get(&uts).and_then(|name| name.value().cloned()),
         uid_map: process.credentials.uid_map.value().cloned(),
         gid_map: process.credentials.gid_map.value().cloned(),

@@ -219,12 +219,18 @@ await_prompt() { # FIFTHS
 
 # Types a line and Enter, or a key; waits for the prompt.
 type_line() { # LINE FIFTHS
+    local before
+    # What is left of the prompt before. Where the terminal is not known, as in a chroot, it is drawn twice, marks and all.
+    while IFS= read -r -d $'\a' -t 0.05 -u "$from" before; do :; done
     case $1 in
         '^C') printf '\003' >&"$to" ;;
         '^D') printf '\004' >&"$to" ;;
         *) printf '%s\r' "$1" >&"$to" ;;
     esac
     await_prompt "$2"
+    local ended=$?
+    output=${before##*$'\r'}$output
+    return "$ended"
 }
 
 # The fields of /proc/PID/stat behind the name: state ppid pgrp session tty tpgid …
