@@ -125,31 +125,29 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
         let mut about = sheet.about(Panel::Clocks, process);
         let uptime = format!("{enter}cat /proc/uptime");
         let file = format!("/proc/{pid}/timens_offsets");
-        let clocks: [(&str, fn(&Measured) -> i64, String, &str); 3] = [
-            (
-                "CLOCK_MONOTONIC",
-                |it| it.monotonic,
-                format!("cat {file}"),
-                "Runs since some moment and never backwards; programs measure how long something takes by it.",
-            ),
-            (
-                "CLOCK_BOOTTIME",
-                |it| it.boottime,
-                uptime.clone(),
-                "Time since the machine was started, sleep included; what uptime prints.",
-            ),
-            (
-                "CLOCK_REALTIME",
-                |it| it.realtime,
-                format!("{enter}date +%s"),
-                "The time of day. No namespace shifts it: there is one for the whole machine.",
-            ),
-        ];
-        for (clock, ahead, command, meaning) in clocks {
-            let source = format!("clock_gettime({clock}) in the time namespace of pid {pid}, less that of the reader");
+        let mut clock = |name: &str, ahead: fn(&Measured) -> i64, command: String, meaning: &str| {
+            let source = format!("clock_gettime({name}) in the time namespace of pid {pid}, less that of the reader");
             let meaning = format!("Seconds ahead of the lab host's. {meaning}");
-            about.row(clock, measured.text(|it| format!("{:+} s", ahead(it))), source, command, meaning);
-        }
+            about.row(name, measured.text(|it| format!("{:+} s", ahead(it))), source, command, meaning);
+        };
+        clock(
+            "CLOCK_MONOTONIC",
+            |it| it.monotonic,
+            format!("cat {file}"),
+            "Runs since some moment and never backwards; programs measure how long something takes by it.",
+        );
+        clock(
+            "CLOCK_BOOTTIME",
+            |it| it.boottime,
+            uptime.clone(),
+            "Time since the machine was started, sleep included; what uptime prints.",
+        );
+        clock(
+            "CLOCK_REALTIME",
+            |it| it.realtime,
+            format!("{enter}date +%s"),
+            "The time of day. No namespace shifts it: there is one for the whole machine.",
+        );
         let days = measured.text(|it| format!("{} days", it.days_up));
         let source = format!("clock_gettime(CLOCK_BOOTTIME) in the time namespace of pid {pid}");
         about.row("up", days, source, uptime, "Whole days since the machine was started, as the process is told.");
