@@ -5,6 +5,7 @@
 //! and compared, and [`diff::diff`] compares them.
 
 pub mod capabilities;
+pub mod clocks;
 pub mod credentials;
 pub mod diff;
 pub mod hostname;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use clocks::Clocks;
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
 pub use ids::{Overflow, Owner};
@@ -53,6 +55,8 @@ pub struct Observation {
     pub ownership: BTreeMap<u64, Reading<Ownership>>,
     /// What the kernel shows for an id without a map; none where it was not asked.
     pub overflow: Option<Reading<Overflow>>,
+    /// Clocks by inode of the time namespace, those that children will be born into included.
+    pub clocks: BTreeMap<u64, Clocks>,
     /// The owners of the files that were asked for, by path.
     pub files: BTreeMap<String, Owner>,
 }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clock::SetClockOffset;
 use super::id_map::{NewIdMap, WriteGidMap, WriteUidMap};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
@@ -68,6 +69,8 @@ pub enum Action {
     NewIdMap(NewIdMap),
     /// Read a file.
     ReadFile(ReadFile),
+    /// Shift a clock in the time namespace of the children to come.
+    SetClockOffset(SetClockOffset),
 }
 
 /// What every action can tell.
@@ -213,6 +216,7 @@ impl Action {
             Self::WriteUidMap(it) => it,
             Self::NewIdMap(it) => it,
             Self::ReadFile(it) => it,
+            Self::SetClockOffset(it) => it,
         }
     }
 
@@ -238,6 +242,7 @@ impl Action {
             Self::WriteGidMap(it) => Some(it),
             Self::WriteUidMap(it) => Some(it),
             Self::ReadFile(it) => Some(it),
+            Self::SetClockOffset(it) => Some(it),
             Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) => None,
         }
     }

@@ -37,6 +37,11 @@ pub const ALL: &[Stage] = &[
         teaches: "user and group ids, and capabilities, of one's own",
         panels: &[Panel::Credentials, Panel::Namespaces],
     },
+    Stage {
+        id: "time",
+        teaches: "clocks that have run for longer, or not so long",
+        panels: &[Panel::Clocks, Panel::Namespaces],
+    },
 ];
 
 /// The stage of this name.

@@ -3,6 +3,7 @@
 //! One file a family. A check is a struct that implements [`Predicate`], a value one that implements [`Probe`]; [`Check`] and
 //! [`Value`] only gather them, under the names that lessons use.
 
+pub mod clock;
 pub mod credentials;
 pub mod hostname;
 pub mod mount;
@@ -74,6 +75,8 @@ pub enum Check {
     Capable(credentials::Capable),
     /// A file belongs to the user that a process is.
     FileOwnedBy(credentials::FileOwnedBy),
+    /// A clock is so many seconds ahead of the lab host's.
+    ClockAhead(clock::AheadIs),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -104,6 +107,10 @@ pub enum Value {
     UidInside(credentials::UidInside),
     /// Which id outside stands behind one inside.
     IdOutside(credentials::IdOutside),
+    /// The seconds by which a clock is ahead of the lab host's.
+    ClockAhead(clock::Ahead),
+    /// The whole days for which the machine seems to be up.
+    DaysUp(clock::DaysUp),
 }
 
 impl Check {
@@ -136,6 +143,7 @@ impl Check {
             Self::Setgroups(it) => it,
             Self::Capable(it) => it,
             Self::FileOwnedBy(it) => it,
+            Self::ClockAhead(it) => it,
         }
     }
 
@@ -175,6 +183,8 @@ impl Value {
             Self::Uid(it) => it,
             Self::UidInside(it) => it,
             Self::IdOutside(it) => it,
+            Self::ClockAhead(it) => it,
+            Self::DaysUp(it) => it,
         }
     }
 
