@@ -8,6 +8,7 @@ use crate::explain::Explanation;
 const SOURCES: &[(&str, &str)] = &[
     ("00-process", include_str!("../../lessons/00-process.yaml")),
     ("03-uts", include_str!("../../lessons/03-uts.yaml")),
+    ("04-ipc", include_str!("../../lessons/04-ipc.yaml")),
     ("05-pid", include_str!("../../lessons/05-pid.yaml")),
 ];
 

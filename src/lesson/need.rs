@@ -31,6 +31,8 @@ pub enum Need {
     IdRange,
     /// The lab host has a cgroup of its own, below which groups can be made.
     OwnCgroup,
+    /// The limits of an IPC namespace can be set.
+    IpcLimits,
 }
 
 impl Need {
@@ -62,6 +64,9 @@ impl Need {
                  systemd and cgroup v2 also by: systemd-run --user --scope -p Delegate=yes hardway"
                     .to_owned()
             }),
+            Self::IpcLimits => (offer.mode != Mode::Root && release() < (6, 9)).then(|| {
+                "without root the limits of an IPC namespace can be set since Linux 6.9; with sudo it works on older kernels too".to_owned()
+            }),
         }
     }
 }
@@ -69,4 +74,11 @@ impl Need {
 fn kernel(kind: Namespace, missing: &str) -> Option<String> {
     let there = Path::new("/proc/self/ns").join(kind.link()).symlink_metadata().is_ok();
     (!there).then(|| missing.to_owned())
+}
+
+/// The kernel's version: the first two numbers of its release (uname(2)).
+fn release() -> (u32, u32) {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

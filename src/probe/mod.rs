@@ -8,6 +8,7 @@ pub mod capabilities;
 pub mod credentials;
 pub mod diff;
 pub mod hostname;
+pub mod ipc;
 pub mod mounts;
 pub mod namespaces;
 pub mod processes;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
+pub use ipc::Ipc;
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use processes::Process;
@@ -41,6 +43,10 @@ pub struct Observation {
     pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
+    /// What IPC namespaces hold, by their inodes.
+    pub ipc: BTreeMap<u64, Reading<Ipc>>,
+    /// `/dev/mqueue` and `/dev/shm`, by inode of the mount namespace.
+    pub ipc_directories: BTreeMap<u64, ipc::Directories>,
 }
 
 impl Observation {

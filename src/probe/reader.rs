@@ -1,5 +1,7 @@
 //! The reader: one observation of the processes under a `/proc`.
 
+mod ipc;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -28,7 +30,7 @@ pub struct Wanted {
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`].
+    /// [`Panel::Mounts`], [`Observation::ipc`] and [`Observation::ipc_directories`] for [`Panel::Ipc`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -61,9 +63,9 @@ impl Reader {
 
     /// Reads what is wanted. A process that ends meanwhile is left out; a `/proc` that lists nothing gives nothing.
     ///
-    /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**: call
-    /// it in a worker, or in a process that reads nothing else. Where that is not allowed, the host names of foreign
-    /// namespaces are missing with the kernel's reason (setns(2): `EPERM`).
+    /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**, with
+    /// [`Panel::Ipc`] every IPC namespace: call it in a worker, or in a process that reads nothing else. Where that is not
+    /// allowed, what foreign namespaces hold is missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
         let mut pids = match &wanted.only {
             Some(only) => only.iter().copied().collect(),
@@ -82,9 +84,15 @@ impl Reader {
                 observation.mounts = mounts;
             }
         }
-        // Last, because it changes this thread.
+        if wanted.panels.contains(&Panel::Ipc) {
+            observation.ipc_directories = self.ipc_directories(&observation);
+        }
+        // Last, because they change this thread.
         if wanted.panels.contains(&Panel::Hostname) {
             observation.hostnames = self.hostnames(&observation);
+        }
+        if wanted.panels.contains(&Panel::Ipc) {
+            observation.ipc = self.ipc(&observation);
         }
         observation
     }

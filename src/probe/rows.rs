@@ -21,11 +21,14 @@ pub enum Panel {
     Mounts,
     /// User and group ids, capabilities, id maps.
     Credentials,
+    /// System V objects, message queues and limits of each IPC namespace.
+    Ipc,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 5] = [Self::Processes, Self::Namespaces, Self::Hostname, Self::Mounts, Self::Credentials];
+    pub const ALL: [Self; 6] =
+        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Mounts, Self::Credentials, Self::Ipc];
 }
 
 impl fmt::Display for Panel {
@@ -36,6 +39,7 @@ impl fmt::Display for Panel {
             Self::Hostname => "hostname",
             Self::Mounts => "mounts",
             Self::Credentials => "credentials",
+            Self::Ipc => "ipc",
         })
     }
 }
@@ -77,6 +81,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::hostname::rows(&mut sheet);
     super::mounts::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
+    super::ipc::rows(&mut sheet);
     sheet.rows
 }
 

@@ -5,8 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ipc::{IpcRemove, MountMqueue, MqCreate, MsgCreate, SemCreate, ShmCreate, ShmFind};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
-use super::{mount::MountProc, namespace::Unshare, uts::SetHostname};
+use super::{mount::MountProc, namespace::Unshare, sysctl::Sysctl, uts::SetHostname};
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
 
@@ -33,6 +34,22 @@ pub enum Action {
     SetHostname(SetHostname),
     /// Mount a new proc on `/proc`.
     MountProc(MountProc),
+    /// Make a segment of shared memory.
+    ShmCreate(ShmCreate),
+    /// Look for a segment by its key.
+    ShmFind(ShmFind),
+    /// Make a set of semaphores.
+    SemCreate(SemCreate),
+    /// Make a System V message queue.
+    MsgCreate(MsgCreate),
+    /// Take a System V IPC object away.
+    IpcRemove(IpcRemove),
+    /// Make a POSIX message queue.
+    MqCreate(MqCreate),
+    /// Mount a mqueue on `/dev/mqueue`.
+    MountMqueue(MountMqueue),
+    /// Write a sysctl.
+    Sysctl(Sysctl),
 }
 
 /// What every action can tell.
@@ -144,6 +161,14 @@ impl Action {
             Self::Unshare(it) => it,
             Self::SetHostname(it) => it,
             Self::MountProc(it) => it,
+            Self::ShmCreate(it) => it,
+            Self::ShmFind(it) => it,
+            Self::SemCreate(it) => it,
+            Self::MsgCreate(it) => it,
+            Self::IpcRemove(it) => it,
+            Self::MqCreate(it) => it,
+            Self::MountMqueue(it) => it,
+            Self::Sysctl(it) => it,
         }
     }
 
@@ -154,6 +179,14 @@ impl Action {
             Self::Unshare(it) => Some(it),
             Self::SetHostname(it) => Some(it),
             Self::MountProc(it) => Some(it),
+            Self::ShmCreate(it) => Some(it),
+            Self::ShmFind(it) => Some(it),
+            Self::SemCreate(it) => Some(it),
+            Self::MsgCreate(it) => Some(it),
+            Self::IpcRemove(it) => Some(it),
+            Self::MqCreate(it) => Some(it),
+            Self::MountMqueue(it) => Some(it),
+            Self::Sysctl(it) => Some(it),
             Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) => None,
         }
     }

@@ -2,8 +2,10 @@
 
 pub mod action;
 pub mod init;
+pub mod ipc;
 pub mod ledger;
 pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod sysctl;
 pub mod uts;

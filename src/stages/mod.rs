@@ -21,6 +21,7 @@ pub const ALL: &[Stage] = &[
         panels: &[Panel::Processes, Panel::Namespaces],
     },
     Stage { id: "uts", teaches: "a host name of its own", panels: &[Panel::Hostname, Panel::Namespaces] },
+    Stage { id: "ipc", teaches: "shared memory and queues of its own", panels: &[Panel::Ipc, Panel::Namespaces] },
     Stage {
         id: "pid",
         teaches: "a process tree of its own",

@@ -4,6 +4,8 @@
 //! Only what a learner should see goes through here; hardway's own housekeeping (sockets, waiting, reading `/proc`) does not.
 
 pub mod credentials;
+pub mod file;
+pub mod ipc;
 pub mod mount;
 pub mod uts;
 

@@ -4,6 +4,7 @@
 //! [`Value`] only gather them, under the names that lessons use.
 
 pub mod hostname;
+pub mod ipc;
 pub mod namespace;
 pub mod process;
 
@@ -37,6 +38,14 @@ pub enum Check {
     NamespaceSame(namespace::Same),
     /// The host name that a process sees.
     Hostname(hostname::Is),
+    /// How many objects of a kind are in a process's IPC namespace.
+    IpcCount(ipc::Count),
+    /// A segment of shared memory there.
+    ShmSegment(ipc::Segment),
+    /// A POSIX message queue there.
+    PosixQueue(ipc::Queue),
+    /// A limit of that namespace.
+    IpcLimit(ipc::Limit),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -55,6 +64,10 @@ pub enum Value {
     ProcessesVisible(process::Visible),
     /// How many namespace links differ from another process's.
     NamespacesThatDiffer(namespace::HowManyDiffer),
+    /// How many objects of a kind are in a process's IPC namespace.
+    IpcCount(ipc::HowMany),
+    /// How many files are in `/dev/shm`.
+    DevShmFiles(ipc::DevShm),
 }
 
 impl Check {
@@ -70,6 +83,10 @@ impl Check {
             Self::NamespaceDiffers(it) => it,
             Self::NamespaceSame(it) => it,
             Self::Hostname(it) => it,
+            Self::IpcCount(it) => it,
+            Self::ShmSegment(it) => it,
+            Self::PosixQueue(it) => it,
+            Self::IpcLimit(it) => it,
         }
     }
 
@@ -98,6 +115,8 @@ impl Value {
             Self::Ppid(it) => it,
             Self::ProcessesVisible(it) => it,
             Self::NamespacesThatDiffer(it) => it,
+            Self::IpcCount(it) => it,
+            Self::DevShmFiles(it) => it,
         }
     }
 

@@ -68,6 +68,7 @@ fn lab() -> (Observation, Names) {
         ]
         .into(),
         visible_pids: [(100, Reading::Value(vec![1, 11, 12])), (8, Reading::Value(vec![1]))].into(),
+        ..Observation::default()
     };
     (observation, Names { host: 1, boxes: [("box".to_owned(), 12)].into(), ..Names::default() })
 }
@@ -188,6 +189,8 @@ proptest! {
             hostnames: (0..4).map(|inode| (inode, Reading::Value("x".to_owned()))).collect(),
             mounts: (0..4).map(|inode| (inode, Reading::Value(mounts.clone()))).collect(),
             visible_pids: (0..4).map(|inode| (inode, Reading::Value(vec![1]))).collect(),
+            ipc: (0..4).map(|inode| (inode, Reading::Missing("EPERM".parse().unwrap()))).collect(),
+            ..Observation::default()
         };
         let names = Names { host, boxes: [("box".to_owned(), boxed)].into(), ..Names::default() };
         let rows = rows(&observation, &names);
