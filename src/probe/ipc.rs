@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn objects_are_read_by_the_names_of_columns() {
         let expected = Object { id: 3, key: 0xfca9_e0cb, mode: 0o644, uid: 1000, numbers: vec![4096, 2, 5627] };
-        assert_eq!(parse(SysvKind::Shm, SHM.as_bytes()).unwrap(), [expected.clone()]);
+        assert_eq!(parse(SysvKind::Shm, SHM.as_bytes()).unwrap(), std::slice::from_ref(&expected));
         assert_eq!(expected.number(SysvKind::Shm, "nattch"), Some(2));
         assert_eq!(expected.number(SysvKind::Sem, "nattch"), None);
         assert_eq!(
