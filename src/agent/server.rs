@@ -21,6 +21,7 @@ use crate::kernel::trace::{Answer, Call, Trace};
 use crate::kernel::{process_title, stdio};
 use crate::probe::{Names, Panel, Reader, Wanted};
 use crate::runtime::action::{Action, HOST, Outcome, Performed};
+use crate::runtime::cgroup::CgroupAttach;
 use crate::runtime::init::{self, Told};
 use crate::runtime::process::{Kill, MakeBox, RUN_DEADLINE};
 
@@ -194,6 +195,9 @@ impl Server {
             let trouble = match first {
                 Action::Box(make) => self.make_box(make).map(|one| performed.push(one)),
                 Action::Kill(kill) if kill.from == HOST => self.kill(kill).map(|one| performed.push(one)),
+                Action::CgroupAttach(attach) if attach.r#in == HOST => {
+                    self.attach(attach).map(|one| performed.push(one))
+                }
                 other if other.mechanism().actor() == HOST => on_host(other).map(|one| performed.push(one)),
                 _ => self.in_box(&rest[..together], &mut performed),
             };
@@ -281,6 +285,17 @@ impl Server {
                 nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
         }
         Ok(performed)
+    }
+
+    /// Moves a box into a cgroup: only the agent knows its pid.
+    fn attach(&self, attach: &CgroupAttach) -> Result<Performed, Explanation> {
+        let Some(handle) = self.boxes.get(&attach.who).filter(|handle| handle.lives()) else {
+            let why = "the process has ended, or was never made";
+            let fix = "go back (key b) to the step that makes it";
+            return Err(Explanation::new(format!("There is no {} to move", attach.who), why, fix));
+        };
+        let pid = handle.pid;
+        worker(|trace| attach.attach(trace, pid))
     }
 
     fn names(&self) -> Names {

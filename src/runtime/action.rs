@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{CgroupAttach, CgroupCreate, CgroupMount, CgroupRemove};
 use super::ipc::{IpcRemove, MountMqueue, MqCreate, MsgCreate, SemCreate, ShmCreate, ShmFind};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::{mount::MountProc, namespace::Unshare, sysctl::Sysctl, uts::SetHostname};
@@ -50,6 +51,14 @@ pub enum Action {
     MountMqueue(MountMqueue),
     /// Write a sysctl.
     Sysctl(Sysctl),
+    /// Make a cgroup.
+    CgroupCreate(CgroupCreate),
+    /// Move a process into a cgroup.
+    CgroupAttach(CgroupAttach),
+    /// Take a cgroup away.
+    CgroupRemove(CgroupRemove),
+    /// Mount a cgroup file system.
+    CgroupMount(CgroupMount),
 }
 
 /// What every action can tell.
@@ -169,6 +178,10 @@ impl Action {
             Self::MqCreate(it) => it,
             Self::MountMqueue(it) => it,
             Self::Sysctl(it) => it,
+            Self::CgroupCreate(it) => it,
+            Self::CgroupAttach(it) => it,
+            Self::CgroupRemove(it) => it,
+            Self::CgroupMount(it) => it,
         }
     }
 
@@ -187,6 +200,10 @@ impl Action {
             Self::MqCreate(it) => Some(it),
             Self::MountMqueue(it) => Some(it),
             Self::Sysctl(it) => Some(it),
+            Self::CgroupCreate(it) => Some(it),
+            Self::CgroupAttach(it) => Some(it),
+            Self::CgroupRemove(it) => Some(it),
+            Self::CgroupMount(it) => Some(it),
             Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) => None,
         }
     }
