@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use hardway::agent::client::Keeper;
 use hardway::kernel::children::readable;
-use hardway::kernel::host::Person;
+use hardway::kernel::host::{Person, Wish};
 use hardway::kernel::namespace::Namespace;
 use hardway::kernel::sys::{self, Forked};
 use hardway::kernel::trace::Trace;
@@ -35,7 +35,7 @@ fn main() {
     println!("{:<52} {:>22}   budget", "what", "measured");
     // Before anything else: the keeper must be forked while this process has one thread.
     let person = Person::current();
-    let offer = match person.offer(false, false) {
+    let offer = match person.offer(Wish::default()) {
         Ok(offer) => offer,
         Err(explanation) => return println!("{explanation}"),
     };

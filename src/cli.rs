@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hardway::kernel::host::Wish;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,6 +59,15 @@ pub struct Ids {
     /// In a user namespace with your own id alone, even where newuidmap could map more
     #[arg(long)]
     pub single_id: bool,
+    /// As root, on the machine itself: its processes, network, host name and files; only mounts, IPC objects and cgroups stay apart
+    #[arg(long, conflicts_with_all = ["rootless", "single_id"])]
+    pub real_host: bool,
+}
+
+impl From<Ids> for Wish {
+    fn from(ids: Ids) -> Self {
+        Self { rootless: ids.rootless || ids.single_id, single_id: ids.single_id, real_host: ids.real_host }
+    }
 }
 
 /// Commands.
@@ -77,6 +87,15 @@ pub enum Command {
     /// Tools for authors of lessons
     #[command(subcommand)]
     Lesson(LessonCommand),
+    /// What this machine offers, which lessons work here, and how to fix the rest. Exit status 0: everything works
+    Doctor {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+        /// How ids are mapped.
+        #[command(flatten)]
+        ids: Ids,
+    },
     /// One observation of a process, each value with its source
     State {
         /// The process; your shell by default
@@ -84,6 +103,15 @@ pub enum Command {
         /// One JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// A shell in the lab host that runs, or in a box in it, from another terminal
+    Enter {
+        /// `host`, `shell`, the name of a box, or a pid as the lab host numbers it; the lab host itself by default
+        #[arg(value_name = "BOX")]
+        whom: Option<String>,
+        /// Of several lab hosts the one whose init has this pid on the machine; the newest by default
+        #[arg(long, value_name = "PID")]
+        lab: Option<i32>,
     },
     /// Take away what sessions that were killed have left
     Cleanup {

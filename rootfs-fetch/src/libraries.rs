@@ -1,18 +1,27 @@
 //! Which libraries the loader would map for a program, found as ld.so(8) finds them, by reading.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::directories;
+use crate::draft::Draft;
 use crate::elf::Elf;
 use crate::error::Error;
 use crate::machine::{Found, Machine};
-use crate::plan::Plan;
+use crate::plan::Extent;
 
 /// More libraries than any program maps.
 const MAX_LIBRARIES: usize = 512;
+
+/// More places than any loader looks in for one library.
+const MAX_PLACES: usize = 1024;
+/// More lookups than any program makes its loader do. A file made to do harm could else ask for millions.
+const MAX_LOOKUPS: usize = 20_000;
+/// PATH_MAX: the kernel takes no longer one.
+const MAX_PATH: usize = 4096;
 
 /// A file that the loader has mapped.
 struct Object {
@@ -25,32 +34,41 @@ struct Object {
     parent: Option<usize>,
 }
 
-/// Adds the loader and the libraries of a program to `plan`; `configured` are the directories of `/etc/ld.so.conf`.
+/// Adds the loader and the libraries of a program to `draft`, as far as `extent` wants them; `configured` are the
+/// directories of `/etc/ld.so.conf`.
 pub(crate) fn add(
     machine: &Machine,
     configured: &[PathBuf],
     program: &Found,
     elf: Elf,
-    plan: &mut Plan,
+    extent: Extent,
+    draft: &mut Draft,
 ) -> Result<(), Error> {
+    if extent < Extent::Loader {
+        return Ok(());
+    }
     let Some(interpreter) = elf.interpreter.clone().map(PathBuf::from) else { return Ok(()) };
     let missing = || Error::NoInterpreter { path: program.real.clone(), interpreter: interpreter.clone() };
     // The kernel takes a relative name from the directory in which the program is started; here there is none.
     if !interpreter.is_absolute() || machine.find_file(&interpreter)?.is_none() {
         return Err(missing());
     }
-    let loader = plan.take(machine, &interpreter)?;
+    let loader = draft.take(machine, &interpreter)?;
     same_machine(&machine.elf(&loader)?, &elf, &loader.real)?;
-    plan.libraries.insert(loader.real.clone());
+    draft.libraries.insert(loader.real.clone());
+    if extent < Extent::Libraries {
+        return Ok(());
+    }
 
     let name = interpreter.file_name().unwrap_or_default().to_owned();
-    let mut search = Search { machine, musl: false, own: parent(&loader.real), directories: Vec::new() };
+    let own = parent(&loader.real);
+    let mut search = Search { machine, musl: false, own, directories: Vec::new(), lookups: Cell::new(0) };
     if let Some(arch) = musl_arch(&name) {
         search.musl = true;
         let (named, file) = directories::musl(machine, &arch)?;
         search.directories = named;
         if let Some(file) = file {
-            plan.take(machine, &file)?;
+            draft.take(machine, &file)?;
         }
     } else {
         search.directories = configured.to_vec();
@@ -60,7 +78,7 @@ pub(crate) fn add(
     // The loader is mapped already when the first library is looked for.
     let seen = HashSet::from([name]);
     let first = Object { path: program.real.clone(), origin: parent(&program.real), elf, parent: None };
-    search.closure(first, seen, plan)
+    search.closure(first, seen, draft)
 }
 
 struct Search<'a> {
@@ -70,11 +88,13 @@ struct Search<'a> {
     own: PathBuf,
     /// Where is looked for every program.
     directories: Vec<PathBuf>,
+    /// How many files were looked for.
+    lookups: Cell<usize>,
 }
 
 impl Search<'_> {
     /// Breadth first, each name once, as the loader does it: so a library that needs itself comes to an end.
-    fn closure(&self, first: Object, mut seen: HashSet<OsString>, plan: &mut Plan) -> Result<(), Error> {
+    fn closure(&self, first: Object, mut seen: HashSet<OsString>, draft: &mut Draft) -> Result<(), Error> {
         let mut objects = vec![first];
         let mut at = 0;
         while at < objects.len() {
@@ -87,13 +107,13 @@ impl Search<'_> {
                     return Err(Error::unusable(&objects[0].path, why));
                 }
                 let (path, elf, configured) = self.locate(&name, at, &objects)?;
-                let found = plan.take(self.machine, &path)?;
+                let found = draft.take(self.machine, &path)?;
                 // The rootfs has no cache of ld.so.conf's directories, so a link leads there from one that the
                 // loader always searches.
                 if configured && !self.always_searched(&parent(&found.real))? {
-                    plan.link(&self.own.join(&name), &path);
+                    draft.link(&self.own.join(&name), &path);
                 }
-                plan.libraries.insert(found.real);
+                draft.libraries.insert(found.real);
                 objects.push(Object { origin: parent(&path), path, elf, parent: Some(at) });
             }
             at += 1;
@@ -111,7 +131,7 @@ impl Search<'_> {
             let elf = self.fitting(&path, &needed_by.elf)?.ok_or_else(not_found)?;
             return Ok((path, elf, false));
         }
-        for directory in self.own_paths(by, objects) {
+        for directory in self.own_paths(by, objects)? {
             let path = directory.join(name);
             if let Some(elf) = self.fitting(&path, &needed_by.elf)? {
                 return Ok((path, elf, false));
@@ -128,11 +148,13 @@ impl Search<'_> {
 
     /// DT_RPATH of the one that needs and of those that needed it, unless it has DT_RUNPATH, which is its alone.
     /// musl makes no difference between the two and inherits both.
-    fn own_paths(&self, by: usize, objects: &[Object]) -> Vec<PathBuf> {
+    fn own_paths(&self, by: usize, objects: &[Object]) -> Result<Vec<PathBuf>, Error> {
         let mut paths = Vec::new();
         let mut add = |list: &Option<OsString>, origin: &Path| {
             for word in list.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b':')) {
-                paths.extend(expand(word, origin));
+                if paths.len() <= MAX_PLACES {
+                    paths.extend(expand(word, origin));
+                }
             }
         };
         let mut next = Some(by);
@@ -147,12 +169,23 @@ impl Search<'_> {
         if !self.musl {
             add(&objects[by].elf.runpath, &objects[by].origin);
         }
-        paths
+        if paths.len() > MAX_PLACES {
+            let why = format!("its libraries are to be looked for in more than {MAX_PLACES} places");
+            return Err(Error::unusable(&objects[by].path, why));
+        }
+        Ok(paths)
     }
 
     /// The library at `path`, if there is one for the program's class and machine. Others are passed over, as the
     /// loader does; a file that is no ELF file ends the search, as it ends the loader's.
     fn fitting(&self, path: &Path, program: &Elf) -> Result<Option<Elf>, Error> {
+        self.lookups.set(self.lookups.get() + 1);
+        if self.lookups.get() > MAX_LOOKUPS {
+            return Err(Error::unusable(
+                path,
+                format!("it is the {MAX_LOOKUPS}th file that one program's loader looks for"),
+            ));
+        }
         let Some(found) = self.machine.find_file(path)? else { return Ok(None) };
         let elf = self.machine.elf(&found)?;
         if (elf.wide, elf.machine) != (program.wide, program.machine) {
@@ -217,6 +250,7 @@ fn expand(word: &[u8], origin: &Path) -> Vec<PathBuf> {
         };
         done = done.iter().flat_map(|begin| values.iter().map(|value| [begin.as_slice(), value].concat())).collect();
         rest = &after[length..];
+        done.retain(|begin: &Vec<u8>| begin.len() < MAX_PATH);
     }
     let paths = done.into_iter().map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
     paths.filter(|path| path.is_absolute()).collect()

@@ -7,8 +7,11 @@
 //! ```
 
 pub mod client;
+pub mod door;
 pub mod keeper;
 pub mod protocol;
 pub mod server;
 pub mod shell;
+mod start;
 pub mod tree;
+pub mod visit;

@@ -41,6 +41,8 @@ pub struct LabSpec {
     pub sub_ids: Option<(SubIds, SubIds)>,
     /// The cgroup hierarchy in which the lab host gets a group of its own.
     pub cgroup: Option<Hierarchy>,
+    /// Whether the machine itself is to be the lab host.
+    pub real_host: bool,
 }
 
 /// agent → keeper, once, when the lab host stands or could not be built.

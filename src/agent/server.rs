@@ -7,15 +7,14 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::door::Door;
 use super::keeper::OwnCgroup;
 use super::protocol::{Built, LabSpec, Reply, Request, Sample};
 use super::shell::{self, Shell};
-use super::tree;
+use super::start;
 use crate::explain::Explanation;
-use crate::kernel::cgroup::Version;
 use crate::kernel::channel::{Channel, FrameError, MAX_BODY};
 use crate::kernel::children::{ChildWatch, Worked, in_worker, readable};
-use crate::kernel::host::Mode;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{Answer, Call, Trace};
 use crate::kernel::{process_title, stdio};
@@ -34,92 +33,36 @@ const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duration::from_sec
 /// How long the end of a signalled process is waited for, so that the next sample shows it.
 const END_DEADLINE: Duration = Duration::from_millis(300);
 
-/// The pid of the agent in the lab host: it is its init.
-const SELF: i32 = 1;
-
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
 pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, ui: Channel) -> ! {
     process_title("hw-agent");
-    let built: Built = become_init(spec, cgroup);
+    let built: Built = start::become_init(spec, cgroup);
     let sent = keeper.send(&built);
-    let (Ok(()), Ok(()), Ok(children), Ok(proc)) = (built, sent, ChildWatch::new(), File::open("/proc")) else {
+    let (Ok(()), Ok(()), Ok(children), Ok(proc), Ok(door)) =
+        (built, sent, ChildWatch::new(), File::open("/proc"), Door::open())
+    else {
         stdio::exit_now(1)
     };
-    let mut server = Server { boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let mut server =
+        Server { own, only_below: spec.real_host, boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };
     loop {
-        let [asked, keeper_gone, ended] = readable([ui.as_fd(), keeper.as_fd(), children.as_fd()], None);
+        let [asked, keeper_gone, ended, knocked] =
+            readable([ui.as_fd(), keeper.as_fd(), children.as_fd(), door.as_fd()], None);
         if keeper_gone {
             stdio::exit_now(0);
         }
         if ended {
             children.reap();
         }
+        if let Some(visitor) = door.knocked().filter(|_| knocked) {
+            // Whether the visitor is still there to hear it is its own affair.
+            let _ = server.sample(&[Panel::Processes]).map(|body| visitor.send_body(&body, &[]));
+        }
         if asked && server.answer(&ui).is_err() {
             // The end of an init is the end of all in its pid namespace.
             stdio::exit_now(0);
         }
-    }
-}
-
-/// From a process in new namespaces to the init of a lab host.
-fn become_init(spec: &LabSpec, cgroup: Option<&OwnCgroup>) -> Built {
-    // A change of credentials would clear this (prctl(2)), so it comes after the id maps are written and not before.
-    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
-    // So that processes of the lab may look into /proc/1: they share no exec with us that would have made it so.
-    let _ = nix::sys::prctl::set_dumpable(true);
-    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    if spec.mode == Mode::RootlessRange {
-        // The person's supplementary groups are not mapped and would show as 65534.
-        let _ = nix::unistd::setgroups(&[]);
-    }
-    let hierarchy = cgroup.map(|own| &own.hierarchy);
-    if hierarchy.is_some_and(|hierarchy| hierarchy.version == Version::V1) {
-        // The keeper moved this process just now; only a namespace made after that has the new group for its root.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).map_err(|errno| {
-            Explanation::new("The lab host got no cgroup namespace", format!("unshare(CLONE_NEWCGROUP): {errno}"), "")
-        })?;
-    }
-    tree::build(spec.mode, hierarchy)?;
-    if spec.mode == Mode::Root {
-        drop_machine_capabilities(cgroup.is_some_and(|own| own.guarded));
-    }
-    nix::unistd::sethostname("lab")
-        .map_err(|errno| Explanation::new("The lab host could not be named", format!("sethostname: {errno}"), ""))?;
-    set_environment();
-    Ok(())
-}
-
-/// Programs in the lab have no use for what would reach the machine itself: its clock, modules, ports, kernel log, power;
-/// and, where no guard looks after devices, nodes for its disks.
-fn drop_machine_capabilities(guarded: bool) {
-    // Numbers of <linux/capability.h>: MAC_OVERRIDE 32, MAC_ADMIN 33, SYSLOG 34, WAKE_ALARM 35, BLOCK_SUSPEND 36,
-    // AUDIT_CONTROL 30, MKNOD 27, SYS_TIME 25, SYS_BOOT 22, SYS_RAWIO 17, SYS_MODULE 16.
-    let mknod = if guarded { None } else { Some(27) };
-    for capability in [16, 17, 22, 25, 30, 32, 33, 34, 35, 36_u64].into_iter().chain(mknod) {
-        // SAFETY: PR_CAPBSET_DROP takes one number; an unknown one is refused.
-        let _ = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
-    }
-}
-
-/// The environment of everything that is run in the lab.
-fn set_environment() {
-    let names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
-    for name in names.iter().filter(|name| *name != "TZ") {
-        // SAFETY: the agent has one thread.
-        unsafe { std::env::remove_var(name) };
-    }
-    let fixed = [
-        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-        ("HOME", "/root"),
-        ("USER", "root"),
-        ("LOGNAME", "root"),
-        ("SHELL", "/bin/bash"),
-        // Lessons quote what programs say; so they must say it in one language.
-        ("LC_ALL", "C.UTF-8"),
-    ];
-    for (name, value) in fixed {
-        // SAFETY: the agent has one thread.
-        unsafe { std::env::set_var(name, value) };
     }
 }
 
@@ -154,6 +97,10 @@ impl BoxHandle {
 }
 
 struct Server {
+    /// The agent's pid in the lab host: 1, but for a lab host that is the machine itself.
+    own: i32,
+    /// Whether other processes than the lab's can be seen, which are nobody's business.
+    only_below: bool,
     boxes: BTreeMap<String, BoxHandle>,
     /// Last pid of boxes that have ended, so that a lesson can signal one that is no more.
     ended: BTreeMap<String, i32>,
@@ -302,7 +249,7 @@ impl Server {
         let boxes = self.boxes.iter().filter(|(_, it)| it.lives()).map(|(name, it)| (name.clone(), it.pid)).collect();
         let shell = self.shell.as_ref().filter(|shell| shell.lives());
         Names {
-            host: SELF,
+            host: self.own,
             boxes,
             shell: shell.map(|shell| shell.pid),
             subject: None,
@@ -315,9 +262,9 @@ impl Server {
         let mut names = self.names();
         let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |mut report| {
             let own = i32::try_from(std::process::id()).unwrap_or(0);
-            let observation = self.reader().observe(&Wanted::panels(panels).without(own));
+            let observation = self.reader().observe(&self.wanted(panels).without(own));
             if let (Some(shell), Some(foreground)) = (names.shell, names.foreground) {
-                names.subject = shell::subject(&observation.processes, SELF, shell, foreground);
+                names.subject = shell::subject(&observation.processes, self.own, shell, foreground);
             }
             let reply = Reply::Observed(Box::new(Sample { observation, names }));
             if let Ok(body) = serde_json::to_vec(&reply) {
@@ -347,9 +294,14 @@ impl Server {
         let Some(shell) = self.shell.take() else { return };
         // In a worker, because the reader changes its directory; the report only tells that it came to its end.
         let _ = in_worker(SAMPLE_DEADLINE, MAX_BODY, |report| {
-            shell.end(&self.reader().observe(&Wanted::panels(&[Panel::Processes])).processes);
+            shell.end(&self.reader().observe(&self.wanted(&[Panel::Processes])).processes);
             stdio::report(&report, &());
         });
+    }
+
+    fn wanted(&self, panels: &[Panel]) -> Wanted {
+        let wanted = Wanted::panels(panels);
+        if self.only_below { wanted.below(self.own) } else { wanted }
     }
 
     /// A reader of the lab's own proc. Only for workers: it moves the process there.

@@ -156,11 +156,15 @@ impl Lesson {
         self.steps[step].actions.iter().any(|action| matches!(action, Action::Box(_)))
     }
 
+    /// The step from which on a shell has to go along to be where this step begins: the last one that began anew.
+    pub fn hands_begin(&self, step: usize) -> usize {
+        (0..=step).rev().find(|step| self.begins_anew(*step)).unwrap_or(0)
+    }
+
     /// The lines that bring a new shell to where a step begins by hand: those of the *change* steps before it, since the
     /// last one that began anew.
     pub fn lines_before(&self, step: usize) -> Vec<String> {
-        let from = (0..=step).rev().find(|step| self.begins_anew(*step)).unwrap_or(0);
-        let changes = self.steps[from..step].iter().filter(|step| step.kind == Kind::Change);
+        let changes = self.steps[self.hands_begin(step)..step].iter().filter(|step| step.kind == Kind::Change);
         changes.flat_map(|step| step.by_hand.clone()).collect()
     }
 

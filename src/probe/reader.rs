@@ -25,6 +25,7 @@ pub struct Wanted {
     panels: BTreeSet<Panel>,
     without: Option<i32>,
     only: Option<BTreeSet<i32>>,
+    below: Option<i32>,
 }
 
 impl Wanted {
@@ -38,6 +39,11 @@ impl Wanted {
     /// Leaves out this process: the reader itself, which no list shall show.
     pub fn without(self, pid: i32) -> Self {
         Self { without: Some(pid), ..self }
+    }
+
+    /// Reads this process and its descendants, and no others.
+    pub fn below(self, pid: i32) -> Self {
+        Self { below: Some(pid), ..self }
     }
 
     /// Reads this process and no others; called again, this one as well.
@@ -67,9 +73,10 @@ impl Reader {
     /// [`Panel::Ipc`] every IPC namespace: call it in a worker, or in a process that reads nothing else. Where that is not
     /// allowed, what foreign namespaces hold is missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
-        let mut pids = match &wanted.only {
-            Some(only) => only.iter().copied().collect(),
-            None => numbers(&self.proc).unwrap_or_default(),
+        let mut pids = match (&wanted.only, wanted.below) {
+            (Some(only), _) => only.iter().copied().collect(),
+            (None, Some(root)) => self.family(root),
+            (None, None) => numbers(&self.proc).unwrap_or_default(),
         };
         pids.retain(|pid| Some(*pid) != wanted.without);
         let processes = pids.into_iter().filter_map(|pid| self.process(pid)).collect();
@@ -95,6 +102,22 @@ impl Reader {
             observation.ipc = self.ipc(&observation);
         }
         observation
+    }
+
+    /// A process and its descendants, in ascending order (`/proc/PID/task/PID/children`, proc_pid_task(5)).
+    fn family(&mut self, root: i32) -> Vec<i32> {
+        let mut found = vec![root];
+        let mut next = 0;
+        while let Some(pid) = found.get(next).copied() {
+            let path = self.proc.join(format!("{pid}/task/{pid}/children"));
+            let children = self.text(&path).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+            let new = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
+            let new: Vec<i32> = new.filter(|child| !found.contains(child)).collect();
+            found.extend(new);
+            next += 1;
+        }
+        found.sort_unstable();
+        found
     }
 
     /// One process; none where it is gone, or where its stat and status can not be understood.

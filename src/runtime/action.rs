@@ -80,6 +80,12 @@ pub trait Mechanism {
     /// What it creates or changes when it succeeds.
     fn effects(&self) -> Vec<Effect>;
 
+    /// Whether a second time in the same lab host would find what the first one made: a directory, an object, a mount. What a
+    /// process does to itself can be done again by another one; what is done to the lab host can not.
+    fn once(&self) -> bool {
+        self.actor() == HOST
+    }
+
     /// What is wrong with it as it is written, before anybody performs it.
     fn misuses(&self) -> Vec<Misuse> {
         Vec::new()

@@ -50,6 +50,10 @@ impl Mechanism for MakeBox {
         Some("bash --norc".to_owned())
     }
 
+    fn once(&self) -> bool {
+        false
+    }
+
     fn effects(&self) -> Vec<Effect> {
         vec![Effect { what: format!("the process {}", self.name), home: Home::Lab }]
     }
@@ -157,6 +161,10 @@ impl Mechanism for Run {
         self.fails_with
     }
 
+    fn once(&self) -> bool {
+        false
+    }
+
     fn effects(&self) -> Vec<Effect> {
         Vec::new()
     }
@@ -257,6 +265,10 @@ impl Mechanism for Kill {
 
     fn fails_with(&self) -> Option<Errno> {
         self.fails_with
+    }
+
+    fn once(&self) -> bool {
+        false
     }
 
     fn effects(&self) -> Vec<Effect> {

@@ -23,6 +23,8 @@ pub enum Target {
     Step(usize),
     /// A lesson of the course.
     Lesson(usize),
+    /// The words of the glossary.
+    Words,
 }
 
 /// Lines and what they stand for.

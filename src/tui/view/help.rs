@@ -25,7 +25,10 @@ pub struct Item {
 pub fn line(model: &Model, columns: u16) -> Vec<Item> {
     let pair = |key: String, word: &str, command| Item { columns: 0..0, command, key, word: word.to_owned() };
     let mut items: Vec<Item> = if model.capture {
-        vec![pair(model.leave.name(), "leave the shell", None), pair("Shift+mouse".to_owned(), "select text", None)]
+        vec![
+            pair(model.keys.leave.name(), "leave the shell", None),
+            pair("Shift+mouse".to_owned(), "select text", None),
+        ]
     } else if model.answer.is_some() {
         vec![pair("Enter".to_owned(), "send", None), pair("Esc".to_owned(), "leave", None)]
     } else {
@@ -81,7 +84,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         doc.heading(title, theme.heading, theme.border);
         for spec in COMMANDS.iter().filter(|spec| spec.place == place) {
             let line = Line::from(vec![
-                Span::styled(fit(&spec.all_keys(), 10), theme.key),
+                Span::styled(fit(&spec.all_keys(&model.keys), 10), theme.key),
                 Span::raw(" "),
                 Span::raw(fit(spec.name, 14)),
                 Span::styled(spec.help, theme.dim),
@@ -91,7 +94,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     }
     doc.heading("In the shell pane", theme.heading, theme.border);
     let line = Line::from(vec![
-        Span::styled(fit(&model.leave.name(), 10), theme.key),
+        Span::styled(fit(&model.keys.leave.name(), 10), theme.key),
         Span::raw(fit(" leave", 15)),
         Span::styled("Every other key goes to the shell", theme.dim),
     ]);

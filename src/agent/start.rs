@@ -1,0 +1,79 @@
+//! The start of a lab host: from a process in new namespaces to the init of one.
+
+use super::keeper::OwnCgroup;
+use super::protocol::{Built, LabSpec};
+use super::tree;
+use crate::explain::Explanation;
+use crate::kernel::cgroup::Version;
+use crate::kernel::host::Mode;
+use crate::kernel::sys::Signal;
+
+/// From a process in new namespaces to the init of a lab host.
+pub(super) fn become_init(spec: &LabSpec, cgroup: Option<&OwnCgroup>) -> Built {
+    // A change of credentials would clear this (prctl(2)), so it comes after the id maps are written and not before.
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+    // So that processes of the lab may look into /proc/1: they share no exec with us that would have made it so.
+    let _ = nix::sys::prctl::set_dumpable(true);
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    if spec.mode == Mode::RootlessRange {
+        // The person's supplementary groups are not mapped and would show as 65534.
+        let _ = nix::unistd::setgroups(&[]);
+    }
+    let hierarchy = cgroup.map(|own| &own.hierarchy);
+    if hierarchy.is_some_and(|hierarchy| hierarchy.version == Version::V1) {
+        // The keeper moved this process just now; only a namespace made after that has the new group for its root.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).map_err(|errno| {
+            Explanation::new("The lab host got no cgroup namespace", format!("unshare(CLONE_NEWCGROUP): {errno}"), "")
+        })?;
+    }
+    if spec.real_host {
+        // Orphans of the lab come to its init, as they would in a pid namespace of its own.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+        set_environment();
+        return tree::build_on_machine(hierarchy);
+    }
+    tree::build(spec.mode, hierarchy)?;
+    if spec.mode == Mode::Root {
+        drop_machine_capabilities(cgroup.is_some_and(|own| own.guarded));
+    }
+    nix::unistd::sethostname("lab")
+        .map_err(|errno| Explanation::new("The lab host could not be named", format!("sethostname: {errno}"), ""))?;
+    set_environment();
+    Ok(())
+}
+
+/// Programs in the lab have no use for what would reach the machine itself: its clock, modules, ports, kernel log, power;
+/// and, where no guard looks after devices, nodes for its disks.
+fn drop_machine_capabilities(guarded: bool) {
+    // Numbers of <linux/capability.h>: MAC_OVERRIDE 32, MAC_ADMIN 33, SYSLOG 34, WAKE_ALARM 35, BLOCK_SUSPEND 36,
+    // AUDIT_CONTROL 30, MKNOD 27, SYS_TIME 25, SYS_BOOT 22, SYS_RAWIO 17, SYS_MODULE 16.
+    let mknod = if guarded { None } else { Some(27) };
+    for capability in [16, 17, 22, 25, 30, 32, 33, 34, 35, 36_u64].into_iter().chain(mknod) {
+        // SAFETY: PR_CAPBSET_DROP takes one number; an unknown one is refused.
+        let _ = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    }
+}
+
+/// The environment of everything that is run in the lab.
+pub(super) const ENVIRONMENT: [(&str, &str); 6] = [
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("HOME", "/root"),
+    ("USER", "root"),
+    ("LOGNAME", "root"),
+    ("SHELL", "/bin/bash"),
+    // Lessons quote what programs say; so they must say it in one language.
+    ("LC_ALL", "C.UTF-8"),
+];
+
+/// Makes it the agent's own, which every process of the lab inherits.
+fn set_environment() {
+    let names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
+    for name in names.iter().filter(|name| *name != "TZ") {
+        // SAFETY: the agent has one thread.
+        unsafe { std::env::remove_var(name) };
+    }
+    for (name, value) in ENVIRONMENT {
+        // SAFETY: the agent has one thread.
+        unsafe { std::env::set_var(name, value) };
+    }
+}
