@@ -34,6 +34,18 @@ pub enum Layout {
     V2,
 }
 
+impl Layout {
+    /// The layout of a machine on which these versions are mounted.
+    pub fn of(v1: bool, v2: bool) -> Self {
+        match (v1, v2) {
+            (false, false) => Self::None,
+            (true, false) => Self::V1,
+            (true, true) => Self::Hybrid,
+            (false, true) => Self::V2,
+        }
+    }
+}
+
 /// A hierarchy, as mountinfo and `/proc/self/cgroup` tell of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hierarchy {
@@ -47,6 +59,22 @@ pub struct Hierarchy {
     pub own: PathBuf,
 }
 
+impl Hierarchy {
+    /// Whether a line of a cgroup file that names these controllers is about this hierarchy: in any order.
+    pub fn is_called(&self, version: Version, controllers: &str) -> bool {
+        self.version == version && same_words(controllers, &self.options)
+    }
+}
+
+/// The version of the hierarchy that a mount of this type shows, and what names it; none for other file systems.
+pub fn called(fstype: &str, super_options: &str) -> Option<(Version, String)> {
+    match fstype {
+        "cgroup2" => Some((Version::V2, String::new())),
+        "cgroup" => Some((Version::V1, hierarchy_options(super_options))),
+        _ => None,
+    }
+}
+
 /// All hierarchies in which this process's group can be seen, in the order in which they are mounted.
 pub fn hierarchies() -> Vec<Hierarchy> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -57,12 +85,7 @@ pub fn hierarchies() -> Vec<Hierarchy> {
 pub fn layout() -> Layout {
     let all = hierarchies();
     let has = |version: Version| all.iter().any(|one| one.version == version);
-    match (has(Version::V1), has(Version::V2)) {
-        (false, false) => Layout::None,
-        (true, false) => Layout::V1,
-        (true, true) => Layout::Hybrid,
-        (false, true) => Layout::V2,
-    }
+    Layout::of(has(Version::V1), has(Version::V2))
 }
 
 /// Where this process may make groups below its own: in version 2 where it can be, else in a hierarchy of version 1. Of those
@@ -95,11 +118,7 @@ fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
         let (Some(root), Some(target)) = (fields.next(), fields.next()) else { continue };
         let mut fields = system.split(' ');
         let (fstype, super_options) = (fields.next(), fields.nth(1).unwrap_or_default());
-        let (version, options) = match fstype {
-            Some("cgroup2") => (Version::V2, String::new()),
-            Some("cgroup") => (Version::V1, hierarchy_options(super_options)),
-            _ => continue,
-        };
+        let Some((version, options)) = called(fstype.unwrap_or_default(), super_options) else { continue };
         let path = cgroup.lines().find_map(|line| {
             let mut fields = line.splitn(3, ':');
             let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);

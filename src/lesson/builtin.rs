@@ -10,6 +10,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("03-uts", include_str!("../../lessons/03-uts.yaml")),
     ("04-ipc", include_str!("../../lessons/04-ipc.yaml")),
     ("05-pid", include_str!("../../lessons/05-pid.yaml")),
+    ("08-cgroup-ns", include_str!("../../lessons/08-cgroup-ns.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

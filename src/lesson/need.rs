@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::cgroup::Version;
 use crate::kernel::host::{Mode, Offer};
 use crate::kernel::namespace::Namespace;
 
@@ -31,6 +32,10 @@ pub enum Need {
     IdRange,
     /// The lab host has a cgroup of its own, below which groups can be made.
     OwnCgroup,
+    /// It has, in the hierarchy of version 2.
+    OwnCgroupV2,
+    /// It has, in the hierarchy of version 1 with the controller `pids`.
+    OwnCgroupV1,
     /// The limits of an IPC namespace can be set.
     IpcLimits,
 }
@@ -59,16 +64,34 @@ impl Need {
                 "it needs a second user id, and only one is mapped here; with newuidmap(1) and a line in /etc/subuid, or as root, it works"
                     .to_owned()
             }),
-            Self::OwnCgroup => offer.cgroup.is_none().then(|| {
-                "it needs a cgroup below which you may make others, and here you may not; with sudo it works, and on a machine with \
-                 systemd and cgroup v2 also by: systemd-run --user --scope -p Delegate=yes hardway"
-                    .to_owned()
-            }),
+            Self::OwnCgroup => offer.cgroup.is_none().then(no_group),
+            Self::OwnCgroupV2 => match &offer.cgroup {
+                None => Some(no_group()),
+                Some(own) => (own.version == Version::V1).then(|| {
+                    "it is for cgroups of version 2, and the lab host has its group in version 1 here; the step beside it does the same there"
+                        .to_owned()
+                }),
+            },
+            Self::OwnCgroupV1 => match &offer.cgroup {
+                None => Some(no_group()),
+                Some(own) => (own.version == Version::V2 || own.options != "pids").then(|| {
+                    "it is for the controller pids of cgroups of version 1, and the lab host has its group elsewhere; the step beside it \
+                     is for version 2"
+                        .to_owned()
+                }),
+            },
             Self::IpcLimits => (offer.mode != Mode::Root && release() < (6, 9)).then(|| {
                 "without root the limits of an IPC namespace can be set since Linux 6.9; with sudo it works on older kernels too".to_owned()
             }),
         }
     }
+}
+
+/// Why there is no group of the lab's own, and how there would be one.
+fn no_group() -> String {
+    "it needs a cgroup below which you may make others, and here you may not; with sudo it works, and on a machine with systemd and \
+     cgroup v2 also by: systemd-run --user --scope -p Delegate=yes hardway"
+        .to_owned()
 }
 
 fn kernel(kind: Namespace, missing: &str) -> Option<String> {

@@ -5,6 +5,7 @@
 //! and compared, and [`diff::diff`] compares them.
 
 pub mod capabilities;
+pub mod cgroups;
 pub mod credentials;
 pub mod diff;
 pub mod hostname;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use cgroups::Cgroups;
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
 pub use ipc::Ipc;
@@ -47,6 +49,8 @@ pub struct Observation {
     pub ipc: BTreeMap<u64, Reading<Ipc>>,
     /// `/dev/mqueue` and `/dev/shm`, by inode of the mount namespace.
     pub ipc_directories: BTreeMap<u64, ipc::Directories>,
+    /// In which cgroups processes are, and which there are.
+    pub cgroups: Cgroups,
 }
 
 impl Observation {

@@ -1,5 +1,6 @@
 //! The reader: one observation of the processes under a `/proc`.
 
+mod cgroups;
 mod ipc;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +32,8 @@ pub struct Wanted {
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`], [`Observation::ipc`] and [`Observation::ipc_directories`] for [`Panel::Ipc`].
+    /// [`Panel::Mounts`], [`Observation::ipc`] and [`Observation::ipc_directories`] for [`Panel::Ipc`],
+    /// [`Observation::cgroups`] for [`Panel::Cgroups`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -70,7 +72,7 @@ impl Reader {
     /// Reads what is wanted. A process that ends meanwhile is left out; a `/proc` that lists nothing gives nothing.
     ///
     /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**, with
-    /// [`Panel::Ipc`] every IPC namespace: call it in a worker, or in a process that reads nothing else. Where that is not
+    /// [`Panel::Ipc`] every IPC namespace, with [`Panel::Cgroups`] every cgroup namespace: call it in a worker, or in a process that reads nothing else. Where that is not
     /// allowed, what foreign namespaces hold is missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
         let mut pids = match (&wanted.only, wanted.below) {
@@ -100,6 +102,9 @@ impl Reader {
         }
         if wanted.panels.contains(&Panel::Ipc) {
             observation.ipc = self.ipc(&observation);
+        }
+        if wanted.panels.contains(&Panel::Cgroups) {
+            observation.cgroups = self.cgroups(&observation, wanted.without);
         }
         observation
     }

@@ -23,12 +23,14 @@ pub enum Panel {
     Credentials,
     /// System V objects, message queues and limits of each IPC namespace.
     Ipc,
+    /// The groups of each process, and the groups below the lab host's own.
+    Cgroups,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 6] =
-        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Mounts, Self::Credentials, Self::Ipc];
+    pub const ALL: [Self; 7] =
+        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Mounts, Self::Credentials, Self::Ipc, Self::Cgroups];
 }
 
 impl fmt::Display for Panel {
@@ -40,6 +42,7 @@ impl fmt::Display for Panel {
             Self::Mounts => "mounts",
             Self::Credentials => "credentials",
             Self::Ipc => "ipc",
+            Self::Cgroups => "cgroups",
         })
     }
 }
@@ -82,6 +85,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::mounts::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
     super::ipc::rows(&mut sheet);
+    super::cgroups::rows(&mut sheet);
     sheet.rows
 }
 
@@ -108,6 +112,11 @@ impl<'a> Sheet<'a> {
             Some(word) => format!("{word} (pid {})", process.pid),
             None => format!("pid {} {}", process.pid, process.comm),
         };
+        self.named(panel, subject)
+    }
+
+    /// Begins rows about something else that has a name.
+    pub fn named<'s>(&'s mut self, panel: Panel, subject: String) -> About<'s, 'a> {
         About { sheet: self, panel, subject: printable(subject) }
     }
 

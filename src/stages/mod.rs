@@ -27,6 +27,11 @@ pub const ALL: &[Stage] = &[
         teaches: "a process tree of its own",
         panels: &[Panel::Processes, Panel::Namespaces, Panel::Mounts],
     },
+    Stage {
+        id: "cgroup-ns",
+        teaches: "which cgroup is seen as the root of the tree",
+        panels: &[Panel::Cgroups, Panel::Namespaces],
+    },
 ];
 
 /// The stage of this name.

@@ -43,11 +43,12 @@ impl Proof {
     }
 }
 
-/// What a process has of its own: the namespaces that differ from the host's, and the host name that it sees.
+/// What a process has of its own: the namespaces that differ from the host's, the host name that it sees, and its cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shape {
     own: Vec<Namespace>,
     hostname: Option<String>,
+    cgroup: Option<String>,
 }
 
 /// Proves a lesson, by calls and by shell.
@@ -207,8 +208,10 @@ fn shape_of(observation: &Observation, names: &Names) -> Option<Shape> {
     let (process, host) = (observation.process(*names.boxes.get("box")?)?, observation.process(names.host)?);
     let differs = |kind: &Namespace| process.namespaces.inode(*kind) != host.namespaces.inode(*kind);
     let uts = process.namespaces.inode(Namespace::Uts)?;
+    let cgroups = observation.cgroups.memberships.get(&process.pid).and_then(|list| list.value());
     Some(Shape {
         own: Namespace::ALL.into_iter().filter(differs).collect(),
         hostname: observation.hostnames.get(&uts).and_then(|name| name.value().cloned()),
+        cgroup: cgroups.and_then(|list| observation.cgroups.own_path(list)).map(str::to_owned),
     })
 }

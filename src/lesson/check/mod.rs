@@ -3,6 +3,7 @@
 //! One file a family. A check is a struct that implements [`Predicate`], a value one that implements [`Probe`]; [`Check`] and
 //! [`Value`] only gather them, under the names that lessons use.
 
+pub mod cgroup;
 pub mod hostname;
 pub mod ipc;
 pub mod namespace;
@@ -46,6 +47,16 @@ pub enum Check {
     PosixQueue(ipc::Queue),
     /// A limit of that namespace.
     IpcLimit(ipc::Limit),
+    /// The cgroup in which the lab host sees a process.
+    Cgroup(cgroup::In),
+    /// The cgroup in which a process sees itself.
+    CgroupInside(cgroup::InsideIs),
+    /// There is a cgroup below the lab host's own.
+    CgroupExists(cgroup::Exists),
+    /// There is none.
+    CgroupGone(cgroup::Gone),
+    /// The root of a cgroup mount, as a process sees it.
+    CgroupMounted(cgroup::Mounted),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -68,6 +79,14 @@ pub enum Value {
     IpcCount(ipc::HowMany),
     /// How many files are in `/dev/shm`.
     DevShmFiles(ipc::DevShm),
+    /// The cgroup in which the lab host sees a process.
+    Cgroup(cgroup::Path),
+    /// The cgroup in which a process sees another one, or itself.
+    CgroupSeen(cgroup::PathSeen),
+    /// The root of the lab host's cgroup mount, as a process sees it.
+    CgroupMountRoot(cgroup::MountRoot),
+    /// How many cgroup hierarchies a process is in.
+    Hierarchies(cgroup::Hierarchies),
 }
 
 impl Check {
@@ -87,6 +106,11 @@ impl Check {
             Self::ShmSegment(it) => it,
             Self::PosixQueue(it) => it,
             Self::IpcLimit(it) => it,
+            Self::Cgroup(it) => it,
+            Self::CgroupInside(it) => it,
+            Self::CgroupExists(it) => it,
+            Self::CgroupGone(it) => it,
+            Self::CgroupMounted(it) => it,
         }
     }
 
@@ -117,6 +141,10 @@ impl Value {
             Self::NamespacesThatDiffer(it) => it,
             Self::IpcCount(it) => it,
             Self::DevShmFiles(it) => it,
+            Self::Cgroup(it) => it,
+            Self::CgroupSeen(it) => it,
+            Self::CgroupMountRoot(it) => it,
+            Self::Hierarchies(it) => it,
         }
     }
 
@@ -132,7 +160,8 @@ impl Value {
 
     /// Whether a text, what a learner answered or what a command printed, has the value as a word of its own.
     pub fn is_word_of(value: &str, text: &str) -> bool {
-        text.split_whitespace().any(|word| word.trim_matches(|c: char| "\"'`.,;".contains(c)) == value)
+        // As it stands first: `/..` is a path.
+        text.split_whitespace().any(|word| word == value || word.trim_matches(|c: char| "\"'`.,;".contains(c)) == value)
     }
 }
 
