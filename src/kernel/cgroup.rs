@@ -78,7 +78,23 @@ pub fn called(fstype: &str, super_options: &str) -> Option<(Version, String)> {
 /// All hierarchies in which this process's group can be seen, in the order in which they are mounted.
 pub fn hierarchies() -> Vec<Hierarchy> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
+    let mut found: Vec<Hierarchy> = Vec::new();
+    for one in parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup")) {
+        let known = found.iter().any(|other| other.is_called(one.version, &one.options));
+        if !known && is_visible(&one) {
+            found.push(one);
+        }
+    }
+    found
+}
+
+/// Whether a mount is not covered by another one: mountinfo lists those as well.
+fn is_visible(hierarchy: &Hierarchy) -> bool {
+    let magic = match hierarchy.version {
+        Version::V1 => nix::sys::statfs::CGROUP_SUPER_MAGIC,
+        Version::V2 => nix::sys::statfs::CGROUP2_SUPER_MAGIC,
+    };
+    nix::sys::statfs::statfs(&hierarchy.mount).is_ok_and(|seen| seen.filesystem_type() == magic)
 }
 
 /// How cgroups are mounted here.
@@ -103,13 +119,35 @@ pub fn place() -> Option<Hierarchy> {
     all.into_iter().min_by_key(rank)
 }
 
+/// Why there is no such place, and the way on.
+pub fn obstacle() -> (&'static str, &'static str) {
+    let all = hierarchies();
+    if all.is_empty() {
+        return ("no cgroup file system is mounted here", "as root: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+    }
+    let read_only = |one: &Hierarchy| {
+        let flags = nix::sys::statvfs::statvfs(&one.mount).map(|seen| seen.flags());
+        flags.is_ok_and(|flags| flags.contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
+    };
+    if all.iter().all(read_only) {
+        return (
+            "the cgroup file systems are mounted read-only, as engines do it in containers",
+            "run hardway outside of the container, or give the container a writable cgroup",
+        );
+    }
+    (
+        "this user may make none below the group that hardway runs in",
+        "with sudo it works, and on a machine with systemd and cgroup v2 also by: systemd-run --user --scope -p Delegate=yes hardway",
+    )
+}
+
 /// Whether this process may make a group there, and move itself from this one into it.
 fn may_make(directory: &Path) -> bool {
     let may = |path: &Path, how| faccessat(nix::fcntl::AT_FDCWD, path, how, AtFlags::AT_EACCESS).is_ok();
     may(directory, AccessFlags::W_OK | AccessFlags::X_OK) && may(&directory.join("cgroup.procs"), AccessFlags::W_OK)
 }
 
-/// The hierarchies in the texts of mountinfo and of a cgroup file.
+/// The mounts of hierarchies in the texts of mountinfo and of a cgroup file, in which this process's group is.
 fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mountinfo.lines() {
@@ -130,10 +168,7 @@ fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
         });
         // Where only a part of the hierarchy is mounted (in a container), the path still counts from its root.
         let below = path.and_then(|path| Path::new(path).strip_prefix(root).ok());
-        let Some(below) = below.filter(|_| !found.iter().any(|one| one.version == version && one.options == options))
-        else {
-            continue;
-        };
+        let Some(below) = below else { continue };
         let mount = PathBuf::from(target);
         found.push(Hierarchy { version, own: mount.join(below), mount, options });
     }

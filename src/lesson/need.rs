@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::cgroup::Version;
+use crate::kernel::cgroup::{self, Version};
 use crate::kernel::host::{Mode, Offer};
 use crate::kernel::namespace::Namespace;
 
@@ -89,9 +89,8 @@ impl Need {
 
 /// Why there is no group of the lab's own, and how there would be one.
 fn no_group() -> String {
-    "it needs a cgroup below which you may make others, and here you may not; with sudo it works, and on a machine with systemd and \
-     cgroup v2 also by: systemd-run --user --scope -p Delegate=yes hardway"
-        .to_owned()
+    let (why, fix) = cgroup::obstacle();
+    format!("it needs cgroups of its own: {why}; {fix}")
 }
 
 fn kernel(kind: Namespace, missing: &str) -> Option<String> {
