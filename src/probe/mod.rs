@@ -5,11 +5,13 @@
 //! and compared, and [`diff::diff`] compares them.
 
 pub mod capabilities;
+pub mod cgroups;
 pub mod clocks;
 pub mod credentials;
 pub mod diff;
 pub mod hostname;
 pub mod ids;
+pub mod ipc;
 pub mod mounts;
 pub mod namespaces;
 pub mod ownership;
@@ -23,10 +25,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use cgroups::Cgroups;
 pub use clocks::Clocks;
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
 pub use ids::{Overflow, Owner};
+pub use ipc::Ipc;
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use ownership::Ownership;
@@ -59,6 +63,12 @@ pub struct Observation {
     pub clocks: BTreeMap<u64, Clocks>,
     /// The owners of the files that were asked for, by path.
     pub files: BTreeMap<String, Owner>,
+    /// What IPC namespaces hold, by their inodes.
+    pub ipc: BTreeMap<u64, Reading<Ipc>>,
+    /// `/dev/mqueue` and `/dev/shm`, by inode of the mount namespace.
+    pub ipc_directories: BTreeMap<u64, ipc::Directories>,
+    /// In which cgroups processes are, and which there are.
+    pub cgroups: Cgroups,
 }
 
 impl Observation {

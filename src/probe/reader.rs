@@ -1,5 +1,8 @@
 //! The reader: one observation of the processes under a `/proc`.
 
+mod cgroups;
+mod ipc;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -36,7 +39,8 @@ impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
     /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
-    /// [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::clocks`] for [`Panel::Clocks`].
+    /// [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::clocks`] for [`Panel::Clocks`],
+    /// [`Observation::ipc`] and [`Observation::ipc_directories`] for [`Panel::Ipc`], [`Observation::cgroups`] for [`Panel::Cgroups`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -86,8 +90,9 @@ impl Reader {
     /// Reads what is wanted. A process that ends meanwhile is left out; a `/proc` that lists nothing gives nothing.
     ///
     /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**, with
-    /// [`Panel::Clocks`] every time namespace that has processes: call it in a worker, or in a process that reads nothing else.
-    /// Where that is not allowed, the values of foreign namespaces are missing with the kernel's reason (setns(2): `EPERM`).
+    /// [`Panel::Clocks`] every time namespace that has processes, with [`Panel::Ipc`] every IPC namespace, with [`Panel::Cgroups`]
+    /// every cgroup namespace: call it in a worker, or in a process that reads nothing else. Where that is not allowed, what
+    /// foreign namespaces hold is missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
         let mut pids = match (&wanted.only, wanted.below) {
             (Some(only), _) => only.iter().copied().collect(),
@@ -118,12 +123,21 @@ impl Reader {
             observation.overflow = Some(Overflow::read(&self.proc));
             observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
         }
-        // Last, because it changes this thread.
+        if wanted.panels.contains(&Panel::Ipc) {
+            observation.ipc_directories = self.ipc_directories(&observation);
+        }
+        // Last, because these change this thread.
         if wanted.panels.contains(&Panel::Hostname) {
             observation.hostnames = self.hostnames(&observation);
         }
         if wanted.panels.contains(&Panel::Clocks) {
             observation.clocks = self.clocks(&observation);
+        }
+        if wanted.panels.contains(&Panel::Ipc) {
+            observation.ipc = self.ipc(&observation);
+        }
+        if wanted.panels.contains(&Panel::Cgroups) {
+            observation.cgroups = self.cgroups(&observation, wanted.without);
         }
         observation
     }

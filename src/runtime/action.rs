@@ -5,10 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{CgroupAttach, CgroupCreate, CgroupMount, CgroupRemove};
 use super::clock::SetClockOffset;
 use super::id_map::{NewIdMap, WriteGidMap, WriteUidMap};
+use super::ipc::{IpcRemove, MountMqueue, MqCreate, MsgCreate, SemCreate, ShmCreate, ShmFind};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
+use super::sysctl::Sysctl;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{file, mount, mount::MountProc, namespace::Unshare, root, rootfs::Rootfs, uts::SetHostname};
 use crate::kernel::errno::Errno;
@@ -71,6 +74,30 @@ pub enum Action {
     ReadFile(ReadFile),
     /// Shift a clock in the time namespace of the children to come.
     SetClockOffset(SetClockOffset),
+    /// Make a segment of shared memory.
+    ShmCreate(ShmCreate),
+    /// Look for a segment by its key.
+    ShmFind(ShmFind),
+    /// Make a set of semaphores.
+    SemCreate(SemCreate),
+    /// Make a System V message queue.
+    MsgCreate(MsgCreate),
+    /// Take a System V IPC object away.
+    IpcRemove(IpcRemove),
+    /// Make a POSIX message queue.
+    MqCreate(MqCreate),
+    /// Mount a mqueue on `/dev/mqueue`.
+    MountMqueue(MountMqueue),
+    /// Write a sysctl.
+    Sysctl(Sysctl),
+    /// Make a cgroup.
+    CgroupCreate(CgroupCreate),
+    /// Move a process into a cgroup.
+    CgroupAttach(CgroupAttach),
+    /// Take a cgroup away.
+    CgroupRemove(CgroupRemove),
+    /// Mount a cgroup file system.
+    CgroupMount(CgroupMount),
 }
 
 /// What every action can tell.
@@ -217,6 +244,18 @@ impl Action {
             Self::NewIdMap(it) => it,
             Self::ReadFile(it) => it,
             Self::SetClockOffset(it) => it,
+            Self::ShmCreate(it) => it,
+            Self::ShmFind(it) => it,
+            Self::SemCreate(it) => it,
+            Self::MsgCreate(it) => it,
+            Self::IpcRemove(it) => it,
+            Self::MqCreate(it) => it,
+            Self::MountMqueue(it) => it,
+            Self::Sysctl(it) => it,
+            Self::CgroupCreate(it) => it,
+            Self::CgroupAttach(it) => it,
+            Self::CgroupRemove(it) => it,
+            Self::CgroupMount(it) => it,
         }
     }
 
@@ -243,6 +282,18 @@ impl Action {
             Self::WriteUidMap(it) => Some(it),
             Self::ReadFile(it) => Some(it),
             Self::SetClockOffset(it) => Some(it),
+            Self::ShmCreate(it) => Some(it),
+            Self::ShmFind(it) => Some(it),
+            Self::SemCreate(it) => Some(it),
+            Self::MsgCreate(it) => Some(it),
+            Self::IpcRemove(it) => Some(it),
+            Self::MqCreate(it) => Some(it),
+            Self::MountMqueue(it) => Some(it),
+            Self::Sysctl(it) => Some(it),
+            Self::CgroupCreate(it) => Some(it),
+            Self::CgroupAttach(it) => Some(it),
+            Self::CgroupRemove(it) => Some(it),
+            Self::CgroupMount(it) => Some(it),
             Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) => None,
         }
     }
@@ -251,6 +302,7 @@ impl Action {
     pub fn on_box(&self) -> Option<&dyn PerformOn> {
         match self {
             Self::NewIdMap(it) => Some(it),
+            Self::CgroupAttach(it) if it.r#in == HOST => Some(it),
             _ => None,
         }
     }

@@ -1,10 +1,12 @@
 //! The shared core: actions, their effects, and the steppable init. One file a mechanism.
 
 pub mod action;
+pub mod cgroup;
 pub mod clock;
 pub mod file;
 pub mod id_map;
 pub mod init;
+pub mod ipc;
 pub mod ledger;
 pub mod mount;
 pub mod namespace;
@@ -12,5 +14,6 @@ pub mod process;
 pub mod read;
 pub mod root;
 pub mod rootfs;
+pub mod sysctl;
 pub mod user;
 pub mod uts;

@@ -5,6 +5,7 @@
 
 pub mod credentials;
 pub mod file;
+pub mod ipc;
 pub mod mount;
 pub mod root;
 pub mod uts;
@@ -19,7 +20,9 @@ pub use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 pub use self::credentials::{become_user, own_ids, remember_ids, set_dumpable, set_groups};
-pub use self::file::{OFlag, chmod, close, fchmod, mkdir, open, read_file, sendfile, symlink, write, write_file};
+pub use self::file::{
+    OFlag, chmod, close, fchmod, mkdir, open, read_file, rmdir, sendfile, symlink, write, write_file,
+};
 pub use self::mount::{MntFlags, MsFlags, mount, umount2};
 pub use self::root::{chdir, chroot, pivot_root};
 pub use self::uts::sethostname;

@@ -3,9 +3,11 @@
 //! One file a family. A check is a struct that implements [`Predicate`], a value one that implements [`Probe`]; [`Check`] and
 //! [`Value`] only gather them, under the names that lessons use.
 
+pub mod cgroup;
 pub mod clock;
 pub mod credentials;
 pub mod hostname;
+pub mod ipc;
 pub mod mount;
 pub mod namespace;
 pub mod process;
@@ -77,6 +79,24 @@ pub enum Check {
     FileOwnedBy(credentials::FileOwnedBy),
     /// A clock is so many seconds ahead of the lab host's.
     ClockAhead(clock::AheadIs),
+    /// How many objects of a kind are in a process's IPC namespace.
+    IpcCount(ipc::Count),
+    /// A segment of shared memory there.
+    ShmSegment(ipc::Segment),
+    /// A POSIX message queue there.
+    PosixQueue(ipc::Queue),
+    /// A limit of that namespace.
+    IpcLimit(ipc::Limit),
+    /// The cgroup in which the lab host sees a process.
+    Cgroup(cgroup::In),
+    /// The cgroup in which a process sees itself.
+    CgroupInside(cgroup::InsideIs),
+    /// There is a cgroup below the lab host's own.
+    CgroupExists(cgroup::Exists),
+    /// There is none.
+    CgroupGone(cgroup::Gone),
+    /// The root of a cgroup mount, as a process sees it.
+    CgroupMounted(cgroup::Mounted),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -111,6 +131,18 @@ pub enum Value {
     ClockAhead(clock::Ahead),
     /// The whole days for which the machine seems to be up.
     DaysUp(clock::DaysUp),
+    /// How many objects of a kind are in a process's IPC namespace.
+    IpcCount(ipc::HowMany),
+    /// How many files are in `/dev/shm`.
+    DevShmFiles(ipc::DevShm),
+    /// The cgroup in which the lab host sees a process.
+    Cgroup(cgroup::Path),
+    /// The cgroup in which a process sees another one, or itself.
+    CgroupSeen(cgroup::PathSeen),
+    /// The root of the lab host's cgroup mount, as a process sees it.
+    CgroupMountRoot(cgroup::MountRoot),
+    /// How many cgroup hierarchies a process is in.
+    Hierarchies(cgroup::Hierarchies),
 }
 
 impl Check {
@@ -144,6 +176,15 @@ impl Check {
             Self::Capable(it) => it,
             Self::FileOwnedBy(it) => it,
             Self::ClockAhead(it) => it,
+            Self::IpcCount(it) => it,
+            Self::ShmSegment(it) => it,
+            Self::PosixQueue(it) => it,
+            Self::IpcLimit(it) => it,
+            Self::Cgroup(it) => it,
+            Self::CgroupInside(it) => it,
+            Self::CgroupExists(it) => it,
+            Self::CgroupGone(it) => it,
+            Self::CgroupMounted(it) => it,
         }
     }
 
@@ -185,6 +226,12 @@ impl Value {
             Self::IdOutside(it) => it,
             Self::ClockAhead(it) => it,
             Self::DaysUp(it) => it,
+            Self::IpcCount(it) => it,
+            Self::DevShmFiles(it) => it,
+            Self::Cgroup(it) => it,
+            Self::CgroupSeen(it) => it,
+            Self::CgroupMountRoot(it) => it,
+            Self::Hierarchies(it) => it,
         }
     }
 
@@ -200,7 +247,8 @@ impl Value {
 
     /// Whether a text, what a learner answered or what a command printed, has the value as a word of its own.
     pub fn is_word_of(value: &str, text: &str) -> bool {
-        text.split_whitespace().any(|word| word.trim_matches(|c: char| "\"'`.,;".contains(c)) == value)
+        // As it stands first: `/..` is a path.
+        text.split_whitespace().any(|word| word == value || word.trim_matches(|c: char| "\"'`.,;".contains(c)) == value)
     }
 }
 
