@@ -19,7 +19,8 @@ use crate::kernel::trace::{Answer, Call, Trace};
 use crate::kernel::{process_title, stdio};
 use crate::probe::{Names, Panel, Reader, Wanted};
 use crate::runtime::action::{Action, HOST, Outcome, Performed};
-use crate::runtime::init::{self, Told};
+use crate::runtime::init::{self, Command, Told};
+use crate::runtime::join::Setns;
 use crate::runtime::process::{Kill, MakeBox, RUN_DEADLINE};
 
 /// How long a sample may take.
@@ -176,12 +177,13 @@ impl Server {
     fn in_box(&mut self, actions: &[Action], performed: &mut Vec<Performed>) -> Result<(), Explanation> {
         let name = actions.first().map_or("", |action| action.mechanism().actor());
         let fix = "go back (key b) or start again (key r): the lab host is made anew";
+        let commands = actions.iter().map(|action| self.command(action)).collect::<Result<Vec<_>, _>>()?;
         let Some(handle) = self.boxes.get_mut(name).filter(|handle| handle.lives()) else {
             let why = format!("the process {name} has ended, or was never made");
             return Err(Explanation::new(format!("There is no {name} that could do this"), why, fix));
         };
         let gone = |error: FrameError| Explanation::new(format!("The {name} did not answer"), error.to_string(), fix);
-        handle.channel.send(&actions).map_err(gone)?;
+        handle.channel.send(&commands).map_err(gone)?;
         for action in actions {
             let one = handle.receive(name).map_err(gone)?;
             let failed = one.result.is_err();
@@ -195,6 +197,26 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// An action as a box is told of it: with the number of the other process that it concerns.
+    fn command(&self, action: &Action) -> Result<Command, Explanation> {
+        let Action::Setns(Setns { r#in, of: Some(of), .. }) = action else { return Ok((action.clone(), None)) };
+        let pid_of = |name: &str| match name {
+            HOST => Some(SELF),
+            name => self.boxes.get(name).filter(|other| other.lives()).map(|other| other.pid),
+        };
+        let trouble = |why: String| {
+            Explanation::new(format!("{in} can not join the namespaces of {of}"), why, "join those of one that it sees")
+        };
+        let pid = pid_of(of).ok_or_else(|| trouble(format!("the process {of} has ended, or was never made")))?;
+        let numbers = |pid: i32| nix::fcntl::readlinkat(&self.proc, format!("{pid}/ns/pid").as_str()).ok();
+        if pid_of(r#in).and_then(numbers) != numbers(SELF) {
+            return Err(trouble(format!(
+                "{in} is in a pid namespace of its own, where that process has another number"
+            )));
+        }
+        Ok((action.clone(), Some(pid)))
     }
 
     /// A signal from the host, that is from outside of every namespace that the box may have.

@@ -9,6 +9,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("00-process", include_str!("../../lessons/00-process.yaml")),
     ("03-uts", include_str!("../../lessons/03-uts.yaml")),
     ("05-pid", include_str!("../../lessons/05-pid.yaml")),
+    ("06-net", include_str!("../../lessons/06-net.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

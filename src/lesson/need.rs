@@ -29,6 +29,8 @@ pub enum Need {
     TimeNamespace,
     /// More than one id is mapped in the lab host: root, or a range from newuidmap(1).
     IdRange,
+    /// perl(1) is there: the by-hand way to listen on a port.
+    Perl,
     /// The lab host has a cgroup of its own, below which groups can be made.
     OwnCgroup,
 }
@@ -57,6 +59,12 @@ impl Need {
                 "it needs a second user id, and only one is mapped here; with newuidmap(1) and a line in /etc/subuid, or as root, it works"
                     .to_owned()
             }),
+            Self::Perl => {
+                let there = ["/usr/local/bin/perl", "/usr/bin/perl", "/bin/perl"].iter().any(|path| Path::new(path).exists());
+                (!there).then(|| {
+                    "it needs a program that listens on a port, and perl is not installed (Debian: perl-base)".to_owned()
+                })
+            }
             Self::OwnCgroup => offer.cgroup.is_none().then(|| {
                 "it needs a cgroup below which you may make others, and here you may not; with sudo it works, and on a machine with \
                  systemd and cgroup v2 also by: systemd-run --user --scope -p Delegate=yes hardway"

@@ -10,6 +10,7 @@ pub mod diff;
 pub mod hostname;
 pub mod mounts;
 pub mod namespaces;
+pub mod network;
 pub mod ownership;
 pub mod processes;
 pub mod reader;
@@ -24,6 +25,7 @@ pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
+pub use network::{Network, Pin};
 pub use ownership::Ownership;
 pub use processes::Process;
 pub use reader::{Reader, Wanted};
@@ -43,6 +45,10 @@ pub struct Observation {
     pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
+    /// Links, addresses and routes by inode of the network namespace, of those too that only a mount holds.
+    pub networks: BTreeMap<u64, Reading<Network>>,
+    /// The namespaces that are mounted on files where the reader is.
+    pub pins: Vec<Pin>,
     /// What each namespace belongs to, by its inode; no two namespaces of any kind have the same one.
     pub ownership: BTreeMap<u64, Reading<Ownership>>,
 }

@@ -21,11 +21,14 @@ pub enum Panel {
     Mounts,
     /// User and group ids, capabilities, id maps.
     Credentials,
+    /// Links, addresses and routes of each network namespace.
+    Network,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 5] = [Self::Processes, Self::Namespaces, Self::Hostname, Self::Mounts, Self::Credentials];
+    pub const ALL: [Self; 6] =
+        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Mounts, Self::Credentials, Self::Network];
 }
 
 impl fmt::Display for Panel {
@@ -36,6 +39,7 @@ impl fmt::Display for Panel {
             Self::Hostname => "hostname",
             Self::Mounts => "mounts",
             Self::Credentials => "credentials",
+            Self::Network => "network",
         })
     }
 }
@@ -77,6 +81,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::hostname::rows(&mut sheet);
     super::mounts::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
+    super::network::rows(&mut sheet);
     sheet.rows
 }
 
@@ -103,6 +108,11 @@ impl<'a> Sheet<'a> {
             Some(word) => format!("{word} (pid {})", process.pid),
             None => format!("pid {} {}", process.pid, process.comm),
         };
+        About { sheet: self, panel, subject: printable(subject) }
+    }
+
+    /// Begins rows about something that is no process.
+    pub fn about_other<'s>(&'s mut self, panel: Panel, subject: String) -> About<'s, 'a> {
         About { sheet: self, panel, subject: printable(subject) }
     }
 

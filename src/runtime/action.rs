@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
-use super::{mount::MountProc, namespace::Unshare, uts::SetHostname};
+use super::{join, link, mount::MountProc, namespace::Unshare, pin, socket, uts::SetHostname};
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
 
@@ -33,6 +33,22 @@ pub enum Action {
     SetHostname(SetHostname),
     /// Mount a new proc on `/proc`.
     MountProc(MountProc),
+    /// Set a link up.
+    LinkUp(link::LinkUp),
+    /// Set a link down.
+    LinkDown(link::LinkDown),
+    /// Give a link an address.
+    AddAddress(link::AddAddress),
+    /// Open a TCP connection.
+    Connect(socket::Connect),
+    /// Listen on a TCP port.
+    Listen(socket::Listen),
+    /// Join namespaces that exist.
+    Setns(join::Setns),
+    /// Keep a namespace by a mount.
+    Pin(pin::Pin),
+    /// Take that mount away.
+    Unpin(pin::Unpin),
 }
 
 /// What every action can tell.
@@ -144,6 +160,14 @@ impl Action {
             Self::Unshare(it) => it,
             Self::SetHostname(it) => it,
             Self::MountProc(it) => it,
+            Self::LinkUp(it) => it,
+            Self::LinkDown(it) => it,
+            Self::AddAddress(it) => it,
+            Self::Connect(it) => it,
+            Self::Listen(it) => it,
+            Self::Setns(it) => it,
+            Self::Pin(it) => it,
+            Self::Unpin(it) => it,
         }
     }
 
@@ -154,6 +178,14 @@ impl Action {
             Self::Unshare(it) => Some(it),
             Self::SetHostname(it) => Some(it),
             Self::MountProc(it) => Some(it),
+            Self::LinkUp(it) => Some(it),
+            Self::LinkDown(it) => Some(it),
+            Self::AddAddress(it) => Some(it),
+            Self::Connect(it) => Some(it),
+            Self::Listen(it) => Some(it),
+            Self::Setns(it) => Some(it),
+            Self::Pin(it) => Some(it),
+            Self::Unpin(it) => Some(it),
             Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) => None,
         }
     }

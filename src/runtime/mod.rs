@@ -2,8 +2,12 @@
 
 pub mod action;
 pub mod init;
+pub mod join;
 pub mod ledger;
+pub mod link;
 pub mod mount;
 pub mod namespace;
+pub mod pin;
 pub mod process;
+pub mod socket;
 pub mod uts;

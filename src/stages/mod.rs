@@ -26,6 +26,7 @@ pub const ALL: &[Stage] = &[
         teaches: "a process tree of its own",
         panels: &[Panel::Processes, Panel::Namespaces, Panel::Mounts],
     },
+    Stage { id: "net", teaches: "a network of its own", panels: &[Panel::Network, Panel::Namespaces] },
 ];
 
 /// The stage of this name.

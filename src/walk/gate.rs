@@ -43,11 +43,13 @@ impl Proof {
     }
 }
 
-/// What a process has of its own: the namespaces that differ from the host's, and the host name that it sees.
+/// What a process has of its own: the namespaces that differ from the host's, the host name that it sees, and its network:
+/// links with their state, and addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shape {
     own: Vec<Namespace>,
     hostname: Option<String>,
+    network: Option<Vec<String>>,
 }
 
 /// Proves a lesson, by calls and by shell.
@@ -207,8 +209,15 @@ fn shape_of(observation: &Observation, names: &Names) -> Option<Shape> {
     let (process, host) = (observation.process(*names.boxes.get("box")?)?, observation.process(names.host)?);
     let differs = |kind: &Namespace| process.namespaces.inode(*kind) != host.namespaces.inode(*kind);
     let uts = process.namespaces.inode(Namespace::Uts)?;
+    let net = process.namespaces.inode(Namespace::Net)?;
+    let network = observation.networks.get(&net).and_then(|network| network.value()).map(|network| {
+        let links =
+            network.links.iter().map(|link| format!("{} {}", link.name, if link.is_up() { "up" } else { "down" }));
+        links.chain(network.addresses.iter().map(|it| format!("{}/{}", it.ip, it.prefix))).collect()
+    });
     Some(Shape {
         own: Namespace::ALL.into_iter().filter(differs).collect(),
         hostname: observation.hostnames.get(&uts).and_then(|name| name.value().cloned()),
+        network,
     })
 }

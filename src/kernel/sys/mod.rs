@@ -5,6 +5,8 @@
 
 pub mod credentials;
 pub mod mount;
+pub mod namespace;
+pub mod net;
 pub mod uts;
 
 use std::ffi::CString;
@@ -17,7 +19,9 @@ pub use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 pub use self::credentials::become_user;
-pub use self::mount::{MsFlags, mount};
+pub use self::mount::{MntFlags, MsFlags, mount, umount2};
+pub use self::namespace::{make_directory, make_file, open_namespace, open_process, setns, unlink};
+pub use self::net::{connect, listen};
 pub use self::uts::sethostname;
 use super::namespace::Namespace;
 use super::trace::{CallError, Trace};

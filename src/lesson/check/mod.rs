@@ -5,6 +5,7 @@
 
 pub mod hostname;
 pub mod namespace;
+pub mod network;
 pub mod process;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,26 @@ pub enum Check {
     OwnedBy(namespace::OwnedBy),
     /// The host name that a process sees.
     Hostname(hostname::Is),
+    /// A link is in the network namespace of a process.
+    LinkExists(network::LinkExists),
+    /// A link is up, or down.
+    LinkState(network::LinkState),
+    /// There is no link but the loopback device.
+    OnlyLoopback(network::OnlyLoopback),
+    /// A link has an address.
+    AddressOn(network::AddressOn),
+    /// A route leads to a network.
+    RouteTo(network::RouteTo),
+    /// Somebody listens on a TCP port.
+    Listens(network::Listens),
+    /// A namespace is mounted on a file.
+    Pinned(network::Pinned),
+    /// A process is in the namespace that is mounted on a file.
+    InPinned(network::InPinned),
+    /// No namespace of a kind is left but that of a process.
+    NoOther(network::NoOther),
+    /// A process shares a namespace with a program.
+    SharesWith(network::SharesWith),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -57,6 +78,10 @@ pub enum Value {
     ProcessesVisible(process::Visible),
     /// How many namespace links differ from another process's.
     NamespacesThatDiffer(namespace::HowManyDiffer),
+    /// How many links a network namespace has.
+    Links(network::Links),
+    /// The flags of a link.
+    LinkFlags(network::LinkFlags),
 }
 
 impl Check {
@@ -70,6 +95,16 @@ impl Check {
             Self::Adopted(it) => it,
             Self::NoProcess(it) => it,
             Self::NamespaceDiffers(it) => it,
+            Self::LinkExists(it) => it,
+            Self::LinkState(it) => it,
+            Self::OnlyLoopback(it) => it,
+            Self::AddressOn(it) => it,
+            Self::RouteTo(it) => it,
+            Self::Listens(it) => it,
+            Self::Pinned(it) => it,
+            Self::InPinned(it) => it,
+            Self::NoOther(it) => it,
+            Self::SharesWith(it) => it,
             Self::NamespaceSame(it) => it,
             Self::OwnedBy(it) => it,
             Self::Hostname(it) => it,
@@ -101,6 +136,8 @@ impl Value {
             Self::Ppid(it) => it,
             Self::ProcessesVisible(it) => it,
             Self::NamespacesThatDiffer(it) => it,
+            Self::Links(it) => it,
+            Self::LinkFlags(it) => it,
         }
     }
 

@@ -192,6 +192,7 @@ proptest! {
             mounts: (0..4).map(|inode| (inode, Reading::Value(mounts.clone()))).collect(),
             visible_pids: (0..4).map(|inode| (inode, Reading::Value(vec![1]))).collect(),
             ownership: (0..4).map(|inode| (inode, Reading::Value(ownership.clone()))).collect(),
+            ..Observation::default()
         };
         let names = Names { host, boxes: [("box".to_owned(), boxed)].into(), ..Names::default() };
         let rows = rows(&observation, &names);

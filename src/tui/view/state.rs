@@ -58,8 +58,8 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     for panel in watch {
         let aside = match panel {
             Panel::Namespaces => "inodes, last digits",
-            Panel::Mounts | Panel::Credentials if model.unfolded => "x folds",
-            Panel::Mounts | Panel::Credentials => "x unfolds",
+            Panel::Mounts | Panel::Credentials | Panel::Network if model.unfolded => "x folds",
+            Panel::Mounts | Panel::Credentials | Panel::Network => "x unfolds",
             Panel::Processes | Panel::Hostname => "",
         };
         doc.heading_with(&panel.to_string(), Span::styled(aside, theme.dim), theme.heading, theme.border);
@@ -72,7 +72,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
             Panel::Processes => tree::add(&mut doc, &state),
             Panel::Namespaces => grid::add(&mut doc, &state),
             Panel::Mounts => mounts::add(&mut doc, &state),
-            Panel::Hostname | Panel::Credentials => table::add(&mut doc, &state, *panel),
+            Panel::Hostname | Panel::Credentials | Panel::Network => table::add(&mut doc, &state, *panel),
         }
         if doc.len() == from {
             doc.text("nothing of this kind was read in the last sample", theme.dim);
