@@ -94,8 +94,9 @@ fn vandalism(world: &World) {
     }
     lab.tries("echo h > /proc/sysrq-trigger", Some(false));
     lab.tries(&format!("cat {PARAMETER} > {PARAMETER}"), Some(false));
-    lab.tries("find /sys/fs/cgroup -maxdepth 2 -type d -exec mkdir {}/hw-canary \\; -quit", None);
-    lab.does("find /sys/fs/cgroup -name hw-canary | wc -l", "0");
+    // Groups of its own the lab may make; those of the machine it sees and leaves alone.
+    lab.tries("mkdir $(find -L /sys/fs/cgroup -maxdepth 2 -type d -printf '%p/hw-canary ')", None);
+    lab.does("find /sys/fs/cgroup -name hw-canary | grep -vc \"^$(readlink -m /lab/cgroup)/\"", "0");
     lab.tries("date -s \"$(date '+%F %T')\"", Some(false));
     lab.tries("hostname vandal", Some(true));
     lab.does("hostname", "vandal");

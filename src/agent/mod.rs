@@ -6,10 +6,12 @@
 //!                                               └─ the learner's shell
 //! ```
 
-mod birth;
 pub mod client;
+pub mod door;
 pub mod keeper;
 pub mod protocol;
 pub mod server;
 pub mod shell;
+mod start;
 pub mod tree;
+pub mod visit;

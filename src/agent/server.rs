@@ -7,10 +7,11 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use super::birth;
+use super::door::Door;
 use super::keeper::OwnCgroup;
 use super::protocol::{Built, LabSpec, Reply, Request, Sample};
 use super::shell::{self, Shell};
+use super::start;
 use crate::explain::Explanation;
 use crate::kernel::channel::{Channel, FrameError, MAX_BODY};
 use crate::kernel::children::{ChildWatch, Worked, in_worker, readable};
@@ -32,25 +33,34 @@ const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duration::from_sec
 /// How long the end of a signalled process is waited for, so that the next sample shows it.
 const END_DEADLINE: Duration = Duration::from_millis(300);
 
-/// The pid of the agent in the lab host: it is its init.
-const SELF: i32 = 1;
+/// The way on where a box is lost.
+const START_AGAIN: &str = "go back (key b) or start again (key r): the lab host is made anew";
 
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
 pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, ui: Channel) -> ! {
     process_title("hw-agent");
-    let built: Built = birth::become_init(spec, cgroup);
+    let built: Built = start::become_init(spec, cgroup);
     let sent = keeper.send(&built);
-    let (Ok(()), Ok(()), Ok(children), Ok(proc)) = (built, sent, ChildWatch::new(), File::open("/proc")) else {
+    let (Ok(()), Ok(()), Ok(children), Ok(proc), Ok(door)) =
+        (built, sent, ChildWatch::new(), File::open("/proc"), Door::open())
+    else {
         stdio::exit_now(1)
     };
-    let mut server = Server { boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let mut server =
+        Server { own, only_below: spec.real_host, boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };
     loop {
-        let [asked, keeper_gone, ended] = readable([ui.as_fd(), keeper.as_fd(), children.as_fd()], None);
+        let [asked, keeper_gone, ended, knocked] =
+            readable([ui.as_fd(), keeper.as_fd(), children.as_fd(), door.as_fd()], None);
         if keeper_gone {
             stdio::exit_now(0);
         }
         if ended {
             children.reap();
+        }
+        if let Some(visitor) = door.knocked().filter(|_| knocked) {
+            // Whether the visitor is still there to hear it is its own affair.
+            let _ = server.sample(&[Panel::Processes], &[]).map(|body| visitor.send_body(&body, &[]));
         }
         if asked && server.answer(&ui).is_err() {
             // The end of an init is the end of all in its pid namespace.
@@ -90,6 +100,10 @@ impl BoxHandle {
 }
 
 struct Server {
+    /// The agent's pid in the lab host: 1, but for a lab host that is the machine itself.
+    own: i32,
+    /// Whether other processes than the lab's can be seen, which are nobody's business.
+    only_below: bool,
     boxes: BTreeMap<String, BoxHandle>,
     /// Last pid of boxes that have ended, so that a lesson can signal one that is no more.
     ended: BTreeMap<String, i32>,
@@ -103,7 +117,7 @@ impl Server {
     fn answer(&mut self, ui: &Channel) -> Result<(), FrameError> {
         let reply = match ui.receive(Some(SAMPLE_DEADLINE))? {
             Request::Perform(actions) => self.perform_all(&actions),
-            Request::Observe(panels) => match self.sample(&panels) {
+            Request::Observe(panels, paths) => match self.sample(&panels, &paths) {
                 // The worker's report is the reply, as it stands.
                 Ok(body) => return ui.send_body(&body, &[]),
                 Err(explanation) => Reply::Failed(explanation),
@@ -131,7 +145,7 @@ impl Server {
             let trouble = match first {
                 Action::Box(make) => self.make_box(make).map(|one| performed.push(one)),
                 Action::Kill(kill) if kill.from == HOST => self.kill(kill).map(|one| performed.push(one)),
-                other if other.mechanism().actor() == HOST => on_host(other).map(|one| performed.push(one)),
+                other if other.mechanism().actor() == HOST => self.on_host(other).map(|one| performed.push(one)),
                 _ => self.in_box(&rest[..together], &mut performed),
             };
             if let Err(explanation) = trouble {
@@ -176,13 +190,10 @@ impl Server {
     /// Has a box perform actions on itself, up to the first that fails.
     fn in_box(&mut self, actions: &[Action], performed: &mut Vec<Performed>) -> Result<(), Explanation> {
         let name = actions.first().map_or("", |action| action.mechanism().actor());
-        let fix = "go back (key b) or start again (key r): the lab host is made anew";
         let commands = actions.iter().map(|action| self.command(action)).collect::<Result<Vec<_>, _>>()?;
-        let Some(handle) = self.boxes.get_mut(name).filter(|handle| handle.lives()) else {
-            let why = format!("the process {name} has ended, or was never made");
-            return Err(Explanation::new(format!("There is no {name} that could do this"), why, fix));
-        };
-        let gone = |error: FrameError| Explanation::new(format!("The {name} did not answer"), error.to_string(), fix);
+        let handle = self.boxes.get_mut(name).filter(|handle| handle.lives()).ok_or_else(|| no_such_box(name))?;
+        let gone =
+            |error: FrameError| Explanation::new(format!("The {name} did not answer"), error.to_string(), START_AGAIN);
         handle.channel.send(&commands).map_err(gone)?;
         for action in actions {
             let one = handle.receive(name).map_err(gone)?;
@@ -203,7 +214,7 @@ impl Server {
     fn command(&self, action: &Action) -> Result<Command, Explanation> {
         let Action::Setns(Setns { r#in, of: Some(of), .. }) = action else { return Ok((action.clone(), None)) };
         let pid_of = |name: &str| match name {
-            HOST => Some(SELF),
+            HOST => Some(self.own),
             name => self.boxes.get(name).filter(|other| other.lives()).map(|other| other.pid),
         };
         let trouble = |why: String| {
@@ -211,7 +222,7 @@ impl Server {
         };
         let pid = pid_of(of).ok_or_else(|| trouble(format!("the process {of} has ended, or was never made")))?;
         let numbers = |pid: i32| nix::fcntl::readlinkat(&self.proc, format!("{pid}/ns/pid").as_str()).ok();
-        if pid_of(r#in).and_then(numbers) != numbers(SELF) {
+        if pid_of(r#in).and_then(numbers) != numbers(self.own) {
             return Err(trouble(format!(
                 "{in} is in a pid namespace of its own, where that process has another number"
             )));
@@ -241,11 +252,24 @@ impl Server {
         Ok(performed)
     }
 
+    /// Performs an action of the host's in a worker.
+    fn on_host(&self, action: &Action) -> Result<Performed, Explanation> {
+        if let Some(deed) = action.on_box() {
+            let whom = deed.whom();
+            let handle = self.boxes.get(whom).filter(|handle| handle.lives()).ok_or_else(|| no_such_box(whom))?;
+            return worker(|trace| deed.perform_on(trace, handle.pid));
+        }
+        let Some(deed) = action.alone() else {
+            return Err(worker_trouble("the lab host itself neither forks nor executes; only a box does"));
+        };
+        worker(|trace| deed.perform(trace))
+    }
+
     fn names(&self) -> Names {
         let boxes = self.boxes.iter().filter(|(_, it)| it.lives()).map(|(name, it)| (name.clone(), it.pid)).collect();
         let shell = self.shell.as_ref().filter(|shell| shell.lives());
         Names {
-            host: SELF,
+            host: self.own,
             boxes,
             shell: shell.map(|shell| shell.pid),
             subject: None,
@@ -254,13 +278,14 @@ impl Server {
     }
 
     /// One sample, taken by a worker: a whole reply, serialised.
-    fn sample(&self, panels: &[Panel]) -> Result<Vec<u8>, Explanation> {
+    fn sample(&self, panels: &[Panel], paths: &[String]) -> Result<Vec<u8>, Explanation> {
         let mut names = self.names();
         let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |mut report| {
             let own = i32::try_from(std::process::id()).unwrap_or(0);
-            let observation = self.reader().observe(&Wanted::panels(panels).without(own));
+            let wanted = self.wanted(panels).paths(paths.to_vec()).files("/tmp").without(own);
+            let observation = self.reader().observe(&wanted);
             if let (Some(shell), Some(foreground)) = (names.shell, names.foreground) {
-                names.subject = shell::subject(&observation.processes, SELF, shell, foreground);
+                names.subject = shell::subject(&observation.processes, self.own, shell, foreground);
             }
             let reply = Reply::Observed(Box::new(Sample { observation, names }));
             if let Ok(body) = serde_json::to_vec(&reply) {
@@ -290,9 +315,14 @@ impl Server {
         let Some(shell) = self.shell.take() else { return };
         // In a worker, because the reader changes its directory; the report only tells that it came to its end.
         let _ = in_worker(SAMPLE_DEADLINE, MAX_BODY, |report| {
-            shell.end(&self.reader().observe(&Wanted::panels(&[Panel::Processes])).processes);
+            shell.end(&self.reader().observe(&self.wanted(&[Panel::Processes])).processes);
             stdio::report(&report, &());
         });
+    }
+
+    fn wanted(&self, panels: &[Panel]) -> Wanted {
+        let wanted = Wanted::panels(panels);
+        if self.only_below { wanted.below(self.own) } else { wanted }
     }
 
     /// A reader of the lab's own proc. Only for workers: it moves the process there.
@@ -324,14 +354,6 @@ fn only_child(proc: &File, pid: i32) -> Option<(i32, OwnedFd)> {
     Some((child, sys::pidfd_open(child).ok()?))
 }
 
-/// Performs an action of the host's in a worker.
-fn on_host(action: &Action) -> Result<Performed, Explanation> {
-    let Some(deed) = action.alone() else {
-        return Err(worker_trouble("the lab host itself neither forks nor executes; only a box does"));
-    };
-    worker(|trace| deed.perform(trace))
-}
-
 /// Performs calls in a worker, which reports them.
 fn worker(
     deed: impl FnOnce(&mut Trace) -> Result<Outcome, crate::kernel::trace::CallError>,
@@ -347,6 +369,11 @@ fn worker(
         Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),
         Err(error) => Err(error.explain("A worker could not be started", "end something, and try again")),
     }
+}
+
+fn no_such_box(name: &str) -> Explanation {
+    let why = format!("the process {name} has ended, or was never made");
+    Explanation::new(format!("There is no {name} that could do this"), why, START_AGAIN)
 }
 
 fn worker_trouble(why: &str) -> Explanation {

@@ -25,3 +25,58 @@ pub fn uts_hostname(link: &Path) -> io::Result<String> {
     namespace(link, Namespace::Uts)?;
     Ok(nix::unistd::gethostname()?.to_string_lossy().into_owned())
 }
+
+/// Brings the calling process to where another one is: into its namespaces, its root directory and under its limits of
+/// capabilities. For its pid and time namespaces that holds for the children that it makes from then on. `proc` is the other
+/// one's directory in a proc. The calling process has one thread.
+///
+/// # Errors
+/// As [`namespace`]; `EPERM` where the other process may do more than this one.
+pub fn process(proc: &Path) -> io::Result<()> {
+    let root = File::open(proc.join("root"))?;
+    let bounding = bounding_set(proc)?;
+    // All are opened first: in another mount namespace this path means nothing. The user namespace is entered first, because
+    // the right to enter the others comes from it, and the mount namespace last, because the others are found by its files.
+    let kinds = [
+        Namespace::User,
+        Namespace::Cgroup,
+        Namespace::Ipc,
+        Namespace::Uts,
+        Namespace::Net,
+        Namespace::Pid,
+        Namespace::Time,
+        Namespace::Mnt,
+    ];
+    let mut foreign = Vec::new();
+    for kind in kinds {
+        let link = proc.join("ns").join(kind.link());
+        let same = std::fs::read_link(&link)? == std::fs::read_link(Path::new("/proc/self/ns").join(kind.link()))?;
+        if !same {
+            foreign.push((kind, File::open(&link)?));
+        }
+    }
+    for (kind, file) in &foreign {
+        setns(file, kind.bits())?;
+    }
+    nix::unistd::fchdir(&root)?;
+    nix::unistd::chroot(".")?;
+    if foreign.iter().any(|(kind, _)| *kind == Namespace::User) {
+        // Whoever it was outside, inside it is the user namespace's root. Groups stay where they may not be changed.
+        let _ = nix::unistd::setgroups(&[]);
+        nix::unistd::setresgid(0.into(), 0.into(), 0.into())?;
+        nix::unistd::setresuid(0.into(), 0.into(), 0.into())?;
+    }
+    for capability in (0..64_u64).filter(|number| bounding >> number & 1 == 0) {
+        // SAFETY: PR_CAPBSET_DROP takes one number; an unknown one is refused.
+        let _ = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    }
+    Ok(())
+}
+
+/// `CapBnd` of a process's status: what no program that it executes may ever do more than.
+fn bounding_set(proc: &Path) -> io::Result<u64> {
+    let status = std::fs::read_to_string(proc.join("status"))?;
+    let set = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no CapBnd in its status"))
+}

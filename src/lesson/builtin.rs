@@ -7,9 +7,12 @@ use crate::explain::Explanation;
 /// Names and texts, sorted by name.
 const SOURCES: &[(&str, &str)] = &[
     ("00-process", include_str!("../../lessons/00-process.yaml")),
+    ("01-chroot", include_str!("../../lessons/01-chroot.yaml")),
+    ("02-mount", include_str!("../../lessons/02-mount.yaml")),
     ("03-uts", include_str!("../../lessons/03-uts.yaml")),
     ("05-pid", include_str!("../../lessons/05-pid.yaml")),
     ("06-net", include_str!("../../lessons/06-net.yaml")),
+    ("07-user", include_str!("../../lessons/07-user.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

@@ -8,6 +8,7 @@ pub mod compile;
 pub mod fault;
 pub mod need;
 pub mod raw;
+pub mod script;
 
 use serde::{Deserialize, Serialize};
 
@@ -156,17 +157,32 @@ impl Lesson {
         self.steps[step].actions.iter().any(|action| matches!(action, Action::Box(_)))
     }
 
+    /// The step from which on a shell has to go along to be where this step begins: the last one that began anew.
+    pub fn hands_begin(&self, step: usize) -> usize {
+        (0..=step).rev().find(|step| self.begins_anew(*step)).unwrap_or(0)
+    }
+
     /// The lines that bring a new shell to where a step begins by hand: those of the *change* steps before it, since the
     /// last one that began anew.
     pub fn lines_before(&self, step: usize) -> Vec<String> {
-        let from = (0..=step).rev().find(|step| self.begins_anew(*step)).unwrap_or(0);
-        let changes = self.steps[from..step].iter().filter(|step| step.kind == Kind::Change);
+        let changes = self.steps[self.hands_begin(step)..step].iter().filter(|step| step.kind == Kind::Change);
         changes.flat_map(|step| step.by_hand.clone()).collect()
     }
 
     /// The step with this short name.
     pub fn step_index(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)
+    }
+}
+
+impl Step {
+    /// The paths that its checks look at, and the conditions of its hints.
+    pub fn paths(&self) -> Vec<String> {
+        let conditions = self.hints.iter().filter_map(|hint| match hint {
+            Hint::When { when, .. } => Some(when),
+            Hint::Always(_) => None,
+        });
+        self.check.iter().chain(conditions).filter_map(Check::path).map(str::to_owned).collect()
     }
 }
 

@@ -324,10 +324,20 @@ fn spot(error: &serde_yaml::Error) -> Spot {
     let known: Vec<&str> = ticked.collect();
     let width = name.chars().count().max(1);
     if message.starts_with("unknown field") {
-        return Spot::new(place, width, format!("there is no field `{name}` here"), fault::did_you_mean(&name, &known));
+        return Spot::new(
+            place,
+            width,
+            format!("there is no field `{}` here", name.escape_debug()),
+            fault::did_you_mean(&name, &known),
+        );
     }
     if message.starts_with("unknown variant") {
-        return Spot::new(place, width, format!("`{name}` is not known here"), fault::did_you_mean(&name, &known));
+        return Spot::new(
+            place,
+            width,
+            format!("`{}` is not known here", name.escape_debug()),
+            fault::did_you_mean(&name, &known),
+        );
     }
     if message.starts_with("missing field") {
         return Spot::new(place, 1, format!("the field `{name}` is missing"), format!("add `{name}: …`"));

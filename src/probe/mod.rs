@@ -8,6 +8,7 @@ pub mod capabilities;
 pub mod credentials;
 pub mod diff;
 pub mod hostname;
+pub mod ids;
 pub mod mounts;
 pub mod namespaces;
 pub mod network;
@@ -15,6 +16,7 @@ pub mod ownership;
 pub mod processes;
 pub mod reader;
 pub mod reading;
+pub mod root;
 pub mod rows;
 
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
+pub use ids::{Overflow, Owner};
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use network::{Network, Pin};
@@ -30,6 +33,7 @@ pub use ownership::Ownership;
 pub use processes::Process;
 pub use reader::{Reader, Wanted};
 pub use reading::Reading;
+pub use root::Root;
 pub use rows::{Panel, Row, rows};
 
 use crate::kernel::namespace::Namespace;
@@ -45,12 +49,18 @@ pub struct Observation {
     pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
+    /// The root directories that there are.
+    pub roots: Vec<Root>,
     /// Links, addresses and routes by inode of the network namespace, of those too that only a mount holds.
     pub networks: BTreeMap<u64, Reading<Network>>,
     /// The namespaces that are mounted on files where the reader is.
     pub pins: Vec<Pin>,
     /// What each namespace belongs to, by its inode; no two namespaces of any kind have the same one.
     pub ownership: BTreeMap<u64, Reading<Ownership>>,
+    /// What the kernel shows for an id without a map; none where it was not asked.
+    pub overflow: Option<Reading<Overflow>>,
+    /// The owners of the files that were asked for, by path.
+    pub files: BTreeMap<String, Owner>,
 }
 
 impl Observation {

@@ -10,8 +10,8 @@ use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
 use super::{
-    Credentials, Mount, Namespaces, Network, Observation, Ownership, Panel, Pin, Process, Reading, hostname,
-    namespaces, ownership,
+    Credentials, Mount, Namespaces, Network, Observation, Overflow, Ownership, Panel, Pin, Process, Reading, hostname,
+    ids, namespaces, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -27,12 +27,16 @@ pub struct Wanted {
     panels: BTreeSet<Panel>,
     without: Option<i32>,
     only: Option<BTreeSet<i32>>,
+    below: Option<i32>,
+    paths: Vec<String>,
+    files: Option<PathBuf>,
 }
 
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
-    /// [`Panel::Processes`], [`Observation::ownership`] for [`Panel::Namespaces`], [`Observation::networks`] for [`Panel::Network`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`].
+    /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
+    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
+    /// [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::networks`] for [`Panel::Network`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -40,6 +44,22 @@ impl Wanted {
     /// Leaves out this process: the reader itself, which no list shall show.
     pub fn without(self, pid: i32) -> Self {
         Self { without: Some(pid), ..self }
+    }
+
+    /// Reads this process and its descendants, and no others.
+    pub fn below(self, pid: i32) -> Self {
+        Self { below: Some(pid), ..self }
+    }
+
+    /// Tells of these paths whether they lead to something in each root directory, with [`Panel::Root`]. A `*` in a part of
+    /// one stands for any characters.
+    pub fn paths(self, paths: Vec<String>) -> Self {
+        Self { paths, ..self }
+    }
+
+    /// Reads the owners of the files in this directory as well, for [`Panel::Credentials`].
+    pub fn files(self, directory: impl Into<PathBuf>) -> Self {
+        Self { files: Some(directory.into()), ..self }
     }
 
     /// Reads this process and no others; called again, this one as well.
@@ -69,9 +89,10 @@ impl Reader {
     /// stays in the last one**: call it in a worker, or in a process that reads nothing else. Where that is not allowed, what
     /// is in foreign namespaces is missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
-        let mut pids = match &wanted.only {
-            Some(only) => only.iter().copied().collect(),
-            None => numbers(&self.proc).unwrap_or_default(),
+        let mut pids = match (&wanted.only, wanted.below) {
+            (Some(only), _) => only.iter().copied().collect(),
+            (None, Some(root)) => self.family(root),
+            (None, None) => numbers(&self.proc).unwrap_or_default(),
         };
         pids.retain(|pid| Some(*pid) != wanted.without);
         let processes = pids.into_iter().filter_map(|pid| self.process(pid)).collect();
@@ -86,8 +107,16 @@ impl Reader {
                 observation.mounts = mounts;
             }
         }
+        if wanted.panels.contains(&Panel::Root) {
+            observation.roots = root::read(&self.proc, &observation.processes, &wanted.paths);
+        }
         if wanted.panels.contains(&Panel::Namespaces) {
             observation.ownership = self.ownership(&observation);
+        }
+        // A tree without processes is no proc.
+        if wanted.panels.contains(&Panel::Credentials) && !observation.processes.is_empty() {
+            observation.overflow = Some(Overflow::read(&self.proc));
+            observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
         }
         let network = wanted.panels.contains(&Panel::Network);
         if network {
@@ -101,6 +130,22 @@ impl Reader {
             observation.hostnames = self.hostnames(&observation);
         }
         observation
+    }
+
+    /// A process and its descendants, in ascending order (`/proc/PID/task/PID/children`, proc_pid_task(5)).
+    fn family(&mut self, root: i32) -> Vec<i32> {
+        let mut found = vec![root];
+        let mut next = 0;
+        while let Some(pid) = found.get(next).copied() {
+            let path = self.proc.join(format!("{pid}/task/{pid}/children"));
+            let children = self.text(&path).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+            let new = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
+            let new: Vec<i32> = new.filter(|child| !found.contains(child)).collect();
+            found.extend(new);
+            next += 1;
+        }
+        found.sort_unstable();
+        found
     }
 
     /// One process; none where it is gone, or where its stat and status can not be understood.
@@ -192,7 +237,8 @@ impl Reader {
         ownership::KINDS.into_iter().flat_map(of_kind).collect()
     }
 
-    /// The namespaces that are mounted on files where this thread is; where not all processes are wanted, theirs only.
+    /// The namespaces that are mounted on files where this thread is. Where some processes are wanted, theirs only; where the
+    /// lab host is the machine itself, those that the machine had before are its own affair.
     fn pins(&mut self, observation: &Observation, wanted: &Wanted) -> Vec<Pin> {
         let own = self.own_link("mountinfo");
         let mut pins = self.parsed(&own, parse_mountinfo).value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
@@ -201,6 +247,11 @@ impl Reader {
             wanted.only.is_none() || observation.processes.iter().any(inodes)
         };
         pins.retain(is_wanted);
+        if wanted.below.is_some() {
+            let machine = self.parsed(&self.proc.join("1/mountinfo"), parse_mountinfo);
+            let machine = machine.value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
+            pins.retain(|pin| !machine.contains(pin));
+        }
         pins
     }
 

@@ -17,6 +17,8 @@ pub enum Panel {
     Namespaces,
     /// Host name of each UTS namespace.
     Hostname,
+    /// Root and working directories.
+    Root,
     /// mountinfo of each mount namespace.
     Mounts,
     /// User and group ids, capabilities, id maps.
@@ -27,8 +29,8 @@ pub enum Panel {
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 6] =
-        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Mounts, Self::Credentials, Self::Network];
+    pub const ALL: [Self; 7] =
+        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Root, Self::Mounts, Self::Credentials, Self::Network];
 }
 
 impl fmt::Display for Panel {
@@ -37,6 +39,7 @@ impl fmt::Display for Panel {
             Self::Processes => "processes",
             Self::Namespaces => "namespaces",
             Self::Hostname => "hostname",
+            Self::Root => "root",
             Self::Mounts => "mounts",
             Self::Credentials => "credentials",
             Self::Network => "network",
@@ -79,6 +82,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::processes::rows(&mut sheet);
     super::namespaces::rows(&mut sheet);
     super::hostname::rows(&mut sheet);
+    super::root::rows(&mut sheet);
     super::mounts::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
     super::network::rows(&mut sheet);
@@ -108,6 +112,11 @@ impl<'a> Sheet<'a> {
             Some(word) => format!("{word} (pid {})", process.pid),
             None => format!("pid {} {}", process.pid, process.comm),
         };
+        self.subject(panel, subject)
+    }
+
+    /// Begins rows about something that is no process.
+    pub fn subject<'s>(&'s mut self, panel: Panel, subject: String) -> About<'s, 'a> {
         About { sheet: self, panel, subject: printable(subject) }
     }
 

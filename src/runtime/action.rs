@@ -5,8 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::id_map::{NewIdMap, WriteGidMap, WriteUidMap};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
-use super::{join, link, mount::MountProc, namespace::Unshare, pin, socket, uts::SetHostname};
+use super::read::ReadFile;
+use super::user::{Become, SetGroups, WriteSetgroups};
+use super::{
+    file, join, link, mount, mount::MountProc, namespace::Unshare, pin, root, rootfs::Rootfs, socket, uts::SetHostname,
+};
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
 
@@ -33,6 +38,38 @@ pub enum Action {
     SetHostname(SetHostname),
     /// Mount a new proc on `/proc`.
     MountProc(MountProc),
+    /// Make a rootfs.
+    Rootfs(Rootfs),
+    /// Make a directory.
+    Mkdir(file::Mkdir),
+    /// Write a file.
+    Write(file::Write),
+    /// Change the root directory.
+    Chroot(root::Chroot),
+    /// Change the working directory.
+    Chdir(root::Chdir),
+    /// Change the root mount of a mount namespace.
+    PivotRoot(root::PivotRoot),
+    /// Mount a file system, or a directory.
+    Mount(mount::Mount),
+    /// Change the propagation of a mount.
+    Propagation(mount::Propagation),
+    /// Take a mount away.
+    Umount(mount::Umount),
+    /// Become another user.
+    Become(Become),
+    /// Set the supplementary groups.
+    SetGroups(SetGroups),
+    /// Allow or deny setgroups in the own user namespace.
+    WriteSetgroups(WriteSetgroups),
+    /// Write the map of group ids of the own user namespace.
+    WriteGidMap(WriteGidMap),
+    /// Write the map of user ids of the own user namespace.
+    WriteUidMap(WriteUidMap),
+    /// Map ranges of ids for a box, by the set-uid helpers.
+    NewIdMap(NewIdMap),
+    /// Read a file.
+    ReadFile(ReadFile),
     /// Set a link up.
     LinkUp(link::LinkUp),
     /// Set a link down.
@@ -70,6 +107,12 @@ pub trait Mechanism {
     /// What it creates or changes when it succeeds.
     fn effects(&self) -> Vec<Effect>;
 
+    /// Whether a second time in the same lab host would find what the first one made: a directory, an object, a mount. What a
+    /// process does to itself can be done again by another one; what is done to the lab host can not.
+    fn once(&self) -> bool {
+        self.actor() == HOST
+    }
+
     /// What is wrong with it as it is written, before anybody performs it.
     fn misuses(&self) -> Vec<Misuse> {
         Vec::new()
@@ -102,6 +145,18 @@ pub trait Perform: Mechanism {
     /// # Errors
     /// The call that failed.
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError>;
+}
+
+/// What the lab host does to a box from outside, and for which it has to know its pid.
+pub trait PerformOn: Mechanism {
+    /// The name of the box.
+    fn whom(&self) -> &str;
+
+    /// Makes the calls; `pid` is the box's, as the lab host numbers it.
+    ///
+    /// # Errors
+    /// The call that failed.
+    fn perform_on(&self, trace: &mut Trace, pid: i32) -> Result<Outcome, CallError>;
 }
 
 /// What an action created or changed.
@@ -160,6 +215,22 @@ impl Action {
             Self::Unshare(it) => it,
             Self::SetHostname(it) => it,
             Self::MountProc(it) => it,
+            Self::Rootfs(it) => it,
+            Self::Mkdir(it) => it,
+            Self::Write(it) => it,
+            Self::Chroot(it) => it,
+            Self::Chdir(it) => it,
+            Self::PivotRoot(it) => it,
+            Self::Mount(it) => it,
+            Self::Propagation(it) => it,
+            Self::Umount(it) => it,
+            Self::Become(it) => it,
+            Self::SetGroups(it) => it,
+            Self::WriteSetgroups(it) => it,
+            Self::WriteGidMap(it) => it,
+            Self::WriteUidMap(it) => it,
+            Self::NewIdMap(it) => it,
+            Self::ReadFile(it) => it,
             Self::LinkUp(it) => it,
             Self::LinkDown(it) => it,
             Self::AddAddress(it) => it,
@@ -186,7 +257,30 @@ impl Action {
             Self::Setns(it) => Some(it),
             Self::Pin(it) => Some(it),
             Self::Unpin(it) => Some(it),
-            Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) => None,
+            Self::Rootfs(it) => Some(it),
+            Self::Mkdir(it) => Some(it),
+            Self::Write(it) => Some(it),
+            Self::Chroot(it) => Some(it),
+            Self::Chdir(it) => Some(it),
+            Self::PivotRoot(it) => Some(it),
+            Self::Mount(it) => Some(it),
+            Self::Propagation(it) => Some(it),
+            Self::Umount(it) => Some(it),
+            Self::Become(it) => Some(it),
+            Self::SetGroups(it) => Some(it),
+            Self::WriteSetgroups(it) => Some(it),
+            Self::WriteGidMap(it) => Some(it),
+            Self::WriteUidMap(it) => Some(it),
+            Self::ReadFile(it) => Some(it),
+            Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) => None,
+        }
+    }
+
+    /// The deed of an action that the lab host performs on a box.
+    pub fn on_box(&self) -> Option<&dyn PerformOn> {
+        match self {
+            Self::NewIdMap(it) => Some(it),
+            _ => None,
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum Entry {
     Intent,
     /// A cgroup is about to be made, for lab hosts. Its name holds the keeper's pid and start time, and so is nobody else's.
     Cgroup(PathBuf),
+    /// A directory is about to be made, for a mount point. It is taken away only while it is empty.
+    Directory(PathBuf),
     /// A lab host was started: its init. With it everything in its namespaces ends.
     Lab(ProcessIdentity),
     /// Something that another version of hardway wrote. It is left alone, and its ledger with it.
@@ -111,13 +113,18 @@ fn make_locked(base: &Path, path: &Path) -> io::Result<File> {
 
 /// Ledgers below `base` whose sessions have died.
 pub fn dead(base: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(base) else { return Vec::new() };
-    entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX)))
-        // Locked by nobody: whoever wrote it is gone.
-        .filter(|path| File::open(path).is_ok_and(|file| file.try_lock().is_ok()))
-        .collect()
+    // Locked by nobody: whoever wrote it is gone.
+    all(base).filter(|path| File::open(path).is_ok_and(|file| file.try_lock().is_ok())).collect()
+}
+
+/// Ledgers below `base` whose sessions live.
+pub fn living(base: &Path) -> Vec<PathBuf> {
+    all(base).filter(|path| File::open(path).is_ok_and(|file| file.try_lock_shared().is_err())).collect()
+}
+
+fn all(base: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(base).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    entries.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX)))
 }
 
 /// What a ledger says, oldest first. A line cut short by a crash is left out: what it announced was not done.
@@ -135,6 +142,7 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
         .filter_map(|entry| match entry {
             Entry::Intent => None,
             Entry::Cgroup(directory) => remove_cgroup(directory),
+            Entry::Directory(directory) => remove_directory(directory),
             Entry::Foreign(line) => Some(Reverted { what: format!("unknown to this version: {line}"), gone: false }),
             Entry::Lab(identity) => {
                 let pidfd = identity.open()?;
@@ -153,12 +161,24 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
 }
 
 /// Takes the cgroup of a session away, with all that lessons made below it; its last processes may take a moment to leave it.
-fn remove_cgroup(directory: &Path) -> Option<Reverted> {
+pub fn remove_cgroup(directory: &Path) -> Option<Reverted> {
     if !directory.exists() {
         return None;
     }
-    let gone = wait_until(|| cgroup::remove(directory).is_ok());
+    let gone = wait_until(|| {
+        cgroup::kill(directory);
+        cgroup::remove(directory).is_ok()
+    });
     Some(Reverted { what: format!("the cgroup {}", directory.display()), gone })
+}
+
+/// Takes an empty directory away.
+fn remove_directory(directory: &Path) -> Option<Reverted> {
+    if !directory.exists() {
+        return None;
+    }
+    let gone = wait_until(|| fs::remove_dir(directory).is_ok());
+    Some(Reverted { what: format!("the directory {}", directory.display()), gone })
 }
 
 /// Tries until it is done, for at most two seconds; whether it was.

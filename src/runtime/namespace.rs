@@ -65,6 +65,9 @@ impl Mechanism for Unshare {
 
 impl Perform for Unshare {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
+        if self.namespaces.contains(&Namespace::User) {
+            sys::remember_ids();
+        }
         sys::unshare(trace, &self.namespaces)?;
         Ok(Outcome::default())
     }

@@ -1,5 +1,7 @@
 //! Keeping a namespace without a process: its file of `/proc/PID/ns`, mounted on another file (namespaces(7), mount(2)).
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -29,8 +31,8 @@ pub struct Pin {
 }
 
 impl Pin {
-    fn directory(&self) -> Option<&str> {
-        self.at.rsplit_once('/').map(|(directory, _)| directory).filter(|it| !it.is_empty())
+    fn directory(&self) -> Option<&Path> {
+        Path::new(&self.at).parent().filter(|it| it.as_os_str().len() > 1)
     }
 }
 
@@ -64,7 +66,11 @@ impl Mechanism for Pin {
 impl Perform for Pin {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
         if let Some(directory) = self.directory() {
-            sys::make_directory(trace, directory)?;
+            match sys::mkdir(trace, directory, 0o755) {
+                // It may be there already.
+                Err(error) if error.errno.name() != "EEXIST" => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
         }
         sys::make_file(trace, &self.at)?;
         sys::mount(trace, &format!("/proc/self/ns/{}", self.kind), &self.at, None, MsFlags::MS_BIND, None)?;

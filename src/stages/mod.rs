@@ -20,11 +20,22 @@ pub const ALL: &[Stage] = &[
         teaches: "how a process is born, becomes another program, and ends",
         panels: &[Panel::Processes, Panel::Namespaces],
     },
+    Stage { id: "chroot", teaches: "a root directory of its own", panels: &[Panel::Root, Panel::Mounts] },
+    Stage {
+        id: "mount",
+        teaches: "mounts of its own, and a root that can not be left",
+        panels: &[Panel::Mounts, Panel::Root],
+    },
     Stage { id: "uts", teaches: "a host name of its own", panels: &[Panel::Hostname, Panel::Namespaces] },
     Stage {
         id: "pid",
         teaches: "a process tree of its own",
         panels: &[Panel::Processes, Panel::Namespaces, Panel::Mounts],
+    },
+    Stage {
+        id: "user",
+        teaches: "user and group ids, and capabilities, of one's own",
+        panels: &[Panel::Credentials, Panel::Namespaces],
     },
     Stage { id: "net", teaches: "a network of its own", panels: &[Panel::Network, Panel::Namespaces] },
 ];

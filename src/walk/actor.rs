@@ -94,6 +94,7 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                     (self.tell)(News::Notice("right: the probe says the same".into()));
                 }
             }
+            Order::ReadyForHands => walker.ready_for_hands()?,
             Order::OpenShell(rows, columns) => self.open_shell(rows, columns)?,
             Order::NewShell(rows, columns) => {
                 walker.lab()?.end_shell()?;
@@ -167,14 +168,17 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             return Ok(());
         }
         if !done {
-            let report = walker.perform_step()?;
+            let lab = walker.lab().ok().map(|lab| lab.pid);
+            let report = walker.perform_step();
+            self.lab_changed(lab);
+            let report = report?;
             if !report.held() {
                 (self.tell)(News::Notice("the step did not do what it should: see the checks".into()));
             }
             return Ok(());
         }
         if walker.session.finished() {
-            (self.tell)(News::Notice("that was the last step of this lesson; Esc leads back to the course".into()));
+            (self.tell)(News::Notice("that was the last step of this lesson".into()));
             return Ok(());
         }
         walker.session.advance();

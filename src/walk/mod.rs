@@ -4,9 +4,12 @@
 //! for the kernel; the others call it directly.
 
 pub mod actor;
+pub mod entry;
 pub mod gate;
 pub mod hands;
+mod judge;
 pub mod run;
+pub mod script;
 pub mod verdicts;
 pub mod view;
 pub mod walker;
@@ -47,6 +50,8 @@ pub enum Order {
     Predict(usize),
     /// Answer the question of an *observe* step.
     Answer(String),
+    /// The step's lines are about to be typed into a new shell: make the lab host one from which that leads to the step.
+    ReadyForHands,
     /// Make sure that there is a shell in the lab host, of this size (rows, columns).
     OpenShell(u16, u16),
     /// End the shell, whatever it runs, and start a new one.

@@ -24,6 +24,8 @@ pub struct View {
     pub skipped: Vec<Option<String>>,
     /// The current step as it was performed by calls; none before, or when it was done by hand alone.
     pub report: Option<Arc<StepReport>>,
+    /// Everything that was performed by calls in this lab host, in that order.
+    pub history: Vec<Arc<StepReport>>,
     /// The last evaluation of the current step's check.
     pub verdicts: Vec<Verdict>,
     /// The learner's answer to the step's question, and whether the probe agrees, with what the probe read.
@@ -42,6 +44,8 @@ pub struct View {
     pub since_start: Arc<Vec<Change>>,
     /// Whether the learner's shell holds something that would be lost when the lab host is made anew.
     pub shell_at_stake: bool,
+    /// Whether the next step by calls makes the lab host anew, because hands have done the steps before it.
+    pub next_is_anew: bool,
 }
 
 impl Walker {
@@ -63,7 +67,8 @@ impl Walker {
             position: self.session.position,
             records: self.session.records.clone(),
             skipped: (0..self.lesson.steps.len()).map(|step| self.skipped(step)).collect(),
-            report: self.report.clone().filter(|report| report.step == step),
+            report: self.history.iter().rfind(|report| report.step == step).cloned(),
+            history: self.history.clone(),
             verdicts: self.verdicts.clone(),
             answer: self.answer.clone(),
             hints: self.hints(),
@@ -73,6 +78,7 @@ impl Walker {
             since_step: Arc::new(self.since_step()),
             since_start: Arc::new(diff(&self.start, &self.rows)),
             shell_at_stake: shell.is_some_and(|shell| processes.iter().any(|process| process.ppid == shell)),
+            next_is_anew: self.next_is_anew(),
         }
     }
 }

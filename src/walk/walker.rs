@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::verdicts::{by_hand, expected_answers, failure_verdict};
+use super::verdicts::{by_hand, expected_answers};
 use super::{Mode, StepReport};
 use crate::agent::client::{Keeper, Lab};
 use crate::agent::protocol::Sample;
 use crate::explain::Explanation;
-use crate::lesson::{Kind, Lesson, Step, Value, Verdict};
+use crate::lesson::{Lesson, Step, Verdict};
 use crate::probe::processes::VISIBLE_PIDS;
 use crate::probe::{Change, Names, Panel, Row, diff, rows};
 use crate::session::{How, Position, Session};
@@ -29,9 +29,9 @@ pub struct Walker {
     /// Where the learner is.
     pub session: Session,
     /// How many steps, from the first on, have been performed by calls in this lab host.
-    performed: usize,
-    /// The step that was performed last by calls.
-    pub(super) report: Option<Arc<StepReport>>,
+    pub(super) performed: usize,
+    /// What was performed by calls in this lab host, in that order.
+    pub(super) history: Vec<Arc<StepReport>>,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) answer: Option<(String, bool, String)>,
     pub(super) sample: Sample,
@@ -39,7 +39,7 @@ pub struct Walker {
     pub(super) start: Vec<Row>,
     before_step: Vec<Row>,
     /// Whether the check of the current step was seen not to hold by hand: only then can hands make it true.
-    hands_can_pass: bool,
+    pub(super) hands_can_pass: bool,
 }
 
 /// What performing a step came to.
@@ -70,7 +70,7 @@ impl Walker {
             lesson,
             session,
             performed: 0,
-            report: None,
+            history: Vec::new(),
             verdicts: Vec::new(),
             answer: None,
             sample: Sample::default(),
@@ -108,7 +108,7 @@ impl Walker {
     /// Where there is none.
     pub fn lab(&mut self) -> Result<&mut Lab, Explanation> {
         self.lab.as_mut().ok_or_else(|| {
-            Explanation::new("There is no lab host", "it has ended", "start anew (key r): your progress is kept")
+            Explanation::new("There is no lab host", "it has ended", "start the lesson again: your progress is kept")
         })
     }
 
@@ -127,14 +127,46 @@ impl Walker {
     /// # Errors
     /// Where the lab host can not be made, or a step that worked before does not work now.
     pub fn rebuild(&mut self) -> Result<(), Explanation> {
+        self.rebuild_to(self.session.wanted())
+    }
+
+    /// Makes a new lab host and performs so many steps in it.
+    fn rebuild_to(&mut self, steps: usize) -> Result<(), Explanation> {
         self.lab = None;
         self.performed = 0;
-        self.report = None;
+        self.history.clear();
         self.lab = Some(self.keeper.start_lab()?);
         self.observe()?;
         self.start = self.rows.to_vec();
-        self.catch_up()?;
+        self.catch_up(steps)?;
         self.arrive()
+    }
+
+    /// Makes the lab host one in which the current step's lines, and those of the steps before them, can be typed into a new
+    /// shell. What calls have made of those steps would be in their way, so that takes a new one.
+    ///
+    /// # Errors
+    /// As [`Walker::rebuild`].
+    pub fn ready_for_hands(&mut self) -> Result<(), Explanation> {
+        let Position { step, done } = self.session.position;
+        let begin = self.lesson.hands_begin(step);
+        if !done && self.performed > begin && self.any_once(begin..step) {
+            return self.rebuild_to(begin);
+        }
+        Ok(())
+    }
+
+    /// Whether the current step can be done by calls only in a new lab host: hands have done earlier ones in this one, and
+    /// what they made would be in the way.
+    pub fn next_is_anew(&self) -> bool {
+        let Position { step, done } = self.session.position;
+        !done && !self.step().actions.is_empty() && self.any_once(self.performed..step)
+    }
+
+    /// Whether any of these steps can be performed only once in a lab host.
+    fn any_once(&self, steps: std::ops::Range<usize>) -> bool {
+        let once = |step: &Step| step.actions.iter().any(|action| action.mechanism().once());
+        steps.into_iter().any(|step| self.skipped(step).is_none() && once(&self.lesson.steps[step]))
     }
 
     /// Goes to another place: on in the same lab host where that leads there, else in a new one.
@@ -146,17 +178,17 @@ impl Walker {
         if self.lab.is_none() || self.performed > self.session.wanted() {
             return self.rebuild();
         }
-        self.catch_up()?;
+        self.catch_up(self.session.wanted())?;
         self.arrive()
     }
 
-    /// Performs, by calls, the steps before the learner's place that this lab host has not seen yet.
-    fn catch_up(&mut self) -> Result<(), Explanation> {
-        while self.performed < self.session.wanted() {
+    /// Performs, by calls, those of the first so many steps that this lab host has not seen yet.
+    fn catch_up(&mut self, steps: usize) -> Result<(), Explanation> {
+        while self.performed < steps {
             let step = self.performed;
             if self.skipped(step).is_none() {
                 let report = self.perform_actions(step)?;
-                self.report = Some(Arc::new(report));
+                self.history.push(Arc::new(report));
             }
             self.performed += 1;
         }
@@ -206,16 +238,27 @@ impl Walker {
     /// Where an action could not be tried. An action that failed, or a check that does not hold, is in the result.
     pub fn perform_step(&mut self) -> Result<Done, Explanation> {
         let step = self.session.position.step;
-        // Steps that were done by hand: the box has not been through them yet.
         self.session.position.done = false;
-        self.catch_up()?;
-        self.observe()?;
-        self.mark();
-        let report = Arc::new(self.perform_actions(step)?);
-        self.performed = step + 1;
-        self.report = Some(Arc::clone(&report));
-        let mut verdicts = expected_answers(&report);
-        verdicts.extend(self.wait_for_check(&|names| names.clone())?);
+        let mut verdicts = Vec::new();
+        let report = if self.looks_at_hands() {
+            self.mark();
+            verdicts.extend(self.wait_for_check(&by_hand)?);
+            Arc::new(StepReport { step, actions: Vec::new() })
+        } else {
+            // Steps that were done by hand: the box has not been through them yet.
+            if self.next_is_anew() {
+                self.rebuild()?;
+            }
+            self.catch_up(step)?;
+            self.observe()?;
+            self.mark();
+            let report = Arc::new(self.perform_actions(step)?);
+            self.performed = step + 1;
+            verdicts.extend(expected_answers(&report));
+            verdicts.extend(self.wait_for_check(&|names| names.clone())?);
+            report
+        };
+        self.history.push(Arc::clone(&report));
         self.verdicts.clone_from(&verdicts);
         let done = Done { report, verdicts };
         if done.held() {
@@ -223,6 +266,12 @@ impl Walker {
             self.reveal();
         }
         Ok(done)
+    }
+
+    /// Whether the current step only looks, and what it looks at was made by hand.
+    fn looks_at_hands(&self) -> bool {
+        let by_calls = self.performed >= self.session.position.step;
+        self.step().actions.is_empty() && !by_calls && self.sample.names.subject.is_some()
     }
 
     /// Performs the actions of a step; stops at the first that fails.
@@ -252,98 +301,6 @@ impl Walker {
         self.step().check.iter().map(|check| check.evaluate(&self.sample.observation, names)).collect()
     }
 
-    /// Evaluates the current step's check, on what hands made where they made something, else on the box.
-    ///
-    /// # Errors
-    /// Where the live state can not be read.
-    pub fn check(&mut self) -> Result<(), Explanation> {
-        self.observe()?;
-        let by_hand = by_hand(&self.sample.names);
-        let names = if self.sample.names.subject.is_some() { by_hand } else { self.sample.names.clone() };
-        self.verdicts = self.evaluate(&names);
-        if self.verdicts.iter().all(|verdict| verdict.holds) && self.hands_did() {
-            self.pass_by_hand();
-        }
-        Ok(())
-    }
-
-    /// Takes a sample, and notices when hands have done a *change* step. True when they just have.
-    ///
-    /// # Errors
-    /// Where the live state can not be read.
-    pub fn look(&mut self) -> Result<bool, Explanation> {
-        self.observe()?;
-        let passed = self.hands_did();
-        if passed {
-            self.pass_by_hand();
-        }
-        Ok(passed)
-    }
-
-    /// Whether hands have just made the check of a *change* step true.
-    fn hands_did(&mut self) -> bool {
-        if self.session.position.done || self.step().kind != Kind::Change || self.sample.names.shell.is_none() {
-            return false;
-        }
-        let verdicts = self.evaluate(&by_hand(&self.sample.names));
-        let holds = verdicts.iter().all(|verdict| verdict.holds);
-        if !holds {
-            self.hands_can_pass = true;
-        }
-        let passed = holds && self.hands_can_pass;
-        if passed {
-            self.verdicts = verdicts;
-        }
-        passed
-    }
-
-    /// A *fail* step by hand: the last command ended as the lesson says. True when that counts.
-    pub fn command_ended(&mut self, status: i32, output: &str) -> bool {
-        let Some(expected) = self.step().by_hand_fails.clone().filter(|_| !self.session.position.done) else {
-            return false;
-        };
-        let passed = status == expected.status && output.contains(&expected.says);
-        if passed {
-            self.verdicts = vec![failure_verdict(&expected, status, output)];
-            self.pass_by_hand();
-        }
-        passed
-    }
-
-    /// The answer to an *observe* step's question. True when the probe agrees.
-    ///
-    /// # Errors
-    /// Where the live state can not be read.
-    pub fn answer(&mut self, text: &str) -> Result<bool, Explanation> {
-        self.observe()?;
-        let names = if self.performed > self.session.position.step || self.sample.names.subject.is_none() {
-            self.sample.names.clone()
-        } else {
-            by_hand(&self.sample.names)
-        };
-        let Some(read) = self.read_value(&names) else { return Ok(false) };
-        let right = Value::is_word_of(&read, text);
-        self.answer = Some((text.trim().to_owned(), right, read));
-        if right && !self.session.position.done {
-            self.pass_by_hand();
-        }
-        Ok(right)
-    }
-
-    fn pass_by_hand(&mut self) {
-        self.session.did(How::Hands);
-        self.reveal();
-    }
-
-    /// After the effect the question's answer is shown.
-    fn reveal(&mut self) {
-        let names = self.sample.names.clone();
-        let names = if self.performed > self.session.position.step { names } else { by_hand(&names) };
-        if let (None, Some(read)) = (&self.answer, self.read_value(&names)) {
-            self.answer = Some((String::new(), false, read));
-        }
-    }
-
     /// What the probe says to the current step's question.
     pub fn read_value(&self, names: &Names) -> Option<String> {
         self.step().question.as_ref()?.value.read(&self.sample.observation, names)
@@ -354,10 +311,13 @@ impl Walker {
     /// # Errors
     /// Where the lab host is gone.
     pub fn observe(&mut self) -> Result<&Sample, Explanation> {
-        let sample = self.lab()?.observe(&Panel::ALL)?;
+        let paths = self.step().paths();
+        let sample = self.lab()?.observe(&Panel::ALL, &paths)?;
         let rows = rows(&sample.observation, &sample.names);
         // Compared as rows: they leave out what changes all the time and means nothing, such as R and S.
-        if rows != *self.rows || sample.names != self.sample.names {
+        // What paths lead to is in no row.
+        let found = sample.observation.roots != self.sample.observation.roots;
+        if rows != *self.rows || sample.names != self.sample.names || found {
             self.rows = Arc::new(rows);
             self.sample = sample;
         }

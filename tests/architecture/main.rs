@@ -33,6 +33,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stages", &["runtime", "probe", "explain"]),
     ("lesson", &["stages", "runtime", "probe", "explain", "kernel::host", "kernel::namespace", "kernel::errno"]),
     ("session", &["lesson", "explain"]),
+    // What stands around the lessons: parts, history, words. For whoever shows them.
+    ("course", &["lesson"]),
     // Transport and supervision.
     ("agent", &["runtime", "probe", "kernel", "explain"]),
     ("oci", &["runtime", "explain"]),
@@ -43,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "tui",
         &[
             "walk",
+            "course",
             "session",
             "lesson",
             "stages",
@@ -59,6 +62,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "plain",
         &[
             "walk",
+            "course",
             "session",
             "lesson",
             "stages",

@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
@@ -37,20 +36,6 @@ pub fn setns(trace: &mut Trace, fd: &impl AsFd, namespaces: &[Namespace]) -> Res
     let bits = namespaces.iter().fold(CloneFlags::empty(), |all, one| all | one.bits());
     let args = vec![fd.as_fd().as_raw_fd().to_string(), flag_names(namespaces)];
     trace.call("setns", args, || nix::sched::setns(fd.as_fd(), bits).map(|()| 0)).map(drop)
-}
-
-/// mkdir(2), where a directory that is there already is as good.
-///
-/// # Errors
-/// As mkdir(2) says, but for `EEXIST`.
-pub fn make_directory(trace: &mut Trace, path: &str) -> Result<(), CallError> {
-    let made = trace.call("mkdir", vec![quoted(path), "0755".to_owned()], || {
-        nix::unistd::mkdir(path, Mode::from_bits_truncate(0o755)).map(|()| 0)
-    });
-    match made {
-        Err(error) if error.errno != Errno::EEXIST.into() => Err(error),
-        Ok(_) | Err(_) => Ok(()),
-    }
 }
 
 /// openat(2) that makes an empty file: something for a mount to stand on.

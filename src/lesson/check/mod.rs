@@ -3,10 +3,13 @@
 //! One file a family. A check is a struct that implements [`Predicate`], a value one that implements [`Probe`]; [`Check`] and
 //! [`Value`] only gather them, under the names that lessons use.
 
+pub mod credentials;
 pub mod hostname;
+pub mod mount;
 pub mod namespace;
 pub mod network;
 pub mod process;
+pub mod root;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +43,38 @@ pub enum Check {
     OwnedBy(namespace::OwnedBy),
     /// The host name that a process sees.
     Hostname(hostname::Is),
+    /// The path of a root directory.
+    RootIs(root::Is),
+    /// Two processes have the same root directory.
+    RootSame(root::Same),
+    /// Two processes have different root directories.
+    RootDiffers(root::Differs),
+    /// A working directory is outside of the root directory.
+    CwdOutsideRoot(root::CwdOutside),
+    /// A path leads to something, seen from a root directory.
+    Found(root::Found),
+    /// A path leads to nothing, seen from a root directory.
+    NotFound(root::NotFound),
+    /// Something is mounted at a place.
+    Mounted(mount::Mounted),
+    /// Nothing is mounted at a place.
+    NotMounted(mount::NotMounted),
+    /// The propagation of a mount.
+    Propagation(mount::Propagation),
+    /// A user id, as the lab host knows it.
+    Uid(credentials::UidIs),
+    /// A user id, as the process itself is told.
+    UidInside(credentials::UidInsideIs),
+    /// An id is mapped in a user namespace.
+    Maps(credentials::Maps),
+    /// No id is mapped there.
+    NoMap(credentials::NoMap),
+    /// What the file setgroups says.
+    Setgroups(credentials::Setgroups),
+    /// A capability is effective.
+    Capable(credentials::Capable),
+    /// A file belongs to the user that a process is.
+    FileOwnedBy(credentials::FileOwnedBy),
     /// A link is in the network namespace of a process.
     LinkExists(network::LinkExists),
     /// A link is up, or down.
@@ -78,6 +113,18 @@ pub enum Value {
     ProcessesVisible(process::Visible),
     /// How many namespace links differ from another process's.
     NamespacesThatDiffer(namespace::HowManyDiffer),
+    /// The path of a root directory.
+    Root(root::Link),
+    /// The inode of a root directory.
+    RootInode(root::Inode),
+    /// The type of a mounted file system.
+    Fstype(mount::Fstype),
+    /// The user id, as the lab host knows it.
+    Uid(credentials::Uid),
+    /// The user id, as the process itself is told.
+    UidInside(credentials::UidInside),
+    /// Which id outside stands behind one inside.
+    IdOutside(credentials::IdOutside),
     /// How many links a network namespace has.
     Links(network::Links),
     /// The flags of a link.
@@ -108,7 +155,28 @@ impl Check {
             Self::NamespaceSame(it) => it,
             Self::OwnedBy(it) => it,
             Self::Hostname(it) => it,
+            Self::RootIs(it) => it,
+            Self::RootSame(it) => it,
+            Self::RootDiffers(it) => it,
+            Self::CwdOutsideRoot(it) => it,
+            Self::Found(it) => it,
+            Self::NotFound(it) => it,
+            Self::Mounted(it) => it,
+            Self::NotMounted(it) => it,
+            Self::Propagation(it) => it,
+            Self::Uid(it) => it,
+            Self::UidInside(it) => it,
+            Self::Maps(it) => it,
+            Self::NoMap(it) => it,
+            Self::Setgroups(it) => it,
+            Self::Capable(it) => it,
+            Self::FileOwnedBy(it) => it,
         }
+    }
+
+    /// The path that has to be looked at for it.
+    pub fn path(&self) -> Option<&str> {
+        self.predicate().path()
     }
 
     /// The predicate in words: "box is in another uts namespace than host".
@@ -136,6 +204,12 @@ impl Value {
             Self::Ppid(it) => it,
             Self::ProcessesVisible(it) => it,
             Self::NamespacesThatDiffer(it) => it,
+            Self::Root(it) => it,
+            Self::RootInode(it) => it,
+            Self::Fstype(it) => it,
+            Self::Uid(it) => it,
+            Self::UidInside(it) => it,
+            Self::IdOutside(it) => it,
             Self::Links(it) => it,
             Self::LinkFlags(it) => it,
         }
@@ -175,6 +249,11 @@ pub(super) trait Predicate {
 
     /// Whether it holds, and what was seen; or what is missing to know that.
     fn judge(&self, view: &View<'_>) -> Seen<(bool, String)>;
+
+    /// The path that has to be looked at for it.
+    fn path(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What every value can tell.

@@ -30,7 +30,9 @@ pub(super) fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>
     }
     let begins = model.view.as_ref().map(|view| (view.position.step, Arc::clone(&view.lesson), view.shell_at_stake));
     if let Some((step, lesson, at_stake)) = begins {
-        if open_shell(model, effects) {
+        if no_shell(model) {
+            effects.push(Effect::Send(Order::ReadyForHands));
+            open_shell(model, effects);
             // A shell in which nothing has been done is brought to where the step begins.
             model.shell.pending.extend(lesson.lines_before(step).iter().map(|line| hands::keys(line)));
         } else if at_stake && model.typed == 0 && lesson.begins_anew(step) {
@@ -49,16 +51,19 @@ pub(super) fn new_shell(model: &mut Model, effects: &mut Vec<Effect>) {
     effects.push(Effect::Send(Order::NewShell(rows, columns)));
 }
 
-/// Orders a shell where none runs, and says whether it did.
-pub(super) fn open_shell(model: &mut Model, effects: &mut Vec<Effect>) -> bool {
-    if !matches!(model.shell.state, ShellState::Closed | ShellState::Ended) {
-        return false;
+fn no_shell(model: &Model) -> bool {
+    matches!(model.shell.state, ShellState::Closed | ShellState::Ended)
+}
+
+/// Orders a shell where none runs.
+pub(super) fn open_shell(model: &mut Model, effects: &mut Vec<Effect>) {
+    if !no_shell(model) {
+        return;
     }
     model.shell.state = ShellState::Asked;
     let (rows, columns) = shell_size(model);
     model.shell = Shell::new(ShellState::Asked, rows, columns);
     effects.push(Effect::Send(Order::OpenShell(rows, columns)));
-    true
 }
 
 /// Rows and columns of the shell pane, as it is or as it would be if it were shown.

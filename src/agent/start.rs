@@ -1,6 +1,4 @@
-//! How the agent becomes the init of a lab host: all that it changes of itself, before it serves anybody.
-
-use nix::sys::signal::Signal;
+//! The start of a lab host: from a process in new namespaces to the init of one.
 
 use super::keeper::OwnCgroup;
 use super::protocol::{Built, LabSpec};
@@ -9,6 +7,7 @@ use crate::explain::Explanation;
 use crate::kernel::cgroup::Version;
 use crate::kernel::host::Mode;
 use crate::kernel::netlink::Netlink;
+use crate::kernel::sys::Signal;
 use crate::kernel::trace::Trace;
 use crate::runtime::action::HOST;
 
@@ -29,6 +28,12 @@ pub(super) fn become_init(spec: &LabSpec, cgroup: Option<&OwnCgroup>) -> Built {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).map_err(|errno| {
             Explanation::new("The lab host got no cgroup namespace", format!("unshare(CLONE_NEWCGROUP): {errno}"), "")
         })?;
+    }
+    if spec.real_host {
+        // Orphans of the lab come to its init, as they would in a pid namespace of its own.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+        set_environment();
+        return tree::build_on_machine(hierarchy);
     }
     tree::build(spec.mode, hierarchy)?;
     if spec.mode == Mode::Root {
@@ -61,22 +66,24 @@ fn drop_machine_capabilities(guarded: bool) {
 }
 
 /// The environment of everything that is run in the lab.
+pub(super) const ENVIRONMENT: [(&str, &str); 6] = [
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("HOME", "/root"),
+    ("USER", "root"),
+    ("LOGNAME", "root"),
+    ("SHELL", "/bin/bash"),
+    // Lessons quote what programs say; so they must say it in one language.
+    ("LC_ALL", "C.UTF-8"),
+];
+
+/// Makes it the agent's own, which every process of the lab inherits.
 fn set_environment() {
     let names: Vec<_> = std::env::vars_os().map(|(name, _)| name).collect();
     for name in names.iter().filter(|name| *name != "TZ") {
         // SAFETY: the agent has one thread.
         unsafe { std::env::remove_var(name) };
     }
-    let fixed = [
-        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-        ("HOME", "/root"),
-        ("USER", "root"),
-        ("LOGNAME", "root"),
-        ("SHELL", "/bin/bash"),
-        // Lessons quote what programs say; so they must say it in one language.
-        ("LC_ALL", "C.UTF-8"),
-    ];
-    for (name, value) in fixed {
+    for (name, value) in ENVIRONMENT {
         // SAFETY: the agent has one thread.
         unsafe { std::env::set_var(name, value) };
     }

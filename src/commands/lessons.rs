@@ -1,0 +1,71 @@
+//! `hardway lessons`: the course, with progress and what works on this machine.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use hardway::explain::Explanation;
+use hardway::kernel::host::{Offer, Person};
+use hardway::lesson::Lesson;
+use hardway::session::store::Store;
+use hardway::tui::CourseEntry;
+use serde_json::json;
+
+use super::{course, open_store, say, unavailable};
+use crate::cli::Ids;
+
+/// `hardway lessons`.
+pub fn lessons(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
+    let offer = Person::current().offer(ids.into())?;
+    let (store, _) = open_store();
+    let course = course();
+    let list = entries(&course, store.as_ref(), &offer);
+    if as_json {
+        let all: Vec<_> = list
+            .iter()
+            .map(|entry| {
+                json!({ "name": entry.name, "id": entry.id, "title": entry.title, "goal": entry.goal, "minutes": entry.minutes,
+                        "steps": entry.steps, "done": entry.done, "unavailable": entry.unavailable })
+            })
+            .collect();
+        say(&format!("{:#}", json!(all)));
+    } else {
+        for (entry, lesson) in list.iter().zip(&course) {
+            say(&format!("{:<14} {:>2}/{:<2} {}", entry.name, entry.done, entry.steps, entry.title));
+            if let Some(reason) = &entry.unavailable {
+                say(&format!("               not here: {reason}"));
+            }
+            for step in &lesson.steps {
+                if let Some(reason) = step.needs.iter().find_map(|need| need.unmet(&offer)) {
+                    say(&format!("               without the step {}: {reason}", step.id));
+                }
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The course as a list of what can be opened.
+pub fn entries(course: &[Arc<Lesson>], store: Option<&Store>, offer: &Offer) -> Vec<CourseEntry> {
+    course
+        .iter()
+        .map(|lesson| CourseEntry {
+            name: lesson.name.clone(),
+            id: lesson.id.clone(),
+            title: lesson.title.clone(),
+            goal: lesson.goal.clone(),
+            minutes: lesson.minutes,
+            steps: lesson.steps.len(),
+            done: 0,
+            unavailable: unavailable(lesson, offer),
+            lesson: Arc::clone(lesson),
+            records: Vec::new(),
+            skipped: lesson.steps.iter().map(|step| step.needs.iter().find_map(|need| need.unmet(offer))).collect(),
+        })
+        .map(|mut entry| {
+            if let Some(session) = store.and_then(|store| store.load(&entry.lesson)) {
+                entry.remember(&session.records);
+            }
+            entry
+        })
+        .collect()
+}
