@@ -23,12 +23,30 @@ pub enum Panel {
     Mounts,
     /// User and group ids, capabilities, id maps.
     Credentials,
+    /// Clocks and offsets of each time namespace.
+    Clocks,
+    /// System V objects, message queues and limits of each IPC namespace.
+    Ipc,
+    /// The groups of each process, and the groups below the lab host's own.
+    Cgroups,
+    /// Links, addresses and routes of each network namespace.
+    Network,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 6] =
-        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Root, Self::Mounts, Self::Credentials];
+    pub const ALL: [Self; 10] = [
+        Self::Processes,
+        Self::Namespaces,
+        Self::Hostname,
+        Self::Root,
+        Self::Mounts,
+        Self::Ipc,
+        Self::Network,
+        Self::Credentials,
+        Self::Cgroups,
+        Self::Clocks,
+    ];
 }
 
 impl fmt::Display for Panel {
@@ -40,6 +58,10 @@ impl fmt::Display for Panel {
             Self::Root => "root",
             Self::Mounts => "mounts",
             Self::Credentials => "credentials",
+            Self::Clocks => "clocks",
+            Self::Ipc => "ipc",
+            Self::Cgroups => "cgroups",
+            Self::Network => "network",
         })
     }
 }
@@ -82,6 +104,10 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::root::rows(&mut sheet);
     super::mounts::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
+    super::clocks::rows(&mut sheet);
+    super::ipc::rows(&mut sheet);
+    super::cgroups::rows(&mut sheet);
+    super::network::rows(&mut sheet);
     sheet.rows
 }
 

@@ -34,8 +34,8 @@ impl Mechanism for Unshare {
 
     fn sentence(&self) -> String {
         let who = &self.r#in;
-        if self.namespaces == [Namespace::Pid] {
-            return format!("{who} stays where it is, but its children will be born into a new pid namespace");
+        if let [kind @ (Namespace::Pid | Namespace::Time)] = self.namespaces[..] {
+            return format!("{who} stays where it is, but its children will be born into a new {kind} namespace");
         }
         format!("{who} leaves the shared {} namespace for a new one", self.kinds())
     }
