@@ -43,27 +43,34 @@ pub struct Rootfs {
 }
 
 impl Rootfs {
-    /// What the rootfs shall hold, and what it can not, because this machine has not got it.
+    /// What the rootfs shall hold; and which programs it can not have, because this machine lacks them or what they need.
     fn plan(&self) -> Result<(Plan, Vec<String>), Error> {
-        let mut programs = self.programs.clone();
-        let mut missing = Vec::new();
-        loop {
-            let recipe = if self.programs.is_empty() { Recipe::lessons() } else { Recipe::programs(&programs) };
-            let recipe = if self.bare { recipe.bare() } else { recipe };
-            match recipe.extent(self.extent).plan() {
-                Ok(plan) => {
-                    let without = |it: &rootfs_fetch::Missing| format!("{}: {}; lost: {}", it.program, it.why, it.lost);
-                    missing.extend(plan.missing.iter().map(without));
-                    return Ok((plan, missing));
-                }
-                // A rootfs without one of several programs still teaches what it shall teach.
-                Err(Error::NoProgram { name, .. }) if programs.len() > 1 && programs.iter().any(|it| name == **it) => {
-                    programs.retain(|it| name != **it);
-                    missing.push(format!("{}: this machine does not have it", name.display()));
-                }
-                Err(error) => return Err(error),
+        if self.programs.is_empty() {
+            let plan = self.recipe(Recipe::lessons()).plan()?;
+            let missing =
+                plan.missing.iter().map(|it| format!("{}: {}; lost: {}", it.program, it.why, it.lost)).collect();
+            return Ok((plan, missing));
+        }
+        let plan_of = |programs: &[&String]| self.recipe(Recipe::programs(programs)).plan();
+        let all: Vec<&String> = self.programs.iter().collect();
+        let error = match plan_of(&all) {
+            Ok(plan) => return Ok((plan, Vec::new())),
+            Err(error) => error,
+        };
+        // A rootfs without one of several programs still teaches what it shall teach.
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        for name in all {
+            match plan_of(&[name]) {
+                Ok(_) => there.push(name),
+                Err(error) => missing.push(format!("{name}: {error}")),
             }
         }
+        if there.is_empty() || missing.is_empty() { Err(error) } else { Ok((plan_of(&there)?, missing)) }
+    }
+
+    fn recipe(&self, recipe: Recipe) -> Recipe {
+        let recipe = recipe.extent(self.extent);
+        if self.bare { recipe.bare() } else { recipe }
     }
 }
 
