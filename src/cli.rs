@@ -19,7 +19,8 @@ Without root, hardway makes a user namespace and teaches on.
 Environment:
   HARDWAY_THEME       dark, light, colour-blind or mono; NO_COLOR is respected
   HARDWAY_LEAVE_KEY   the key that leaves the shell pane, ctrl-] by default
-  XDG_STATE_HOME      where progress is kept, ~/.local/state by default";
+  XDG_STATE_HOME      where progress is kept, ~/.local/state by default
+  XDG_CONFIG_HOME     where hardway/keys (lines `command = key`) and the theme are kept, ~/.config by default";
 
 /// Learn Linux containers by building one, one kernel feature at a time, on the real kernel.
 #[derive(Debug, Parser)]
@@ -151,6 +152,8 @@ pub enum Via {
     Calls,
     /// By lines typed into a shell
     Shell,
+    /// By the script that `hardway lesson script` prints
+    Script,
 }
 
 /// `hardway lesson`.
@@ -173,5 +176,13 @@ pub enum LessonCommand {
         /// How ids are mapped.
         #[command(flatten)]
         ids: Ids,
+    },
+    /// Print a lesson as one bash script that makes its own lab host
+    Script {
+        /// The lesson, by name, short name or file
+        lesson: String,
+        /// Stop after this step
+        #[arg(long, value_name = "STEP")]
+        until: Option<String>,
     },
 }

@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use support::{ANSWER, Machine, Mode, Output, World, bounded, expected_skips};
+use support::{ANSWER, COMMAND, Machine, Mode, Output, World, bounded, expected_skips};
 
 in_each_mode!(the_doctor_knows_what_run_skips);
 
@@ -82,4 +82,50 @@ fn the_doctor_of_a_machine_that_forbids_everything() {
     let lab = report["findings"].as_array().unwrap().iter().find(|one| one["name"] == "lab host").unwrap();
     assert_eq!(lab["state"], "missing");
     assert!(text(lab, "value").contains("CAP_SYS_ADMIN") && !text(lab, "fix").is_empty(), "{lab}");
+}
+
+/// The exported script of each lesson makes a lab host by itself, does all that is possible there, and leaves nothing.
+fn scripts_run_by_themselves(world: &World) {
+    let before = Machine::now(world);
+    for lesson in support::course() {
+        let text = bounded(&mut world.hardway(&["lesson", "script", &lesson.name]), ANSWER);
+        assert!(text.status.success(), "{}", text.stderr);
+        let path = world.path().join(format!("{}.sh", lesson.name));
+        std::fs::write(&path, &text.stdout).unwrap();
+        let output = bounded(world.as_person("bash").arg(&path), COMMAND);
+        assert_eq!(output.status.code(), Some(0), "{}\n{}\n{}", lesson.name, output.stdout, output.stderr);
+        for step in &lesson.steps {
+            assert!(output.stdout.contains(&format!("\n── {}: ", step.id)), "{}: {}", step.id, output.stdout);
+        }
+        assert!(output.stdout.contains("── reached: ") && !output.stdout.contains('✗'), "{}", output.stdout);
+        assert_eq!(output.stderr, "", "{}", lesson.name);
+    }
+    before.is_as_before(world);
+}
+
+#[test]
+fn scripts_as_root() {
+    support::in_mode("scripts_as_root", Mode::Root, scripts_run_by_themselves);
+}
+
+#[test]
+fn scripts_as_an_ordinary_user() {
+    support::in_mode("scripts_as_an_ordinary_user", Mode::RootlessRange, scripts_run_by_themselves);
+}
+
+/// A script says so where the kernel does something else than the lesson.
+#[test]
+fn a_script_that_is_wrong_fails() {
+    let name = "a_script_that_is_wrong_fails";
+    let world = match World::new(Mode::Root).or_else(|_| World::new(Mode::RootlessSingle)) {
+        Ok(world) => world,
+        Err(reason) => return support::skip(name, &reason),
+    };
+    let text = bounded(&mut world.hardway(&["lesson", "script", "uts", "--until", "too-long"]), ANSWER).stdout;
+    assert!(text.contains("fails 1 'name too long'") && !text.contains("step ordinary-user"));
+    let path = world.path().join("wrong.sh");
+    std::fs::write(&path, text.replace("fails 1 'name too long'", "fails 3 'name too short'")).unwrap();
+    let output = bounded(world.as_person("bash").arg(&path), COMMAND);
+    assert_eq!(output.status.code(), Some(1), "{}{}", output.stdout, output.stderr);
+    assert!(output.stdout.contains("✗ the lesson says that it fails with status 3"), "{}", output.stdout);
 }

@@ -142,6 +142,12 @@ fn provisioning_makes_hardway_work_and_the_second_time_changes_nothing() {
         echo "-- without a binary"
         HARDWAY_BINARY=/nowhere "$PROVISION" || echo "status $?"
         HARDWAY_USER=no-such-user "$PROVISION" || echo "status $?"
+        echo "-- documents"
+        mkdir other
+        printf '%s\n' '#!/bin/sh' 'case $1 in' '--help) printf "Commands:\n  man  M\n  completions  C\n\n" ;;' \
+            'man | completions) echo "$@" ;;' 'esac' >other/hardway
+        HARDWAY_BINARY=$PWD/other/hardway "$PROVISION"
+        cat /usr/local/share/man/man1/hardway.1 /usr/local/share/bash-completion/completions/hardway
         "#,
     );
     let told = text(&output);
@@ -157,6 +163,7 @@ fn provisioning_makes_hardway_work_and_the_second_time_changes_nothing() {
     assert!(rest.contains("attendee:170000:65536") && rest.contains("attendee:100000:65536"), "{told}");
     assert!(rest.contains("there is no /nowhere") && rest.contains("name the user"), "{told}");
     assert_eq!(rest.matches("status 1").count(), 2, "{told}");
+    assert!(rest.contains("documents: man hardway") && rest.contains("\nman\ncompletions bash\n"), "{told}");
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
     assert!(!passwd.contains("attendee:x:61235"), "the machine is as it was");
 }

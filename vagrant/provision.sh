@@ -3,7 +3,8 @@
 # what is there already is left alone, and then no network is needed.
 #
 #   HARDWAY_SOURCE   hardway's sources                      (this script's repository)
-#   HARDWAY_BINARY   a hardway that is built already, absolute or below the sources; nothing is compiled then
+#   HARDWAY_BINARY   a hardway that is built already, absolute or below the sources; nothing is compiled then. A rootfs-fetch
+#                    beside it is installed too
 #   HARDWAY_USER     who is to use hardway without root     (vagrant, or the user who called sudo)
 #   HARDWAY_PACKAGES none: install no packages, as on a machine that can not reach an archive; say which are missing
 
@@ -12,6 +13,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source=${HARDWAY_SOURCE:-$(dirname "$here")}
 program=/usr/local/bin/hardway
+fetch=/usr/local/bin/rootfs-fetch
 # Toolchain, crates and what was compiled stay here, out of everybody's home, so that the next time needs no network.
 build=/var/cache/hardway
 toolchain=$build/toolchain
@@ -107,8 +109,11 @@ rust() {
 
 # What the binary is made of: another digest, another build.
 digest() {
+    local parts
     if [ -n "${HARDWAY_BINARY:-}" ]; then
-        sha256sum <"$binary"
+        parts=("$binary")
+        [ ! -f "$(dirname "$binary")/rootfs-fetch" ] || parts+=("$(dirname "$binary")/rootfs-fetch")
+        cat "${parts[@]}" | sha256sum
         return
     fi
     (
@@ -135,19 +140,24 @@ hardway() {
         say "hardway: building"
         export CARGO_TARGET_DIR=$build/target
         # The crates of this Cargo.lock may be there from the last time.
-        fetch=(cargo fetch --locked --quiet --target "$(uname -m)-unknown-linux-gnu" --manifest-path "$source/Cargo.toml")
-        "${fetch[@]}" --offline 2>/dev/null || "${fetch[@]}"
+        crates=(cargo fetch --locked --quiet --target "$(uname -m)-unknown-linux-gnu" --manifest-path "$source/Cargo.toml")
+        "${crates[@]}" --offline 2>/dev/null || "${crates[@]}"
         # One rustc at a time where there is little memory.
         jobs=$(($(awk '/^MemTotal:/ { print int($2 / 1000000) }' /proc/meminfo) > 1 ? $(nproc) : 1))
-        cargo build --release --locked --offline --quiet --jobs "$jobs" --manifest-path "$source/Cargo.toml"
+        cargo build --workspace --bins --release --locked --offline --quiet --jobs "$jobs" --manifest-path "$source/Cargo.toml"
         binary=$build/target/release/hardway
     fi
-    # By a name of its own and rename: one who uses the old one just now can go on.
-    install -m 755 "$binary" "$program.new"
-    mv -f "$program.new" "$program"
+    place "$binary" "$program"
+    if [ -f "$(dirname "$binary")/rootfs-fetch" ]; then place "$(dirname "$binary")/rootfs-fetch" "$fetch"; fi
     install -d "$build"
     printf '%s\n' "$now" >"$stamp"
-    say "hardway: installed $("$program" --version)"
+}
+
+# By a name of its own and rename: one who uses the old one just now can go on.
+place() {
+    install -m 755 "$1" "$2.new"
+    mv -f "$2.new" "$2"
+    say "hardway: installed $("$2" --version)"
 }
 
 # Man page and completions, where this hardway can write them.

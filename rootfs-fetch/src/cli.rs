@@ -12,7 +12,7 @@ Exit status: 0 done, 1 not done (and nothing left of a rootfs), 2 the arguments 
 Examples:
   rootfs-fetch build /tmp/rootfs                       a rootfs to work in
   chroot /tmp/rootfs /bin/sh                           enter it, as root
-  unshare -r chroot /tmp/rootfs /bin/sh                enter it, as an ordinary user
+  unshare -r -R /tmp/rootfs /bin/sh                    enter it, as an ordinary user
   rootfs-fetch build /tmp/two -p sh -p ls              a rootfs that has two programs
   rootfs-fetch plan -p ls --bare --extent program      what would be made, and nothing is
   rootfs-fetch plan --recipe lessons --json            the same as data

@@ -34,14 +34,19 @@ impl Draft {
     pub fn take(&mut self, machine: &Machine, path: &Path) -> Result<Found, Error> {
         let found = machine.find_file(path)?;
         let found = found.ok_or_else(|| Error::unusable(path, "it is no longer there"))?;
+        self.add(&found);
+        Ok(found)
+    }
+
+    /// As [`Draft::take`], of a file that was found already.
+    pub fn add(&mut self, found: &Found) {
         for step in &found.steps {
             match step {
                 Step::Directory(at) => self.vacant(at, || directory(0o755)),
                 Step::Link { at, to } => self.vacant(at, || What::Link { to: within(at, to) }),
             }
         }
-        self.vacant(&found.real, || copy(&found));
-        Ok(found)
+        self.vacant(&found.real, || copy(found));
     }
 
     /// Puts `entry` at `path`, unless something is there; makes the directories above it.

@@ -5,10 +5,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::directories;
 use crate::draft::Draft;
 use crate::error::Error;
-use crate::libraries;
+use crate::libraries::Libraries;
 use crate::machine::{Found, Machine, is_no_elf};
 use crate::plan::Extent;
 
@@ -26,7 +25,7 @@ const SCRIPT_DEPTH: usize = 5;
 /// Finds programs on one machine.
 pub(crate) struct Programs<'a> {
     machine: &'a Machine,
-    configured: Vec<PathBuf>,
+    libraries: Libraries<'a>,
     extent: Extent,
 }
 
@@ -34,7 +33,7 @@ impl<'a> Programs<'a> {
     /// # Errors
     /// The loader's configuration can not be read.
     pub fn of(machine: &'a Machine, extent: Extent) -> Result<Self, Error> {
-        Ok(Self { machine, configured: directories::configured(machine)?, extent })
+        Ok(Self { machine, libraries: Libraries::of(machine, extent)?, extent })
     }
 
     /// Adds a program, by name or absolute path, with what it needs; returns its path.
@@ -96,7 +95,7 @@ impl<'a> Programs<'a> {
     fn take(&self, path: &Path, depth: usize, draft: &mut Draft) -> Result<(), Error> {
         let found = draft.take(self.machine, path)?;
         match self.machine.elf(&found) {
-            Ok(elf) => libraries::add(self.machine, &self.configured, &found, elf, self.extent, draft),
+            Ok(elf) => self.libraries.add(found, elf, draft),
             Err(error) if is_no_elf(&error) => self.script(&found, depth, draft, error),
             Err(error) => Err(error),
         }

@@ -42,7 +42,7 @@ impl fmt::Display for Rootfs {
         else {
             return write!(f, "  it has no program");
         };
-        write!(f, "  try it: chroot {0:?} {1:?}, or without root: unshare -r chroot {0:?} {1:?}", self.path, program)
+        write!(f, "  try it: chroot {0:?} {1:?}, or without root: unshare -r -R {0:?} {1:?}", self.path, program)
     }
 }
 

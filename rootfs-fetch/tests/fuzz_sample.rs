@@ -1,5 +1,7 @@
 //! What the fuzzer of ELF files looks for, on a few that are nearly right: so that it is looked for at every run.
 
+use std::path::Path;
+
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -23,6 +25,16 @@ fn seeds() -> Vec<Vec<u8>> {
     let narrow = Made { wide: false, big: true, ..program.clone() };
     let made = [program, musl, paths, narrow, Made::library()].map(|made| made.bytes());
     made.into_iter().chain([b"#! /bin/sh -e\ninclude /etc/*.conf\n/lib:/srv\n".to_vec()]).collect()
+}
+
+#[test]
+fn seeds_are_refused_or_planned_and_written_down_where_that_is_wished() {
+    for (number, seed) in seeds().into_iter().enumerate() {
+        if let Some(corpus) = std::env::var_os("HARDWAY_FUZZ_CORPUS") {
+            std::fs::write(Path::new(&corpus).join(format!("elf/{number}")), &seed).expect("a directory for seeds");
+        }
+        MACHINE.with(|machine| elf::holds(machine.path(), &seed));
+    }
 }
 
 proptest! {

@@ -13,6 +13,8 @@ pub struct Term {
     pub says: String,
     /// Manual pages, `name(section)`, and other places.
     pub see: Vec<&'static str>,
+    /// Whether the word means something else in most texts, and so is found there by its other spellings alone.
+    pub common: bool,
 }
 
 /// All words, in the order of letters.
@@ -34,8 +36,9 @@ fn read(text: &'static str) -> Vec<Term> {
         }
         let mut fields = line.split('|').map(str::trim);
         let name = fields.next().unwrap_or_default();
+        let (name, common) = name.strip_prefix('*').map_or((name, false), |name| (name, true));
         let mut list = || fields.next().unwrap_or_default().split(", ").filter(|it| !it.is_empty()).collect();
-        terms.push(Term { name, also: list(), says: String::new(), see: list() });
+        terms.push(Term { name, also: list(), says: String::new(), see: list(), common });
     }
     terms
 }
@@ -93,7 +96,9 @@ fn longest(text: &str) -> Option<(&'static Term, usize)> {
         let behind = behind.strip_prefix('s').unwrap_or(behind);
         (!behind.starts_with(is_word)).then_some(spelling.len())
     };
-    let lengths = |term: &'static Term| term.spellings().filter_map(fits).max().map(|length| (term, length));
+    let lengths = |term: &'static Term| {
+        term.spellings().skip(usize::from(term.common)).filter_map(fits).max().map(|length| (term, length))
+    };
     all().iter().filter_map(lengths).max_by_key(|(_, length)| *length)
 }
 
@@ -116,7 +121,8 @@ mod tests {
         let text = "A new UTS namespace: unlike other namespaces, it is small. Zombies; a zombie's parent.";
         assert_eq!(names(text), ["UTS namespace", "namespace", "zombie"]);
         assert_eq!(names("unsharers remount; `unshare` and **chroot**, ÄÖ 漢字"), ["unshare", "chroot"]);
-        assert_eq!(names(""), Vec::<&str>::new());
+        assert_eq!(names("what is shared; a shared mount"), ["shared"]);
+        assert_eq!(names("nothing private"), Vec::<&str>::new());
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub mod identity;
 pub mod leftover;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
+pub mod ownership;
 pub mod path;
 pub mod program;
 pub mod stdio;

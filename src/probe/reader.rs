@@ -5,10 +5,14 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::clocks::parse_offsets;
 use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
-use super::{Credentials, Mount, Namespaces, Observation, Panel, Process, Reading, hostname, namespaces, root};
+use super::{
+    Clocks, Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks,
+    hostname, ids, namespaces, ownership, root,
+};
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
 use crate::kernel::identity::Stat;
@@ -25,12 +29,14 @@ pub struct Wanted {
     only: Option<BTreeSet<i32>>,
     below: Option<i32>,
     paths: Vec<String>,
+    files: Option<PathBuf>,
 }
 
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`].
+    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
+    /// [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::clocks`] for [`Panel::Clocks`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -49,6 +55,11 @@ impl Wanted {
     /// one stands for any characters.
     pub fn paths(self, paths: Vec<String>) -> Self {
         Self { paths, ..self }
+    }
+
+    /// Reads the owners of the files in this directory as well, for [`Panel::Credentials`].
+    pub fn files(self, directory: impl Into<PathBuf>) -> Self {
+        Self { files: Some(directory.into()), ..self }
     }
 
     /// Reads this process and no others; called again, this one as well.
@@ -74,9 +85,9 @@ impl Reader {
 
     /// Reads what is wanted. A process that ends meanwhile is left out; a `/proc` that lists nothing gives nothing.
     ///
-    /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**: call
-    /// it in a worker, or in a process that reads nothing else. Where that is not allowed, the host names of foreign
-    /// namespaces are missing with the kernel's reason (setns(2): `EPERM`).
+    /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**, with
+    /// [`Panel::Clocks`] every time namespace that has processes: call it in a worker, or in a process that reads nothing else.
+    /// Where that is not allowed, the values of foreign namespaces are missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
         let mut pids = match (&wanted.only, wanted.below) {
             (Some(only), _) => only.iter().copied().collect(),
@@ -99,9 +110,20 @@ impl Reader {
         if wanted.panels.contains(&Panel::Root) {
             observation.roots = root::read(&self.proc, &observation.processes, &wanted.paths);
         }
+        if wanted.panels.contains(&Panel::Namespaces) {
+            observation.ownership = self.ownership(&observation);
+        }
+        // A tree without processes is no proc.
+        if wanted.panels.contains(&Panel::Credentials) && !observation.processes.is_empty() {
+            observation.overflow = Some(Overflow::read(&self.proc));
+            observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
+        }
         // Last, because it changes this thread.
         if wanted.panels.contains(&Panel::Hostname) {
             observation.hostnames = self.hostnames(&observation);
+        }
+        if wanted.panels.contains(&Panel::Clocks) {
+            observation.clocks = self.clocks(&observation);
         }
         observation
     }
@@ -204,6 +226,13 @@ impl Reader {
         visible
     }
 
+    /// What every namespace belongs to, asked through a process in it.
+    fn ownership(&self, observation: &Observation) -> BTreeMap<u64, Reading<Ownership>> {
+        let link = |process: &Process, kind: Namespace| self.proc.join(format!("{}/ns/{kind}", process.pid));
+        let of_kind = |kind| each(observation, kind, |process| Ownership::read(&link(process, kind), kind));
+        ownership::KINDS.into_iter().flat_map(of_kind).collect()
+    }
+
     /// The host name of every UTS namespace: first that of the namespace this thread is in, then the others by entering
     /// them one after the other.
     fn hostnames(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<String>> {
@@ -217,6 +246,15 @@ impl Reader {
         each(observation, Namespace::Uts, |process| match process.namespaces.inode(Namespace::Uts) {
             inode if inode.is_some() && inode == own => here.clone(),
             _ => enter::uts_hostname(&self.proc.join(format!("{}/ns/uts", process.pid))).into(),
+        })
+    }
+
+    /// The clocks of every time namespace. Enters those that are foreign.
+    fn clocks(&mut self, observation: &Observation) -> BTreeMap<u64, Clocks> {
+        let proc = self.proc.clone();
+        clocks::read(&proc, observation, |process| {
+            let path = proc.join(format!("{}/timens_offsets", process.pid));
+            self.parsed(&path, |text| parse_offsets(text).ok_or_else(|| readable(text)))
         })
     }
 
@@ -238,7 +276,7 @@ impl Reader {
 
 /// What `read` gives for each namespace of a kind, asked through its representative; where that process ended meanwhile,
 /// through the next one.
-fn each<T>(
+pub(super) fn each<T>(
     observation: &Observation,
     kind: Namespace,
     mut read: impl FnMut(&Process) -> Reading<T>,
@@ -272,7 +310,7 @@ fn numbers(dir: &Path) -> io::Result<Vec<i32>> {
 }
 
 /// The target of a link, made readable.
-fn link(path: &Path) -> Reading<String> {
+pub(super) fn link(path: &Path) -> Reading<String> {
     Reading::from(fs::read_link(path)).map(|target: PathBuf| target.to_string_lossy().into_owned())
 }
 

@@ -23,12 +23,14 @@ pub enum Panel {
     Mounts,
     /// User and group ids, capabilities, id maps.
     Credentials,
+    /// Clocks and offsets of each time namespace.
+    Clocks,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 6] =
-        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Root, Self::Mounts, Self::Credentials];
+    pub const ALL: [Self; 7] =
+        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Root, Self::Mounts, Self::Credentials, Self::Clocks];
 }
 
 impl fmt::Display for Panel {
@@ -40,6 +42,7 @@ impl fmt::Display for Panel {
             Self::Root => "root",
             Self::Mounts => "mounts",
             Self::Credentials => "credentials",
+            Self::Clocks => "clocks",
         })
     }
 }
@@ -82,6 +85,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::root::rows(&mut sheet);
     super::mounts::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
+    super::clocks::rows(&mut sheet);
     sheet.rows
 }
 
@@ -114,6 +118,11 @@ impl<'a> Sheet<'a> {
             Some(word) => format!("{word} (pid {})", process.pid),
             None => format!("pid {} {}", process.pid, process.comm),
         }
+    }
+
+    /// Begins rows about something that is no process.
+    pub fn about_thing<'s>(&'s mut self, panel: Panel, subject: String) -> About<'s, 'a> {
+        About { sheet: self, panel, subject: printable(subject) }
     }
 
     /// Who looks at each of these namespaces: all processes with a word of their own, and one where a namespace has none.

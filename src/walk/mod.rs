@@ -9,6 +9,7 @@ pub mod gate;
 pub mod hands;
 mod judge;
 pub mod run;
+pub mod script;
 pub mod verdicts;
 pub mod view;
 pub mod walker;

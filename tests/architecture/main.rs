@@ -82,6 +82,7 @@ const ONLY_UNDER: &[(&str, &[&str], &str)] = &[
     ("nix", &["src/kernel/", "src/agent/"], "system calls are made, and traced, in one place"),
     ("rustix", &["src/kernel/", "src/agent/"], "system calls are made, and traced, in one place"),
     ("libc", &["src/kernel/", "src/agent/"], "system calls are made, and traced, in one place"),
+    ("rtnetlink", &["src/kernel/netlink/"], "one place speaks netlink, and traces it"),
     ("ratatui", &["src/tui/"], "everything works without a screen"),
     ("crossterm", &["src/tui/"], "everything works without a screen"),
     ("tui_term", &["src/tui/"], "everything works without a screen"),

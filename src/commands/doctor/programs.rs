@@ -144,10 +144,10 @@ const BUILTINS: &[&str] = &[
     "}",
 ];
 
-/// Programs that run another one, which their arguments name.
+/// Words that run another program, or look for one, which their arguments name.
 const RUN_OTHERS: &[&str] = &[
     "cgexec", "chroot", "command", "env", "exec", "ip", "nohup", "nsenter", "prlimit", "setpriv", "setsid", "taskset",
-    "time", "timeout", "unshare", "busybox", "capsh",
+    "time", "timeout", "type", "unshare", "busybox", "capsh",
 ];
 
 /// Program → the steps (`05-pid:fork`) that need it.
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn programs_of_lines_as_lessons_write_them() {
-        let cases: [(&str, &[&str]); 15] = [
+        let cases: [(&str, &[&str]); 16] = [
             ("unshare --uts bash --norc", &["bash", "unshare"]),
             ("unshare --uts sh -c 'hostname db; exec sleep 1000'", &["hostname", "sh", "sleep", "unshare"]),
             ("setpriv --reuid 1000 --clear-groups hostname pirate", &["hostname", "setpriv"]),
@@ -333,6 +333,7 @@ mod tests {
             ("if mount -t tmpfs t /mnt; then umount /mnt; fi", &["mount", "umount"]),
             ("echo mount > /tmp/ip", &[]),
             ("echo $(date) hostname", &["date"]),
+            ("ldd $(type -P sh ls)", &["ldd", "ls", "sh"]),
             ("\"$(grep x /etc/y | cut -d: -f1)\" && (cd / && ls)", &["cut", "grep", "ls"]),
         ];
         for (line, expected) in cases {

@@ -3,6 +3,8 @@
 //! One file a family. A check is a struct that implements [`Predicate`], a value one that implements [`Probe`]; [`Check`] and
 //! [`Value`] only gather them, under the names that lessons use.
 
+pub mod clock;
+pub mod credentials;
 pub mod hostname;
 pub mod mount;
 pub mod namespace;
@@ -37,6 +39,8 @@ pub enum Check {
     NamespaceDiffers(namespace::Differs),
     /// Two processes are in the same namespace of a kind.
     NamespaceSame(namespace::Same),
+    /// The user namespace of a process owns a namespace.
+    OwnedBy(namespace::OwnedBy),
     /// The host name that a process sees.
     Hostname(hostname::Is),
     /// The path of a root directory.
@@ -57,6 +61,22 @@ pub enum Check {
     NotMounted(mount::NotMounted),
     /// The propagation of a mount.
     Propagation(mount::Propagation),
+    /// A user id, as the lab host knows it.
+    Uid(credentials::UidIs),
+    /// A user id, as the process itself is told.
+    UidInside(credentials::UidInsideIs),
+    /// An id is mapped in a user namespace.
+    Maps(credentials::Maps),
+    /// No id is mapped there.
+    NoMap(credentials::NoMap),
+    /// What the file setgroups says.
+    Setgroups(credentials::Setgroups),
+    /// A capability is effective.
+    Capable(credentials::Capable),
+    /// A file belongs to the user that a process is.
+    FileOwnedBy(credentials::FileOwnedBy),
+    /// A clock is so many seconds ahead of the lab host's.
+    ClockAhead(clock::AheadIs),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -81,6 +101,16 @@ pub enum Value {
     RootInode(root::Inode),
     /// The type of a mounted file system.
     Fstype(mount::Fstype),
+    /// The user id, as the lab host knows it.
+    Uid(credentials::Uid),
+    /// The user id, as the process itself is told.
+    UidInside(credentials::UidInside),
+    /// Which id outside stands behind one inside.
+    IdOutside(credentials::IdOutside),
+    /// The seconds by which a clock is ahead of the lab host's.
+    ClockAhead(clock::Ahead),
+    /// The whole days for which the machine seems to be up.
+    DaysUp(clock::DaysUp),
 }
 
 impl Check {
@@ -95,6 +125,7 @@ impl Check {
             Self::NoProcess(it) => it,
             Self::NamespaceDiffers(it) => it,
             Self::NamespaceSame(it) => it,
+            Self::OwnedBy(it) => it,
             Self::Hostname(it) => it,
             Self::RootIs(it) => it,
             Self::RootSame(it) => it,
@@ -105,6 +136,14 @@ impl Check {
             Self::Mounted(it) => it,
             Self::NotMounted(it) => it,
             Self::Propagation(it) => it,
+            Self::Uid(it) => it,
+            Self::UidInside(it) => it,
+            Self::Maps(it) => it,
+            Self::NoMap(it) => it,
+            Self::Setgroups(it) => it,
+            Self::Capable(it) => it,
+            Self::FileOwnedBy(it) => it,
+            Self::ClockAhead(it) => it,
         }
     }
 
@@ -141,6 +180,11 @@ impl Value {
             Self::Root(it) => it,
             Self::RootInode(it) => it,
             Self::Fstype(it) => it,
+            Self::Uid(it) => it,
+            Self::UidInside(it) => it,
+            Self::IdOutside(it) => it,
+            Self::ClockAhead(it) => it,
+            Self::DaysUp(it) => it,
         }
     }
 

@@ -51,10 +51,7 @@ pub(super) fn on_mouse(model: &mut Model, event: MouseEvent, effects: &mut Vec<E
             }
         }
         (None, None) if click && places.help.contains(at) => {
-            let hit = view::help::line(model, places.help.width).into_iter().find(|item| item.columns.contains(&at.x));
-            if let Some(command) = hit.and_then(|item| item.command) {
-                commands::perform(model, command, effects);
-            }
+            on_help(model, at, places.help.width, effects);
         }
         _ => {}
     }
@@ -63,6 +60,8 @@ pub(super) fn on_mouse(model: &mut Model, event: MouseEvent, effects: &mut Vec<E
 fn on_course(model: &mut Model, at: Position, wheel: Option<isize>, click: bool, effects: &mut Vec<Effect>) {
     if let Some(by) = wheel {
         course::vertical(model, by.signum());
+    } else if click && at.y + 1 == model.size.1 {
+        on_help(model, at, model.size.0, effects);
     } else if click {
         // What was chosen already is opened.
         match view::course::target_at(model, at) {
@@ -82,6 +81,14 @@ fn on_course(model: &mut Model, at: Position, wheel: Option<isize>, click: bool,
             }
             _ => {}
         }
+    }
+}
+
+/// A click into the line of keys does what stands there.
+fn on_help(model: &mut Model, at: Position, columns: u16, effects: &mut Vec<Effect>) {
+    let hit = view::help::line(model, columns).into_iter().find(|item| item.columns.contains(&at.x));
+    if let Some(command) = hit.and_then(|item| item.command) {
+        commands::perform(model, command, effects);
     }
 }
 

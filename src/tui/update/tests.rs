@@ -444,7 +444,11 @@ fn the_course_is_looked_at_without_leaving_the_lesson() {
 #[test]
 fn steps_of_the_course_are_opened_by_clicks() {
     let mut model = model(80, 24);
+    let (x, y) = find(&model, "Tab steps");
+    click(&mut model, x, y);
+    assert!(model.step_at.is_some());
     let (x, y) = find(&model, "unshare alone");
+    model.step_at = None;
     assert!(click(&mut model, x, y).is_empty());
     assert_eq!(model.step_at, Some(2));
     assert_eq!(told(&click(&mut model, x, y)), ["Send(Open { lesson: \"03-pid\", step: Some(\"without-fork\") })"]);

@@ -86,19 +86,19 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
             let line = Line::from(vec![
                 Span::styled(fit(&spec.all_keys(&model.keys), 10), theme.key),
                 Span::raw(" "),
-                Span::raw(fit(spec.name, 14)),
+                Span::raw(fit(spec.name, 17)),
                 Span::styled(spec.help, theme.dim),
             ]);
-            doc.wrap(&line, 25, None);
+            doc.wrap(&line, 28, None);
         }
     }
     doc.heading("In the shell pane", theme.heading, theme.border);
     let line = Line::from(vec![
         Span::styled(fit(&model.keys.leave.name(), 10), theme.key),
-        Span::raw(fit(" leave", 15)),
+        Span::raw(fit(" leave", 18)),
         Span::styled("Every other key goes to the shell", theme.dim),
     ]);
-    doc.wrap(&line, 25, None);
+    doc.wrap(&line, 28, None);
     doc.heading("With the mouse", theme.heading, theme.border);
     for (what, does) in [
         ("$ command", "A click types it into the shell"),
@@ -106,7 +106,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         ("a step", "A click offers to go there"),
         ("wheel", "Scrolls; with Shift, the mouse is your terminal's own"),
     ] {
-        doc.wrap(&Line::from(vec![Span::raw(fit(what, 25)), Span::styled(does, theme.dim)]), 25, None);
+        doc.wrap(&Line::from(vec![Span::raw(fit(what, 28)), Span::styled(does, theme.dim)]), 28, None);
     }
     doc
 }

@@ -31,6 +31,9 @@ fn guide(model: &Model) -> String {
             (_, Some(_)) => {
                 format!("↑ and ↓ choose a step, {open} opens the lesson there, {back} leads to the lessons")
             }
+            (_, None) if model.map && model.lesson_at() == Some(model.at) => {
+                format!("{back} leads back to your lesson · {steps} shows its steps")
+            }
             (_, None) if model.map => format!("{back} leads back to your lesson · {open} leaves it for the chosen one"),
             (_, None) => format!("↑ and ↓ choose a lesson, {open} opens it where you left it · {steps}: its steps"),
         };
