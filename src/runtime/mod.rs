@@ -14,6 +14,5 @@ pub mod process;
 pub mod read;
 pub mod root;
 pub mod rootfs;
-pub mod sysctl;
 pub mod user;
 pub mod uts;
