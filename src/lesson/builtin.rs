@@ -12,6 +12,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("03-uts", include_str!("../../lessons/03-uts.yaml")),
     ("04-ipc", include_str!("../../lessons/04-ipc.yaml")),
     ("05-pid", include_str!("../../lessons/05-pid.yaml")),
+    ("06-net", include_str!("../../lessons/06-net.yaml")),
     ("07-user", include_str!("../../lessons/07-user.yaml")),
     ("08-cgroup-ns", include_str!("../../lessons/08-cgroup-ns.yaml")),
     ("09-time", include_str!("../../lessons/09-time.yaml")),

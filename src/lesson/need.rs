@@ -36,6 +36,8 @@ pub enum Need {
     Setgroups,
     /// newuidmap(1) and newgidmap(1) are installed.
     IdHelpers,
+    /// perl(1) is there: the by-hand way to listen on a port.
+    Perl,
     /// The lab host has a cgroup of its own, below which groups can be made.
     OwnCgroup,
     /// It has, in the hierarchy of version 2.
@@ -89,6 +91,12 @@ impl Need {
             Self::IdHelpers => ["newuidmap", "newgidmap"].iter().any(|name| host::helper(name).is_none()).then(|| {
                 "newuidmap(1) and newgidmap(1) are not installed; on Debian and Ubuntu: sudo apt install uidmap".to_owned()
             }),
+            Self::Perl => {
+                let there = ["/usr/local/bin/perl", "/usr/bin/perl", "/bin/perl"].iter().any(|path| Path::new(path).exists());
+                (!there).then(|| {
+                    "it needs a program that listens on a port, and perl is not installed (Debian: perl-base)".to_owned()
+                })
+            }
             Self::OwnCgroup => offer.cgroup.is_none().then(no_group),
             Self::OwnCgroupV2 => match &offer.cgroup {
                 None => Some(no_group()),

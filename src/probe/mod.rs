@@ -14,6 +14,7 @@ pub mod ids;
 pub mod ipc;
 pub mod mounts;
 pub mod namespaces;
+pub mod network;
 pub mod ownership;
 pub mod processes;
 pub mod reader;
@@ -33,6 +34,7 @@ pub use ids::{Overflow, Owner};
 pub use ipc::Ipc;
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
+pub use network::{Network, Pin};
 pub use ownership::Ownership;
 pub use processes::Process;
 pub use reader::{Reader, Wanted};
@@ -55,6 +57,10 @@ pub struct Observation {
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
     /// The root directories that there are.
     pub roots: Vec<Root>,
+    /// Links, addresses and routes by inode of the network namespace, of those too that only a mount holds.
+    pub networks: BTreeMap<u64, Reading<Network>>,
+    /// The namespaces that are mounted on files where the reader is.
+    pub pins: Vec<Pin>,
     /// What each namespace belongs to, by its inode; no two namespaces of any kind have the same one.
     pub ownership: BTreeMap<u64, Reading<Ownership>>,
     /// What the kernel shows for an id without a map; none where it was not asked.

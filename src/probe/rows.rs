@@ -29,17 +29,20 @@ pub enum Panel {
     Ipc,
     /// The groups of each process, and the groups below the lab host's own.
     Cgroups,
+    /// Links, addresses and routes of each network namespace.
+    Network,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Processes,
         Self::Namespaces,
         Self::Hostname,
         Self::Root,
         Self::Mounts,
         Self::Ipc,
+        Self::Network,
         Self::Credentials,
         Self::Cgroups,
         Self::Clocks,
@@ -58,6 +61,7 @@ impl fmt::Display for Panel {
             Self::Clocks => "clocks",
             Self::Ipc => "ipc",
             Self::Cgroups => "cgroups",
+            Self::Network => "network",
         })
     }
 }
@@ -103,6 +107,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::clocks::rows(&mut sheet);
     super::ipc::rows(&mut sheet);
     super::cgroups::rows(&mut sheet);
+    super::network::rows(&mut sheet);
     sheet.rows
 }
 

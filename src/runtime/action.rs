@@ -12,7 +12,9 @@ use super::ipc::{IpcRemove, MqCreate, MsgCreate, SemCreate, ShmCreate, ShmFind};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
-use super::{file, mount, mount::MountProc, namespace::Unshare, root, rootfs::Rootfs, uts::SetHostname};
+use super::{
+    file, join, link, mount, mount::MountProc, namespace::Unshare, pin, root, rootfs::Rootfs, socket, uts::SetHostname,
+};
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
 
@@ -91,6 +93,22 @@ pub enum Action {
     CgroupAttach(CgroupAttach),
     /// Take a cgroup away.
     CgroupRemove(CgroupRemove),
+    /// Set a link up.
+    LinkUp(link::LinkUp),
+    /// Set a link down.
+    LinkDown(link::LinkDown),
+    /// Give a link an address.
+    AddAddress(link::AddAddress),
+    /// Open a TCP connection.
+    Connect(socket::Connect),
+    /// Listen on a TCP port.
+    Listen(socket::Listen),
+    /// Join namespaces that exist.
+    Setns(join::Setns),
+    /// Keep a namespace by a mount.
+    Pin(pin::Pin),
+    /// Take that mount away.
+    Unpin(pin::Unpin),
 }
 
 /// What every action can tell.
@@ -246,6 +264,14 @@ impl Action {
             Self::CgroupCreate(it) => it,
             Self::CgroupAttach(it) => it,
             Self::CgroupRemove(it) => it,
+            Self::LinkUp(it) => it,
+            Self::LinkDown(it) => it,
+            Self::AddAddress(it) => it,
+            Self::Connect(it) => it,
+            Self::Listen(it) => it,
+            Self::Setns(it) => it,
+            Self::Pin(it) => it,
+            Self::Unpin(it) => it,
         }
     }
 
@@ -256,6 +282,14 @@ impl Action {
             Self::Unshare(it) => Some(it),
             Self::SetHostname(it) => Some(it),
             Self::MountProc(it) => Some(it),
+            Self::LinkUp(it) => Some(it),
+            Self::LinkDown(it) => Some(it),
+            Self::AddAddress(it) => Some(it),
+            Self::Connect(it) => Some(it),
+            Self::Listen(it) => Some(it),
+            Self::Setns(it) => Some(it),
+            Self::Pin(it) => Some(it),
+            Self::Unpin(it) => Some(it),
             Self::Rootfs(it) => Some(it),
             Self::Mkdir(it) => Some(it),
             Self::Write(it) => Some(it),

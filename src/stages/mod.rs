@@ -38,6 +38,7 @@ pub const ALL: &[Stage] = &[
         teaches: "user and group ids, and capabilities, of one's own",
         panels: &[Panel::Credentials, Panel::Namespaces],
     },
+    Stage { id: "net", teaches: "a network of its own", panels: &[Panel::Network, Panel::Namespaces] },
     Stage {
         id: "cgroup-ns",
         teaches: "which cgroup is seen as the root of the tree",

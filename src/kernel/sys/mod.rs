@@ -7,6 +7,8 @@ pub mod credentials;
 pub mod file;
 pub mod ipc;
 pub mod mount;
+pub mod namespace;
+pub mod net;
 pub mod root;
 pub mod uts;
 
@@ -24,6 +26,8 @@ pub use self::file::{
     OFlag, chmod, close, fchmod, mkdir, open, read_file, rmdir, sendfile, symlink, write, write_file,
 };
 pub use self::mount::{MntFlags, MsFlags, mount, umount2};
+pub use self::namespace::{make_file, open_namespace, open_process, setns, unlink};
+pub use self::net::{connect, listen};
 pub use self::root::{chdir, chroot, pivot_root};
 pub use self::uts::sethostname;
 use super::namespace::Namespace;

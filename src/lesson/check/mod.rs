@@ -10,6 +10,7 @@ pub mod hostname;
 pub mod ipc;
 pub mod mount;
 pub mod namespace;
+pub mod network;
 pub mod process;
 pub mod root;
 
@@ -97,6 +98,26 @@ pub enum Check {
     CgroupGone(cgroup::Gone),
     /// The root of a cgroup mount, as a process sees it.
     CgroupMounted(cgroup::Mounted),
+    /// A link is in the network namespace of a process.
+    LinkExists(network::LinkExists),
+    /// A link is up, or down.
+    LinkState(network::LinkState),
+    /// There is no link but the loopback device.
+    OnlyLoopback(network::OnlyLoopback),
+    /// A link has an address.
+    AddressOn(network::AddressOn),
+    /// A route leads to a network.
+    RouteTo(network::RouteTo),
+    /// Somebody listens on a TCP port.
+    Listens(network::Listens),
+    /// A namespace is mounted on a file.
+    Pinned(network::Pinned),
+    /// A process is in the namespace that is mounted on a file.
+    InPinned(network::InPinned),
+    /// No namespace of a kind is left but that of a process.
+    NoOther(network::NoOther),
+    /// A process shares a namespace with a program.
+    SharesWith(network::SharesWith),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -143,6 +164,10 @@ pub enum Value {
     CgroupMountRoot(cgroup::MountRoot),
     /// How many cgroup hierarchies a process is in.
     Hierarchies(cgroup::Hierarchies),
+    /// How many links a network namespace has.
+    Links(network::Links),
+    /// The flags of a link.
+    LinkFlags(network::LinkFlags),
 }
 
 impl Check {
@@ -156,6 +181,16 @@ impl Check {
             Self::Adopted(it) => it,
             Self::NoProcess(it) => it,
             Self::NamespaceDiffers(it) => it,
+            Self::LinkExists(it) => it,
+            Self::LinkState(it) => it,
+            Self::OnlyLoopback(it) => it,
+            Self::AddressOn(it) => it,
+            Self::RouteTo(it) => it,
+            Self::Listens(it) => it,
+            Self::Pinned(it) => it,
+            Self::InPinned(it) => it,
+            Self::NoOther(it) => it,
+            Self::SharesWith(it) => it,
             Self::NamespaceSame(it) => it,
             Self::OwnedBy(it) => it,
             Self::Hostname(it) => it,
@@ -232,6 +267,8 @@ impl Value {
             Self::CgroupSeen(it) => it,
             Self::CgroupMountRoot(it) => it,
             Self::Hierarchies(it) => it,
+            Self::Links(it) => it,
+            Self::LinkFlags(it) => it,
         }
     }
 
