@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use hardway::agent::client::Keeper;
 use hardway::kernel::children::readable;
-use hardway::kernel::host::Person;
+use hardway::kernel::host::{Person, Wish};
 use hardway::kernel::namespace::Namespace;
 use hardway::kernel::sys::{self, Forked};
 use hardway::kernel::trace::Trace;
@@ -35,7 +35,7 @@ fn main() {
     println!("{:<52} {:>22}   budget", "what", "measured");
     // Before anything else: the keeper must be forked while this process has one thread.
     let person = Person::current();
-    let offer = match person.offer(false, false) {
+    let offer = match person.offer(Wish::default()) {
         Ok(offer) => offer,
         Err(explanation) => return println!("{explanation}"),
     };
@@ -116,7 +116,7 @@ fn in_a_lab(keeper: Keeper) -> Keeper {
     row("a step by calls (fork, unshare, sethostname)", &format!("{ours:.0} µs"), "");
     row("the same three calls bare", &format!("{bare:.0} µs"), "");
     row("ratio", &format!("{:.2} ×", ours / bare), "≤ 1.5 ×");
-    let sample = walker.lab().expect("a lab host").observe(&Panel::ALL).expect("a sample");
+    let sample = walker.lab().expect("a lab host").observe(&Panel::ALL, &[]).expect("a sample");
     let bytes = serde_json::to_vec(&sample).map_or(0, |bytes| bytes.len());
     row("size of that observation on the wire", &format!("{:.1} kB", bytes as f64 / 1e3), "");
     walker.close()

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hardway::kernel::host::Wish;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,7 +19,8 @@ Without root, hardway makes a user namespace and teaches on.
 Environment:
   HARDWAY_THEME       dark, light, colour-blind or mono; NO_COLOR is respected
   HARDWAY_LEAVE_KEY   the key that leaves the shell pane, ctrl-] by default
-  XDG_STATE_HOME      where progress is kept, ~/.local/state by default";
+  XDG_STATE_HOME      where progress is kept, ~/.local/state by default
+  XDG_CONFIG_HOME     where hardway/keys (lines `command = key`) and the theme are kept, ~/.config by default";
 
 /// Learn Linux containers by building one, one kernel feature at a time, on the real kernel.
 #[derive(Debug, Parser)]
@@ -58,6 +60,15 @@ pub struct Ids {
     /// In a user namespace with your own id alone, even where newuidmap could map more
     #[arg(long)]
     pub single_id: bool,
+    /// As root, on the machine itself: its processes, network, host name and files; only mounts, IPC objects and cgroups stay apart
+    #[arg(long, conflicts_with_all = ["rootless", "single_id"])]
+    pub real_host: bool,
+}
+
+impl From<Ids> for Wish {
+    fn from(ids: Ids) -> Self {
+        Self { rootless: ids.rootless || ids.single_id, single_id: ids.single_id, real_host: ids.real_host }
+    }
 }
 
 /// Commands.
@@ -77,6 +88,15 @@ pub enum Command {
     /// Tools for authors of lessons
     #[command(subcommand)]
     Lesson(LessonCommand),
+    /// What this machine offers, which lessons work here, and how to fix the rest. Exit status 0: everything works
+    Doctor {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+        /// How ids are mapped.
+        #[command(flatten)]
+        ids: Ids,
+    },
     /// One observation of a process, each value with its source
     State {
         /// The process; your shell by default
@@ -132,6 +152,8 @@ pub enum Via {
     Calls,
     /// By lines typed into a shell
     Shell,
+    /// By the script that `hardway lesson script` prints
+    Script,
 }
 
 /// `hardway lesson`.
@@ -154,5 +176,13 @@ pub enum LessonCommand {
         /// How ids are mapped.
         #[command(flatten)]
         ids: Ids,
+    },
+    /// Print a lesson as one bash script that makes its own lab host
+    Script {
+        /// The lesson, by name, short name or file
+        lesson: String,
+        /// Stop after this step
+        #[arg(long, value_name = "STEP")]
+        until: Option<String>,
     },
 }

@@ -1,5 +1,7 @@
 //! The same session as lines: for dumb terminals, screen readers and logs. Nothing is drawn, nothing needs colour.
 
+mod show;
+
 use std::io::{BufRead, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -7,25 +9,50 @@ use std::time::Duration;
 
 use crate::agent::client::{self, Keeper};
 use crate::explain::Explanation;
-use crate::lesson::{Kind, Lesson};
-use crate::probe::diff::groups;
-use crate::probe::{Change, ChangeKind};
 use crate::session::store::Store;
 use crate::walk::actor::Actor;
+use crate::walk::entry::CourseEntry;
 use crate::walk::hands::Hands;
 use crate::walk::{News, Order, View};
+
+/// Rows and columns of the shell's terminal: wide, so that few lines are broken.
+const SHELL: (u16, u16) = (50, 160);
 
 /// How long a typed line is waited for.
 const LINE_DEADLINE: Duration = Duration::from_secs(15);
 
-const HELP: &str = "\
-n        do the step; when it is done, go on    b        one step back
-r        start the lesson again                 g N      go to step N
-c        check the step                         h        a hint
-1 2 3 …  predict                                = TEXT   answer the step's question
-t        type the step's commands for you       ! LINE   type a line into your shell in the lab
-s        live state                             d        what changed since the step · dd since the start
-o NAME   open a lesson · o lists them           ? or q   help · quit";
+/// One command: its short form, its word, what stands behind it, and what it does.
+struct Spec(&'static str, &'static str, &'static str, &'static str);
+
+/// All commands, in the order of the help.
+const COMMANDS: &[Spec] = &[
+    Spec("n", "next", "", "do the step by system calls; when it is done, go on"),
+    Spec("b", "back", "", "one step back"),
+    Spec("g", "goto", "N", "go to step N; its state is built"),
+    Spec("r", "reset", "", "start the lesson again"),
+    Spec("p", "predict", "N", "guess what will happen; the number alone does too"),
+    Spec("=", "answer", "TEXT", "answer the step's question"),
+    Spec("c", "check", "", "check the step, whoever did it"),
+    Spec("h", "hint", "", "one more hint"),
+    Spec("t", "type", "", "type the step's commands for me"),
+    Spec("!", "shell", "LINE", "type a line into your shell in the lab; ! ^C ends what runs there"),
+    Spec("ns", "newshell", "", "end the shell, whatever it runs, and start a new one"),
+    Spec("s", "state", "[PANEL]", "live state: what the step watches, or one panel, or all"),
+    Spec("d", "diff", "[start]", "what changed since the step, or since the start (dd)"),
+    Spec("ba", "beside", "[start]", "the same, each value before and now"),
+    Spec("e", "explain", "WORDS", "the rows that have these words: source, command, meaning"),
+    Spec("k", "calls", "[N]", "the calls of this step, or of step N, and what they made"),
+    Spec("l", "steps", "", "the steps of this lesson"),
+    Spec("i", "text", "", "the step again: what it is about"),
+    Spec("no", "notes", "", "the instructor's notes on this step"),
+    Spec("w", "words", "[WORD]", "the words in this step, or what a word means; all lists them"),
+    Spec("/", "search", "WORDS", "search the course, its words, and the rows here"),
+    Spec("m", "map", "[NAME]", "the course, or the steps of one lesson"),
+    Spec("o", "open", "NAME[:STEP]", "open a lesson; alone it lists them"),
+    Spec("hi", "history", "", "how containers came about"),
+    Spec("?", "help", "", "this help"),
+    Spec("q", "quit", "", "take everything back and leave"),
+];
 
 /// Reads commands, line by line, until `q` or the end of the input.
 ///
@@ -33,7 +60,7 @@ o NAME   open a lesson · o lists them           ? or q   help · quit";
 /// Where the output can not be written.
 pub fn run(
     keeper: Keeper,
-    course: &[Arc<Lesson>],
+    course: &[CourseEntry],
     store: Option<Store>,
     start: Option<(String, Option<String>)>,
     input: &mut dyn BufRead,
@@ -54,7 +81,7 @@ pub fn run(
     let actor = Actor::new(keeper, store, move |one| {
         let _ = tell.send(one);
     });
-    let mut plain = Plain { actor, news, view: None, hands: None, course, output };
+    let mut plain = Plain { actor, news, view: None, hands: None, course: course.to_vec(), output };
     let result = plain.converse(start, input);
     over.store(true, Ordering::SeqCst);
     match result {
@@ -72,7 +99,7 @@ struct Plain<'a, Tell: FnMut(News)> {
     news: mpsc::Receiver<News>,
     view: Option<Arc<View>>,
     hands: Option<Hands>,
-    course: &'a [Arc<Lesson>],
+    course: Vec<CourseEntry>,
     output: &'a mut dyn Write,
 }
 
@@ -80,7 +107,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
     fn converse(&mut self, start: Option<(String, Option<String>)>, input: &mut dyn BufRead) -> std::io::Result<()> {
         match start {
             Some((lesson, step)) => self.order(Order::Open { lesson, step })?,
-            None => self.list()?,
+            None => show::list(&self.course, self.output)?,
         }
         loop {
             write!(self.output, "hardway> ")?;
@@ -89,58 +116,89 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
             if input.read_line(&mut line)? == 0 {
                 return writeln!(self.output);
             }
-            let (command, rest) = split(line.trim());
-            match command {
-                "" | "n" => self.order(Order::Next)?,
-                "b" => self.order(Order::Back)?,
-                "r" => self.order(Order::Reset)?,
-                "g" => match rest.parse::<usize>() {
-                    Ok(step) if step > 0 => self.order(Order::Goto(step - 1))?,
-                    _ => writeln!(self.output, "which step? for example: g 2")?,
-                },
-                "c" => self.order(Order::Check)?,
-                "h" => self.order(Order::Hint)?,
-                "=" => self.order(Order::Answer(rest.to_owned()))?,
-                "t" => {
-                    let Some(view) = self.view.clone() else { continue };
-                    let step = view.position.step;
-                    let mut lines = view.lesson.steps[step].by_hand.clone();
-                    if self.hands.is_none() {
-                        self.order(Order::ReadyForHands)?;
-                        lines.splice(0..0, view.lesson.lines_before(step));
-                    }
-                    for line in lines {
-                        self.type_line(&line)?;
-                    }
-                }
-                "!" => self.type_line(rest)?,
-                "s" => self.state()?,
-                "d" => self.differences(false)?,
-                "dd" => self.differences(true)?,
-                "o" if rest.is_empty() => self.list()?,
-                "o" => self.order(Order::Open { lesson: rest.to_owned(), step: None })?,
-                "q" => return Ok(()),
-                number if number.parse::<usize>().is_ok_and(|n| n > 0) => {
-                    self.order(Order::Predict(number.parse::<usize>().unwrap_or(1) - 1))?;
-                }
-                _ => writeln!(self.output, "{HELP}")?,
+            let (word, rest) = split(line.trim());
+            if word == "q" || word == "quit" {
+                return Ok(());
             }
+            self.command(word, rest)?;
         }
     }
 
-    fn list(&mut self) -> std::io::Result<()> {
-        writeln!(self.output, "The course:")?;
-        for lesson in self.course {
-            writeln!(
-                self.output,
-                "  {:<14} {} ({} steps, {} minutes)",
-                lesson.name,
-                lesson.title,
-                lesson.steps.len(),
-                lesson.minutes
-            )?;
+    fn command(&mut self, word: &str, rest: &str) -> std::io::Result<()> {
+        // The first form of a command stands for all.
+        let known = COMMANDS.iter().find(|Spec(short, long, ..)| *short == word || *long == word);
+        match known.map_or(word, |Spec(short, ..)| short) {
+            "" | "n" => self.order(Order::Next),
+            "b" => self.order(Order::Back),
+            "r" => self.order(Order::Reset),
+            "g" => match number(rest) {
+                Some(step) => self.order(Order::Goto(step)),
+                None => writeln!(self.output, "which step? for example: g 2"),
+            },
+            "p" => match number(rest) {
+                Some(choice) => self.order(Order::Predict(choice)),
+                None => writeln!(self.output, "which guess? for example: p 2"),
+            },
+            "c" => self.order(Order::Check),
+            "h" => self.order(Order::Hint),
+            "=" => self.order(Order::Answer(rest.to_owned())),
+            "t" => self.type_step(),
+            "!" => self.type_line(rest),
+            "ns" => {
+                self.hands = None;
+                self.order(Order::NewShell(SHELL.0, SHELL.1))?;
+                self.first_prompt()
+            }
+            "s" => {
+                self.order(Order::Sample)?;
+                self.with_view(|view, out| show::state(view, rest, out))
+            }
+            "d" => self.with_view(|view, out| show::differences(view, rest == "start", false, out)),
+            "dd" => self.with_view(|view, out| show::differences(view, true, false, out)),
+            "ba" => self.with_view(|view, out| show::differences(view, rest == "start", true, out)),
+            "e" => {
+                self.order(Order::Sample)?;
+                self.with_view(|view, out| show::explain(view, rest, out))
+            }
+            "k" => self.with_view(|view, out| show::calls(view, number(rest).unwrap_or(view.position.step), out)),
+            "l" => self.with_view(|view, out| show::steps(&view.lesson, &view.records, &view.skipped, out)),
+            "i" => self.with_view(|view, out| show::step(view, out)),
+            "no" => self.with_view(|view, out| {
+                let notes = view.lesson.steps[view.position.step].notes.trim();
+                writeln!(out, "{}", if notes.is_empty() { "there are no notes on this step" } else { notes })
+            }),
+            "w" => show::words(self.view.as_deref(), rest, self.output),
+            "/" => show::search(&self.course, self.view.as_deref(), rest, self.output),
+            "m" => show::map(&self.course, rest, self.output),
+            "o" if rest.is_empty() => show::list(&self.course, self.output),
+            "o" => {
+                let (lesson, step) = rest.split_once(':').map_or((rest, None), |(lesson, step)| (lesson, Some(step)));
+                self.order(Order::Open { lesson: lesson.to_owned(), step: step.map(str::to_owned) })
+            }
+            "hi" => show::history(self.output),
+            guess if number(guess).is_some() => self.order(Order::Predict(number(guess).unwrap_or(0))),
+            _ => show::help(self.output),
         }
-        writeln!(self.output, "o NAME opens a lesson; ? helps.")
+    }
+
+    /// Types the current step's lines; into a new shell, first those that lead to the step.
+    fn type_step(&mut self) -> std::io::Result<()> {
+        let Some(view) = self.view.clone() else { return Ok(()) };
+        let step = view.position.step;
+        let mut lines = view.lesson.steps[step].by_hand.clone();
+        if self.hands.is_none() {
+            self.order(Order::ReadyForHands)?;
+            lines.splice(0..0, view.lesson.lines_before(step));
+        }
+        lines.iter().try_for_each(|line| self.type_line(line))
+    }
+
+    /// Shows something of the open lesson.
+    fn with_view(&mut self, show: impl FnOnce(&View, &mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
+        match self.view.clone() {
+            Some(view) => show(&view, self.output),
+            None => writeln!(self.output, "no lesson is open: o NAME opens one"),
+        }
     }
 
     /// Gives an order and tells what came of it.
@@ -149,7 +207,12 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         let before = self.view.clone();
         while let Ok(news) = self.news.try_recv() {
             match news {
-                News::View(view) => self.view = Some(view),
+                News::View(view) => {
+                    if let Some(entry) = self.course.iter_mut().find(|entry| entry.name == view.lesson.name) {
+                        entry.remember(&view.records);
+                    }
+                    self.view = Some(view);
+                }
                 News::Shell(master) => self.hands = Some(Hands::new(master)),
                 News::ShellEnded => {
                     self.hands = None;
@@ -168,11 +231,11 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         let moved =
             before.is_none_or(|before| place(before) != place(&view) || (before.position.done && !view.position.done));
         if moved {
-            self.step(&view)?;
+            show::step(&view, self.output)?;
         }
         let fresh = before.filter(|_| !moved);
         if view.report != fresh.and_then(|before| before.report.clone()) && view.report.is_some() {
-            self.trace(&view)?;
+            show::calls(&view, view.position.step, self.output)?;
         }
         if view.hints.len() > fresh.map_or(0, |before| before.hints.len()) {
             writeln!(self.output, "hint: {}", view.hints.last().map_or("", String::as_str))?;
@@ -193,124 +256,25 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
             }
         }
         if view.position.done && !fresh.is_some_and(|before| before.position.done) {
-            self.differences(false)?;
-            self.debrief(&view)?;
+            show::differences(&view, false, false, self.output)?;
+            show::debrief(&view, self.output)?;
         }
         Ok(())
     }
 
-    fn step(&mut self, view: &View) -> std::io::Result<()> {
-        let step = &view.lesson.steps[view.position.step];
-        writeln!(
-            self.output,
-            "\n== {} · step {} of {}: {} ==",
-            view.lesson.title,
-            view.position.step + 1,
-            view.lesson.steps.len(),
-            step.title
-        )?;
-        writeln!(self.output, "{}", step.explain.trim_end())?;
-        if let Some(reason) = &view.skipped[view.position.step] {
-            writeln!(self.output, "(not here: {reason})")?;
+    /// Waits until a new shell is ready.
+    fn first_prompt(&mut self) -> std::io::Result<()> {
+        match self.hands.as_mut().and_then(|hands| hands.prompt(LINE_DEADLINE)) {
+            Some(ended) => self.order(Order::ShellPrompt { status: ended.status, output: ended.output }),
+            None => Ok(()),
         }
-        if let Some(predict) = &step.predict {
-            writeln!(self.output, "predict: {}", predict.ask)?;
-            for (index, choice) in predict.choices.iter().enumerate() {
-                writeln!(self.output, "  {} {choice}", index + 1)?;
-            }
-        }
-        if let Some(question) = &step.question {
-            writeln!(self.output, "question: {} (answer with = TEXT)", question.ask)?;
-        }
-        for line in &step.by_hand {
-            writeln!(self.output, "  by hand: $ {line}")?;
-        }
-        Ok(())
-    }
-
-    fn trace(&mut self, view: &View) -> std::io::Result<()> {
-        let Some(report) = &view.report else { return Ok(()) };
-        for (action, performed) in &report.actions {
-            writeln!(self.output, "- {}", action.mechanism().sentence())?;
-            for call in &performed.calls {
-                writeln!(self.output, "    {}: {call}   [{} µs]", call.by, call.nanos / 1000)?;
-            }
-            if let Some(line) = action.mechanism().shell() {
-                writeln!(self.output, "    in a shell: $ {line}")?;
-            }
-            if let Ok(outcome) = &performed.result {
-                for effect in action.mechanism().effects() {
-                    writeln!(self.output, "    made: {}; {}", effect.what, effect.home.end())?;
-                }
-                for line in outcome.output.lines() {
-                    writeln!(self.output, "    | {line}")?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn debrief(&mut self, view: &View) -> std::io::Result<()> {
-        let step = &view.lesson.steps[view.position.step];
-        if let Some(predict) = &step.predict {
-            let right = predict.choices.get(predict.answer).map_or("", String::as_str);
-            let verdict = match view.records[view.position.step].predicted {
-                Some(choice) if choice == predict.answer => "you predicted that: ",
-                Some(_) => "you predicted something else; it is ",
-                None => "the prediction would have been ",
-            };
-            writeln!(self.output, "{verdict}{right}. {}", predict.because.trim())?;
-        }
-        if step.kind == Kind::Fail {
-            writeln!(self.output, "(this step is there to fail)")?;
-        }
-        writeln!(self.output, "{}", step.debrief.trim_end())
-    }
-
-    fn state(&mut self) -> std::io::Result<()> {
-        self.order(Order::Sample)?;
-        let Some(view) = self.view.clone() else { return writeln!(self.output, "no lesson is open: o NAME opens one") };
-        let watch = &view.lesson.steps[view.position.step].watch;
-        for row in view.rows.iter().filter(|row| watch.contains(&row.panel)) {
-            writeln!(self.output, "{}: {} · {} = {}   ({})", row.panel, row.subject, row.key, row.value, row.source)?;
-        }
-        Ok(())
-    }
-
-    fn differences(&mut self, since_start: bool) -> std::io::Result<()> {
-        let Some(view) = self.view.clone() else { return writeln!(self.output, "no lesson is open: o NAME opens one") };
-        let changes = if since_start { &view.since_start } else { &view.since_step };
-        let watch = &view.lesson.steps[view.position.step].watch;
-        let watched: Vec<Change> = changes.iter().filter(|change| watch.contains(&change.row.panel)).cloned().collect();
-        for group in groups(&watched) {
-            let (change, row) = (&watched[group[0]], &watched[group[0]].row);
-            let (came, count) = (change.kind == ChangeKind::Added, group.len());
-            if count > 1 {
-                let sign = if came { '+' } else { '-' };
-                writeln!(self.output, "  {sign} {} · {}: {count} values", row.subject, row.panel)?;
-                continue;
-            }
-            match &change.kind {
-                ChangeKind::Added => writeln!(self.output, "  + {} · {} = {}", row.subject, row.key, row.value)?,
-                ChangeKind::Removed => writeln!(self.output, "  - {} · {} = {}", row.subject, row.key, row.value)?,
-                ChangeKind::Changed { before } => {
-                    writeln!(self.output, "  ~ {} · {} = {} (was {before})", row.subject, row.key, row.value)?;
-                }
-            }
-        }
-        if watched.is_empty() {
-            writeln!(self.output, "  nothing that this step watches has changed")?;
-        }
-        Ok(())
     }
 
     /// Types a line into the learner's shell, and tells what the terminal showed.
     fn type_line(&mut self, line: &str) -> std::io::Result<()> {
         if self.hands.is_none() {
-            self.order(Order::OpenShell(50, 160))?;
-            if let Some(ended) = self.hands.as_mut().and_then(|hands| hands.prompt(LINE_DEADLINE)) {
-                self.order(Order::ShellPrompt { status: ended.status, output: ended.output })?;
-            }
+            self.order(Order::OpenShell(SHELL.0, SHELL.1))?;
+            self.first_prompt()?;
         }
         let Some(hands) = &mut self.hands else { return Ok(()) };
         if let Err(explanation) = hands.type_line(line) {
@@ -332,9 +296,14 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
     }
 }
 
+/// A number from 1, as an index from 0.
+fn number(text: &str) -> Option<usize> {
+    text.parse::<usize>().ok()?.checked_sub(1)
+}
+
 /// The first word, and the rest. A mark as the first character is a word by itself.
 fn split(line: &str) -> (&str, &str) {
-    for mark in ["!", "="] {
+    for mark in ["!", "=", "/"] {
         if let Some(rest) = line.strip_prefix(mark) {
             return (mark, rest.trim());
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hardway::agent::client::Keeper;
-use hardway::kernel::host::Person;
+use hardway::kernel::host::{Person, Wish};
 use hardway::kernel::namespace::Namespace;
 use hardway::lesson::{Lesson, builtin};
 use hardway::probe::{Names, Observation};
@@ -148,7 +148,7 @@ fn open(keeper: Keeper, lesson: &Arc<Lesson>) -> Walker {
 
 fn main() {
     let person = Person::current();
-    let offer = match person.offer(false, false) {
+    let offer = match person.offer(Wish::default()) {
         Ok(offer) => offer,
         Err(explanation) => panic!("{explanation}"),
     };

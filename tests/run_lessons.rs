@@ -1,4 +1,4 @@
-//! `hardway run` walks the course, by calls and by shell, in every mode, and the machine is as before.
+//! `hardway run` walks the course, by calls, by shell and by script, in every mode, and the machine is as before.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use support::{COMMAND, Machine, World, bounded, course, expected_skips, json_lines};
 
-in_each_mode!(by_calls, by_shell);
+in_each_mode!(by_calls, by_shell, by_script);
 
 fn by_calls(world: &World) {
     walks(world, "calls");
@@ -16,6 +16,10 @@ fn by_calls(world: &World) {
 
 fn by_shell(world: &World) {
     walks(world, "shell");
+}
+
+fn by_script(world: &World) {
+    walks(world, "script");
 }
 
 fn walks(world: &World, via: &str) {

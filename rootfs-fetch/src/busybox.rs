@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::draft::{Draft, copy, link};
 use crate::error::Error;
 use crate::machine::{Found, Machine};
-use crate::plan::{Entry, Plan};
-use crate::programs::WANTED;
+use crate::plan::Applets;
+use crate::wanted::WANTED;
 
 /// Where distributions put it.
 const PLACES: [&str; 9] = [
@@ -38,18 +39,9 @@ const MAX_APPLETS: usize = 1000;
 /// `busybox --list` takes a millisecond.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// How the names of the applets were found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applets {
-    /// By `busybox --list`: the file belongs to root and nobody else can write to it.
-    Listed,
-    /// Common names that occur in the file, which was not run.
-    Common,
-}
-
 /// A static busybox that has a shell.
 pub(crate) struct Busybox {
-    pub path: PathBuf,
+    pub found: Found,
     pub names: BTreeSet<String>,
     pub applets: Applets,
 }
@@ -62,7 +54,7 @@ pub(crate) fn find(machine: &Machine) -> Result<Busybox, Vec<String>> {
         match machine.find_file(place) {
             Ok(None) => {}
             Ok(Some(found)) if !seen.insert(found.real.clone()) => {}
-            Ok(Some(found)) => match examine(machine, &found) {
+            Ok(Some(found)) => match examine(machine, found) {
                 Ok(busybox) => return Ok(busybox),
                 Err(error) => notes.push(error.to_string()),
             },
@@ -73,32 +65,32 @@ pub(crate) fn find(machine: &Machine) -> Result<Busybox, Vec<String>> {
 }
 
 /// Plans `/bin` with a link for each applet, and the other directories of programs as links to it.
-pub(crate) fn add(busybox: &Busybox, plan: &mut Plan) -> Result<(), Error> {
-    plan.put("/bin/busybox", Entry::Copy(busybox.path.clone()))?;
+pub(crate) fn add(busybox: &Busybox, draft: &mut Draft) -> Result<(), Error> {
+    draft.put("/bin/busybox", copy(&busybox.found))?;
     for name in &busybox.names {
-        plan.put(&format!("/bin/{name}"), Entry::Link("busybox".into()))?;
+        draft.put(&format!("/bin/{name}"), link("busybox"))?;
     }
-    plan.put("/sbin", Entry::Link("bin".into()))?;
-    plan.put("/usr/bin", Entry::Link("../bin".into()))?;
-    plan.put("/usr/sbin", Entry::Link("../bin".into()))
+    draft.put("/sbin", link("bin"))?;
+    draft.put("/usr/bin", link("../bin"))?;
+    draft.put("/usr/sbin", link("../bin"))
 }
 
-fn examine(machine: &Machine, found: &Found) -> Result<Busybox, Error> {
-    if !machine.elf(found)?.is_static() {
+fn examine(machine: &Machine, found: Found) -> Result<Busybox, Error> {
+    if !machine.elf(&found)?.is_static() {
         return Err(Error::unusable(&found.real, "this busybox needs a loader (PT_INTERP) or libraries"));
     }
     if found.metadata.permissions().mode() & 0o111 == 0 {
         return Err(Error::unusable(&found.real, "this busybox is not executable"));
     }
-    let listed = if may_be_run(machine, found) { list(&machine.outside(&found.real)) } else { None };
+    let listed = if may_be_run(machine, &found) { list(&machine.outside(&found.real)) } else { None };
     let (names, applets) = match listed {
         Some(names) => (names, Applets::Listed),
-        None => (common(machine, found)?, Applets::Common),
+        None => (common(machine, &found)?, Applets::Common),
     };
     if !names.contains("sh") {
         return Err(Error::unusable(&found.real, "this busybox has no applet `sh`"));
     }
-    Ok(Busybox { path: found.real.clone(), names, applets })
+    Ok(Busybox { found, names, applets })
 }
 
 /// Only the machine's own installed program is ever run: root's file, and nobody else can write to it. A directory

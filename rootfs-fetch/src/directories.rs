@@ -1,4 +1,7 @@
 //! The directories in which the loader looks for libraries: ld.so(8), ldconfig(8).
+//!
+//! `/etc/ld.so.cache` is not read: ldconfig makes it of these same files, and what somebody once added to it by hand, it
+//! forgets the next time that a package is installed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why no root file system was made. Nothing of it is left when a caller sees this.
+/// Why something could not be done. Where it was the making of a root file system, nothing of that is left.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -67,6 +67,14 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
         /// Why not, and what would do.
+        why: String,
+    },
+    /// The cache can not be used.
+    #[error("the cache {path:?} can not be used: {why}")]
+    Cache {
+        /// Its directory.
+        path: PathBuf,
+        /// Why not.
         why: String,
     },
 }

@@ -12,9 +12,29 @@
 //! Recipe::programs(["ls"]).make("/tmp/only-ls")?;
 //! # Ok::<(), rootfs_fetch::Error>(())
 //! ```
+//!
+//! A [`Plan`] is the same as plain data, for those who make the rootfs themselves:
+//!
+//! ```no_run
+//! use rootfs_fetch::{Extent, Recipe, What};
+//!
+//! let alone = Recipe::programs(["ls"]).bare().extent(Extent::Program).plan()?;
+//! let whole = Recipe::programs(["ls"]).bare().plan()?.beyond(&alone);
+//! for entry in &whole.entries {
+//!     match &entry.what {
+//!         What::Directory { mode } => println!("mkdir -m {mode:o} {:?}", entry.path),
+//!         What::Link { to } => println!("ln -s {to:?} {:?}", entry.path),
+//!         What::Copy { from, .. } => println!("cp {from:?} {:?}", entry.path),
+//!         What::Text { text, .. } => println!("printf %s {text:?} >{:?}", entry.path),
+//!     }
+//! }
+//! # Ok::<(), rootfs_fetch::Error>(())
+//! ```
 
 mod busybox;
+mod cache;
 mod directories;
+mod draft;
 mod elf;
 mod error;
 mod libraries;
@@ -23,9 +43,13 @@ mod plan;
 mod programs;
 mod recipe;
 mod report;
+mod rootfs;
 mod target;
+mod wanted;
 
-pub use busybox::Applets;
+pub use cache::{Cache, Cleared, DEFAULT_LIMIT, Held};
 pub use error::{Error, Fault};
 pub use machine::Machine;
-pub use recipe::{Missing, Recipe, Rootfs, Source};
+pub use plan::{Applets, Entry, Extent, Missing, Plan, Source, What};
+pub use recipe::Recipe;
+pub use rootfs::Rootfs;

@@ -1,18 +1,45 @@
 //! Which libraries the loader would map for a program, found as ld.so(8) finds them, by reading.
 
-use std::collections::HashSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use crate::directories;
+use crate::draft::Draft;
 use crate::elf::Elf;
 use crate::error::Error;
 use crate::machine::{Found, Machine};
-use crate::plan::Plan;
+use crate::plan::Extent;
 
 /// More libraries than any program maps.
 const MAX_LIBRARIES: usize = 512;
+/// More places than any loader looks in for one library.
+const MAX_PLACES: usize = 1024;
+/// More lookups than any program makes its loader do. A file made to do harm could else ask for millions.
+const MAX_LOOKUPS: usize = 20_000;
+/// As many lookups are remembered from program to program.
+const MAX_KNOWN: usize = 4096;
+/// PATH_MAX: the kernel takes no longer one.
+const MAX_PATH: usize = 4096;
+
+/// Finds the loaders and libraries of programs on one machine.
+pub(crate) struct Libraries<'a> {
+    machine: &'a Machine,
+    extent: Extent,
+    /// The directories of `/etc/ld.so.conf`.
+    configured: Vec<PathBuf>,
+    /// What was looked for, and what was there: most programs need the same few libraries.
+    known: RefCell<HashMap<PathBuf, Option<Rc<Known>>>>,
+}
+
+/// A file that was looked at.
+struct Known {
+    found: Found,
+    elf: Elf,
+}
 
 /// A file that the loader has mapped.
 struct Object {
@@ -20,81 +47,108 @@ struct Object {
     path: PathBuf,
     /// What `$ORIGIN` stands for.
     origin: PathBuf,
-    elf: Elf,
+    file: Rc<Known>,
     /// Who needed it first.
     parent: Option<usize>,
 }
 
-/// Adds the loader and the libraries of a program to `plan`; `configured` are the directories of `/etc/ld.so.conf`.
-pub(crate) fn add(
-    machine: &Machine,
-    configured: &[PathBuf],
-    program: &Found,
-    elf: Elf,
-    plan: &mut Plan,
-) -> Result<(), Error> {
-    let Some(interpreter) = elf.interpreter.clone().map(PathBuf::from) else { return Ok(()) };
-    let missing = || Error::NoInterpreter { path: program.real.clone(), interpreter: interpreter.clone() };
-    // The kernel takes a relative name from the directory in which the program is started; here there is none.
-    if !interpreter.is_absolute() || machine.find_file(&interpreter)?.is_none() {
-        return Err(missing());
+impl<'a> Libraries<'a> {
+    /// # Errors
+    /// The loader's configuration can not be read.
+    pub fn of(machine: &'a Machine, extent: Extent) -> Result<Self, Error> {
+        Ok(Self { machine, extent, configured: directories::configured(machine)?, known: RefCell::default() })
     }
-    let loader = plan.take(machine, &interpreter)?;
-    same_machine(&machine.elf(&loader)?, &elf, &loader.real)?;
-    plan.libraries.insert(loader.real.clone());
 
-    let name = interpreter.file_name().unwrap_or_default().to_owned();
-    let mut search = Search { machine, musl: false, own: parent(&loader.real), directories: Vec::new() };
-    if let Some(arch) = musl_arch(&name) {
-        search.musl = true;
-        let (named, file) = directories::musl(machine, &arch)?;
-        search.directories = named;
-        if let Some(file) = file {
-            plan.take(machine, &file)?;
+    /// Adds the loader and the libraries of a program to `draft`, as far as they are wanted.
+    ///
+    /// # Errors
+    /// One of them is not there, or is broken.
+    pub fn add(&self, program: Found, elf: Elf, draft: &mut Draft) -> Result<(), Error> {
+        if self.extent < Extent::Loader {
+            return Ok(());
         }
-    } else {
-        search.directories = configured.to_vec();
-        search.directories.push(search.own.clone());
-        search.directories.extend(directories::DEFAULT.map(PathBuf::from));
+        let Some(interpreter) = elf.interpreter.clone().map(PathBuf::from) else { return Ok(()) };
+        // The kernel takes a relative name from the directory in which the program is started; here there is none.
+        let loader = if interpreter.is_absolute() { self.known(&interpreter)? } else { None };
+        let Some(loader) = loader else { return Err(Error::NoInterpreter { path: program.real, interpreter }) };
+        same_machine(&loader.elf, &elf, &loader.found.real)?;
+        draft.add(&loader.found);
+        draft.libraries.insert(loader.found.real.clone());
+        if self.extent < Extent::Libraries {
+            return Ok(());
+        }
+        let name = interpreter.file_name().unwrap_or_default().to_owned();
+        let own = parent(&loader.found.real);
+        let mut search = Search { libraries: self, musl: false, own, directories: Vec::new(), lookups: Cell::new(0) };
+        if let Some(arch) = musl_arch(&name) {
+            search.musl = true;
+            let (named, file) = directories::musl(self.machine, &arch)?;
+            search.directories = named;
+            if let Some(file) = file {
+                draft.take(self.machine, &file)?;
+            }
+        } else {
+            search.directories = self.configured.clone();
+            search.directories.push(search.own.clone());
+            search.directories.extend(directories::DEFAULT.map(PathBuf::from));
+        }
+        // The loader is mapped already when the first library is looked for.
+        let seen = HashSet::from([name]);
+        let (path, origin) = (program.real.clone(), parent(&program.real));
+        search.closure(Object { path, origin, file: Rc::new(Known { found: program, elf }), parent: None }, seen, draft)
     }
-    // The loader is mapped already when the first library is looked for.
-    let seen = HashSet::from([name]);
-    let first = Object { path: program.real.clone(), origin: parent(&program.real), elf, parent: None };
-    search.closure(first, seen, plan)
+
+    /// The ELF file at `path`, if there is a file.
+    fn known(&self, path: &Path) -> Result<Option<Rc<Known>>, Error> {
+        if let Some(known) = self.known.borrow().get(path) {
+            return Ok(known.clone());
+        }
+        let known = match self.machine.find_file(path)? {
+            Some(found) => Some(Rc::new(Known { elf: self.machine.elf(&found)?, found })),
+            None => None,
+        };
+        if self.known.borrow().len() < MAX_KNOWN {
+            self.known.borrow_mut().insert(path.to_owned(), known.clone());
+        }
+        Ok(known)
+    }
 }
 
 struct Search<'a> {
-    machine: &'a Machine,
+    libraries: &'a Libraries<'a>,
     musl: bool,
     /// The loader's own directory.
     own: PathBuf,
     /// Where is looked for every program.
     directories: Vec<PathBuf>,
+    /// How many files were looked for.
+    lookups: Cell<usize>,
 }
 
 impl Search<'_> {
     /// Breadth first, each name once, as the loader does it: so a library that needs itself comes to an end.
-    fn closure(&self, first: Object, mut seen: HashSet<OsString>, plan: &mut Plan) -> Result<(), Error> {
+    fn closure(&self, first: Object, mut seen: HashSet<OsString>, draft: &mut Draft) -> Result<(), Error> {
         let mut objects = vec![first];
         let mut at = 0;
         while at < objects.len() {
-            for name in objects[at].elf.needed.clone() {
-                if !seen.insert(name.clone()) || self.musl && is_musl_itself(&name) {
+            let needing = Rc::clone(&objects[at].file);
+            for name in &needing.elf.needed {
+                if !seen.insert(name.clone()) || self.musl && is_musl_itself(name) {
                     continue;
                 }
                 if objects.len() > MAX_LIBRARIES {
                     let why = format!("it needs more than {MAX_LIBRARIES} libraries");
                     return Err(Error::unusable(&objects[0].path, why));
                 }
-                let (path, elf, configured) = self.locate(&name, at, &objects)?;
-                let found = plan.take(self.machine, &path)?;
+                let (path, file, configured) = self.locate(name, at, &objects)?;
+                draft.add(&file.found);
                 // The rootfs has no cache of ld.so.conf's directories, so a link leads there from one that the
                 // loader always searches.
-                if configured && !self.always_searched(&parent(&found.real))? {
-                    plan.link(&self.own.join(&name), &path);
+                if configured && !self.always_searched(&parent(&file.found.real))? {
+                    draft.link(&self.own.join(name), &path);
                 }
-                plan.libraries.insert(found.real);
-                objects.push(Object { origin: parent(&path), path, elf, parent: Some(at) });
+                draft.libraries.insert(file.found.real.clone());
+                objects.push(Object { origin: parent(&path), path, file, parent: Some(at) });
             }
             at += 1;
         }
@@ -102,25 +156,26 @@ impl Search<'_> {
     }
 
     /// Where `name`, needed by `objects[by]`, is; and whether only the general directories led there.
-    fn locate(&self, name: &OsStr, by: usize, objects: &[Object]) -> Result<(PathBuf, Elf, bool), Error> {
+    fn locate(&self, name: &OsStr, by: usize, objects: &[Object]) -> Result<(PathBuf, Rc<Known>, bool), Error> {
         let needed_by = &objects[by];
+        let program = &needed_by.file.elf;
         let not_found = || Error::NoLibrary { name: name.to_owned(), needed_by: needed_by.path.clone() };
         if name.as_bytes().contains(&b'/') {
             // A name with a slash is a path, and nothing is searched.
             let path = expand(name.as_bytes(), &needed_by.origin).into_iter().next().ok_or_else(not_found)?;
-            let elf = self.fitting(&path, &needed_by.elf)?.ok_or_else(not_found)?;
-            return Ok((path, elf, false));
+            let file = self.fitting(&path, program)?.ok_or_else(not_found)?;
+            return Ok((path, file, false));
         }
-        for directory in self.own_paths(by, objects) {
+        for directory in self.own_paths(by, objects)? {
             let path = directory.join(name);
-            if let Some(elf) = self.fitting(&path, &needed_by.elf)? {
-                return Ok((path, elf, false));
+            if let Some(file) = self.fitting(&path, program)? {
+                return Ok((path, file, false));
             }
         }
         for directory in &self.directories {
             let path = directory.join(name);
-            if let Some(elf) = self.fitting(&path, &needed_by.elf)? {
-                return Ok((path, elf, !self.musl));
+            if let Some(file) = self.fitting(&path, program)? {
+                return Ok((path, file, !self.musl));
             }
         }
         Err(not_found())
@@ -128,45 +183,58 @@ impl Search<'_> {
 
     /// DT_RPATH of the one that needs and of those that needed it, unless it has DT_RUNPATH, which is its alone.
     /// musl makes no difference between the two and inherits both.
-    fn own_paths(&self, by: usize, objects: &[Object]) -> Vec<PathBuf> {
+    fn own_paths(&self, by: usize, objects: &[Object]) -> Result<Vec<PathBuf>, Error> {
         let mut paths = Vec::new();
         let mut add = |list: &Option<OsString>, origin: &Path| {
             for word in list.iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b':')) {
-                paths.extend(expand(word, origin));
+                if paths.len() <= MAX_PLACES {
+                    paths.extend(expand(word, origin));
+                }
             }
         };
         let mut next = Some(by);
         while let Some(object) = next.and_then(|at| objects.get(at)) {
             if self.musl {
-                add(if object.elf.runpath.is_some() { &object.elf.runpath } else { &object.elf.rpath }, &object.origin);
-            } else if objects[by].elf.runpath.is_none() && object.elf.runpath.is_none() {
-                add(&object.elf.rpath, &object.origin);
+                add(
+                    if object.file.elf.runpath.is_some() { &object.file.elf.runpath } else { &object.file.elf.rpath },
+                    &object.origin,
+                );
+            } else if objects[by].file.elf.runpath.is_none() && object.file.elf.runpath.is_none() {
+                add(&object.file.elf.rpath, &object.origin);
             }
             next = object.parent;
         }
         if !self.musl {
-            add(&objects[by].elf.runpath, &objects[by].origin);
+            add(&objects[by].file.elf.runpath, &objects[by].origin);
         }
-        paths
+        if paths.len() > MAX_PLACES {
+            let why = format!("its libraries are to be looked for in more than {MAX_PLACES} places");
+            return Err(Error::unusable(&objects[by].path, why));
+        }
+        Ok(paths)
     }
 
     /// The library at `path`, if there is one for the program's class and machine. Others are passed over, as the
     /// loader does; a file that is no ELF file ends the search, as it ends the loader's.
-    fn fitting(&self, path: &Path, program: &Elf) -> Result<Option<Elf>, Error> {
-        let Some(found) = self.machine.find_file(path)? else { return Ok(None) };
-        let elf = self.machine.elf(&found)?;
-        if (elf.wide, elf.machine) != (program.wide, program.machine) {
+    fn fitting(&self, path: &Path, program: &Elf) -> Result<Option<Rc<Known>>, Error> {
+        self.lookups.set(self.lookups.get() + 1);
+        if self.lookups.get() > MAX_LOOKUPS {
+            let why = format!("it is the {MAX_LOOKUPS}th file that one program's loader looks for");
+            return Err(Error::unusable(path, why));
+        }
+        let Some(file) = self.libraries.known(path)? else { return Ok(None) };
+        if (file.elf.wide, file.elf.machine) != (program.wide, program.machine) {
             return Ok(None);
         }
-        if !elf.shared {
+        if !file.elf.shared {
             return Err(Error::unusable(path, "it is a program where a library is needed"));
         }
-        Ok(Some(elf))
+        Ok(Some(file))
     }
 
     fn always_searched(&self, directory: &Path) -> Result<bool, Error> {
         for known in directories::DEFAULT.iter().map(Path::new).chain([self.own.as_path()]) {
-            if self.machine.find(known)?.is_some_and(|known| known.real == directory) {
+            if self.libraries.machine.find(known)?.is_some_and(|known| known.real == directory) {
                 return Ok(true);
             }
         }
@@ -217,6 +285,7 @@ fn expand(word: &[u8], origin: &Path) -> Vec<PathBuf> {
         };
         done = done.iter().flat_map(|begin| values.iter().map(|value| [begin.as_slice(), value].concat())).collect();
         rest = &after[length..];
+        done.retain(|begin: &Vec<u8>| begin.len() < MAX_PATH);
     }
     let paths = done.into_iter().map(|bytes| PathBuf::from(OsString::from_vec(bytes)));
     paths.filter(|path| path.is_absolute()).collect()

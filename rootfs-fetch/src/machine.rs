@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use crate::elf::Elf;
@@ -19,6 +19,9 @@ const MAX_LINKS: usize = 40;
 const MAX_STEPS: usize = 2048;
 /// As many names of one directory as are looked at.
 const MAX_NAMES: usize = 16 * 1024;
+
+/// Not to wait: fcntl(2). It is this number on x86, ARM, RISC-V and most others; where it is another, it does nothing here.
+const O_NONBLOCK: i32 = 0o4000;
 
 /// A machine to take programs from.
 #[derive(Clone, Debug)]
@@ -120,7 +123,9 @@ impl Machine {
     /// Opens what was found. Only a regular file is ever opened: to open a FIFO would wait, to open a device may act.
     pub(crate) fn open(&self, found: &Found) -> Result<File, Error> {
         let outside = self.outside(&found.real);
-        let file = File::open(&outside).during("open", &outside)?;
+        // What was a file a moment ago may be a FIFO now.
+        let options = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&outside);
+        let file = options.during("open", &outside)?;
         let metadata = file.metadata().during("look at", &outside)?;
         if (metadata.dev(), metadata.ino()) != (found.metadata.dev(), found.metadata.ino()) {
             return Err(Error::unusable(&found.real, "it was replaced while it was read"));

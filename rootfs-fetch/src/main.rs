@@ -1,71 +1,134 @@
-//! `rootfs-fetch DIR [PROGRAM...]`: the library at a prompt.
+//! `rootfs-fetch`: the library at a prompt.
 
-use std::ffi::OsString;
+mod cli;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
-use rootfs_fetch::Recipe;
+use clap::Parser;
+use rootfs_fetch::{Cache, Cleared, Entry, Error, Held, Machine, Plan, Recipe, What};
+use serde::Serialize;
 
-const HELP: &str = "\
-Make a rootfs in a directory from the programs of this machine, offline.
-
-Usage: rootfs-fetch [--no-busybox] DIR [PROGRAM...]
-
-  DIR            must be empty or absent; nothing outside of it is written
-  PROGRAM        a name or an absolute path; with the loader and the libraries that it needs.
-                 Without any: the machine's static busybox, or its shell and core programs
-  --no-busybox   take the shell and core programs even where there is a static busybox
-  -h, --help     this text
-
-Exit status: 0 made, 1 not made (and nothing left of it), 2 the arguments are wrong
-
-Examples:
-  rootfs-fetch /tmp/rootfs             a rootfs to work in
-  chroot /tmp/rootfs /bin/sh           enter it, as root
-  unshare -r chroot /tmp/rootfs sh     enter it, as an ordinary user
-  rootfs-fetch /tmp/two sh ls          a rootfs that has two programs and no more
-";
+use cli::{CacheCommand, CachePlace, Cli, Command, Kind, Wish};
 
 fn main() -> ExitCode {
-    let mut busybox = true;
-    let mut names: Vec<OsString> = Vec::new();
-    let mut options = true;
-    for argument in std::env::args_os().skip(1) {
-        match argument.to_str() {
-            Some("--") if options => options = false,
-            Some("-h" | "--help") if options => return print(HELP, ExitCode::SUCCESS),
-            Some("--no-busybox") if options => busybox = false,
-            Some(other) if options && other.starts_with('-') => {
-                return wrong(&format!("there is no option {other:?}"));
-            }
-            _ => names.push(argument),
+    let done = match Cli::parse().command {
+        Command::Build { directory, wish, place, no_cache, json } => build(&directory, wish, place, no_cache, json),
+        Command::Plan { wish, json } => recipe(wish)
+            .plan()
+            .map_err(Trouble::from)
+            .and_then(|plan| if json { as_json(&plan) } else { Ok(listed(&plan)) }),
+        Command::Cache(CacheCommand::Ls { place, json }) => list(place, json),
+        Command::Cache(CacheCommand::Gc { place, limit, json }) => clear(place, limit, json),
+    };
+    match done {
+        Ok(text) => {
+            // A reader that has gone away, as in `rootfs-fetch … | head -1`, does not undo what was made.
+            let _ = writeln!(io::stdout(), "{text}");
+            ExitCode::SUCCESS
         }
-    }
-    if names.is_empty() {
-        return wrong("name the directory in which the rootfs is to be made");
-    }
-    let directory = PathBuf::from(names.remove(0));
-    let mut recipe = if names.is_empty() { Recipe::automatic() } else { Recipe::programs(names) };
-    if !busybox {
-        recipe = recipe.without_busybox();
-    }
-    match recipe.make(directory) {
-        Ok(rootfs) => print(&format!("{rootfs}\n"), ExitCode::SUCCESS),
-        Err(error) => {
-            eprintln!("rootfs-fetch: {error}");
+        Err(trouble) => {
+            eprintln!("rootfs-fetch: {trouble}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn wrong(what: &str) -> ExitCode {
-    eprintln!("rootfs-fetch: {what}\nTry: rootfs-fetch --help");
-    ExitCode::from(2)
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Library(#[from] Error),
+    #[error("it can not be told as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error(
+        "there is no place for a cache: neither XDG_CACHE_HOME nor a HOME of yours is set; name one with --cache DIR"
+    )]
+    NoCache,
 }
 
-/// A reader that has gone away, as in `rootfs-fetch … | head -1`, does not undo what was made.
-fn print(text: &str, status: ExitCode) -> ExitCode {
-    let _ = io::stdout().write_all(text.as_bytes());
-    status
+fn recipe(wish: Wish) -> Recipe {
+    let mut recipe = match (wish.programs.is_empty(), wish.recipe) {
+        (false, _) => Recipe::programs(wish.programs),
+        (true, Kind::Automatic) => Recipe::automatic(),
+        (true, Kind::Lessons) => Recipe::lessons(),
+    };
+    recipe = recipe.from(Machine::at(wish.from)).extent(wish.extent.into());
+    if wish.bare { recipe.bare() } else { recipe }
+}
+
+fn build(directory: &PathBuf, wish: Wish, place: CachePlace, no_cache: bool, json: bool) -> Result<String, Trouble> {
+    let recipe = recipe(wish);
+    let cache = match (no_cache, place.cache) {
+        (true, _) => None,
+        (false, Some(named)) => Some(Cache::open(named)?),
+        // Nobody has asked for this one: a rootfs can be made without.
+        (false, None) => Cache::usual_directory().and_then(|usual| {
+            Cache::open(usual).map_err(|error| eprintln!("rootfs-fetch: making it without a cache: {error}")).ok()
+        }),
+    };
+    let rootfs = match cache {
+        Some(cache) => recipe.make_with(directory, &cache)?,
+        None => recipe.make(directory)?,
+    };
+    if json { as_json(&rootfs) } else { Ok(rootfs.to_string()) }
+}
+
+fn open(place: CachePlace) -> Result<Cache, Trouble> {
+    let directory = place.cache.or_else(Cache::usual_directory).ok_or(Trouble::NoCache)?;
+    Ok(Cache::open(directory)?)
+}
+
+fn list(place: CachePlace, json: bool) -> Result<String, Trouble> {
+    let held = open(place)?.held()?;
+    if json {
+        return as_json(&held);
+    }
+    let now = SystemTime::now();
+    let line = |held: &Held| {
+        let age = now.duration_since(held.used).unwrap_or_default().as_secs();
+        let files: Vec<String> = held.files.iter().map(|file| format!("{file:?}")).collect();
+        let (digest, bytes) = (held.digest.get(..12).unwrap_or(&held.digest), held.bytes);
+        format!("{digest}  {bytes:>10} bytes  used {age:>8} s ago  {}\n", files.join(" "))
+    };
+    let total: u64 = held.iter().map(|held| held.bytes).sum();
+    Ok(format!("{}contents: {}, bytes: {total}", held.iter().map(line).collect::<String>(), held.len()))
+}
+
+fn clear(place: CachePlace, limit: u64, json: bool) -> Result<String, Trouble> {
+    let cleared: Cleared = open(place)?.clear(limit)?;
+    if json {
+        return as_json(&cleared);
+    }
+    Ok(format!(
+        "contents cleared: {}, bytes cleared: {}, bytes left: {}",
+        cleared.contents, cleared.bytes, cleared.left
+    ))
+}
+
+fn listed(plan: &Plan) -> String {
+    let line = |entry: &Entry| {
+        let path = &entry.path;
+        match &entry.what {
+            What::Directory { mode } => format!("directory {mode:04o}  {path:?}\n"),
+            What::Link { to } => format!("link            {path:?} → {to:?}\n"),
+            What::Copy { from, mode, bytes } => format!("copy      {mode:04o}  {path:?} ← {from:?}, {bytes} bytes\n"),
+            What::Text { text, mode } => format!("text      {mode:04o}  {path:?} ← {text:?}\n"),
+        }
+    };
+    let mut text: String = plan.entries.iter().map(line).collect();
+    for note in &plan.notes {
+        text.push_str(&format!("passed over: {note}\n"));
+    }
+    for missing in &plan.missing {
+        text.push_str(&format!("missing {}: {}; you will miss: {}\n", missing.program, missing.why, missing.lost));
+    }
+    let (programs, libraries) = (plan.programs.len(), plan.libraries.len());
+    text + &format!("programs: {programs}, loaders and libraries: {libraries}, bytes: {}", plan.bytes())
+}
+
+fn as_json(value: &impl Serialize) -> Result<String, Trouble> {
+    Ok(serde_json::to_string(value)?)
 }

@@ -1,192 +1,145 @@
-//! What a rootfs will hold, before anything of it is written: one entry a path.
-//!
-//! Everything is looked up and checked first. A program that turns out to be unusable has then left no trace, and the
-//! one who writes needs neither to look at the machine nor to follow a link.
+//! A plan: all that a rootfs will hold, as plain data. Whoever has it needs neither to look at the machine nor to follow
+//! a link to make the rootfs.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ffi::OsString;
-use std::path::{Component, Path, PathBuf};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
-use crate::error::Error;
-use crate::machine::{Found, Machine, Step};
+use serde::{Deserialize, Serialize};
 
-/// One thing in the rootfs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
-    /// A directory with this mode.
-    Directory(u32),
-    /// A symbolic link to this.
-    Link(PathBuf),
-    /// A copy of the machine's file at this path without links.
-    Copy(PathBuf),
-    /// A file with this text.
-    Text(&'static str),
+/// What a rootfs will hold, in the order in which it can be made.
+///
+/// What holds of every plan: each path is absolute, counts from the rootfs, and has neither `.` nor `..`; the directory that
+/// an entry is in comes before it, and is a directory and no link; no path occurs twice; the text of each link is relative
+/// and leads to no place outside of the rootfs, from wherever it is looked at. So a plan is performed by one call or two for
+/// each entry, beneath any empty directory, without following a link.
+///
+/// A path that is not UTF-8 can be planned and made; serialising it is an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What the rootfs is made of.
+    pub source: Source,
+    /// What it will hold.
+    pub entries: Vec<Entry>,
+    /// Its programs, as paths within it: those that were asked for.
+    pub programs: Vec<PathBuf>,
+    /// Its loaders and libraries, as paths within it, without links.
+    pub libraries: Vec<PathBuf>,
+    /// Programs that it should have and has not.
+    pub missing: Vec<Missing>,
+    /// Files that would have been preferred, and why they were passed over.
+    pub notes: Vec<String>,
 }
 
-/// The entries by their absolute path in the rootfs; a directory comes before what is in it. The parent of an entry is
-/// an entry, and a directory.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Plan {
-    entries: BTreeMap<PathBuf, Entry>,
-    /// The libraries and loaders among the copies.
-    pub libraries: BTreeSet<PathBuf>,
+/// One thing in a rootfs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where, as an absolute path within the rootfs.
+    pub path: PathBuf,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What is at a path of a rootfs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// A directory.
+    Directory {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Link {
+        /// Its text, relative.
+        to: PathBuf,
+    },
+    /// A copy of a file of the machine.
+    Copy {
+        /// The file, as a path of the machine without links. In a chroot lesson that is the file to `cp`.
+        from: PathBuf,
+        /// The copy's permission bits, without setuid, setgid and sticky.
+        mode: u32,
+        /// How long the file was when it was looked at.
+        bytes: u64,
+    },
+    /// A file with this text.
+    Text {
+        /// What is in it.
+        text: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+/// What a rootfs is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Source {
+    /// One static busybox, with a link for each applet.
+    Busybox {
+        /// The file on the machine.
+        path: PathBuf,
+        /// Where the names of the links come from.
+        applets: Applets,
+    },
+    /// The machine's programs, with loader and libraries.
+    Programs,
+}
+
+/// How the names of the applets were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Applets {
+    /// By `busybox --list`: the file belongs to root and nobody else can write to it.
+    Listed,
+    /// Common names that occur in the file, which was not run.
+    Common,
+}
+
+/// A program that a rootfs has not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Missing {
+    /// Its name.
+    pub program: String,
+    /// Why it is not there.
+    pub why: String,
+    /// What can not be done without it.
+    pub lost: String,
+}
+
+/// How much of what a program needs comes along with it. Each has all that the one before has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// The program's file alone. Unless it is static, execve(2) of it fails with ENOENT: its loader is not there.
+    Program,
+    /// And its loader (PT_INTERP), or for a script the program that runs it. The loader starts, and says which library it
+    /// can not find.
+    Loader,
+    /// And all libraries: it runs.
+    #[default]
+    Libraries,
 }
 
 impl Plan {
-    /// The entries, parents first.
-    pub fn entries(&self) -> impl Iterator<Item = (&Path, &Entry)> {
-        self.entries.iter().map(|(path, entry)| (path.as_path(), entry))
+    /// What this plan has and `earlier` has not: what is left to do where `earlier` was performed already.
+    #[must_use]
+    pub fn beyond(mut self, earlier: &Self) -> Self {
+        let done: HashSet<&Path> = earlier.entries.iter().map(|entry| entry.path.as_path()).collect();
+        self.entries.retain(|entry| !done.contains(entry.path.as_path()));
+        self
     }
 
-    /// What is at a path without links.
-    pub fn get(&self, path: &Path) -> Option<&Entry> {
-        self.entries.get(path)
-    }
-
-    /// Takes a file of the machine to the same path, with every directory and link on the way to it. So a merged
-    /// `/usr`, alternatives and versioned libraries look in the rootfs as they do on the machine.
-    pub fn take(&mut self, machine: &Machine, path: &Path) -> Result<Found, Error> {
-        let found = machine.find_file(path)?;
-        let found = found.ok_or_else(|| Error::unusable(path, "it is no longer there"))?;
-        for step in &found.steps {
-            match step {
-                Step::Directory(at) => self.vacant(at, || Entry::Directory(0o755)),
-                Step::Link { at, to } => self.vacant(at, || Entry::Link(within(at, to))),
-            }
-        }
-        self.vacant(&found.real, || Entry::Copy(found.real.clone()));
-        Ok(found)
-    }
-
-    /// Puts `entry` at `path`, unless something is there; makes the directories above it.
-    pub fn put(&mut self, path: &str, entry: Entry) -> Result<(), Error> {
-        let path = Path::new(path);
-        let parent = self.directory(path.parent().unwrap_or(Path::new("/")))?;
-        let at = parent.join(path.file_name().unwrap_or_default());
-        let entry = if let Entry::Link(to) = entry { Entry::Link(within(&at, &to)) } else { entry };
-        match (self.entries.get(&at), &entry) {
-            // A link that the machine has there leads to the directory.
-            (Some(Entry::Link(_)), Entry::Directory(_)) => {
-                let real = self.directory(&at)?;
-                self.entries.insert(real, entry);
-            }
-            (Some(Entry::Directory(_)), Entry::Directory(_)) => drop(self.entries.insert(at, entry)),
-            (Some(_), _) => {}
-            (None, _) => drop(self.entries.insert(at, entry)),
-        }
-        Ok(())
-    }
-
-    /// Makes the link that the machine has at `path`, if it leads to a directory that the rootfs has too.
-    pub fn take_alias(&mut self, machine: &Machine, path: &Path) -> Result<(), Error> {
-        let Some(found) = machine.find(path)? else { return Ok(()) };
-        if let (Some(Entry::Directory(_)), [Step::Link { at, to }, ..]) = (self.get(&found.real), &found.steps[..]) {
-            self.link(at, to);
-        }
-        Ok(())
-    }
-
-    /// Puts a link at `at`, a path without links, unless something is there.
-    pub fn link(&mut self, at: &Path, to: &Path) {
-        self.vacant(at, || Entry::Link(within(at, to)));
-    }
-
-    /// Adds what `other` has and this has not.
-    pub fn merge(&mut self, other: Self) {
-        for (path, entry) in other.entries {
-            self.entries.entry(path).or_insert(entry);
-        }
-        self.libraries.extend(other.libraries);
-    }
-
-    fn vacant(&mut self, at: &Path, entry: impl FnOnce() -> Entry) {
-        self.entries.entry(at.to_owned()).or_insert_with(entry);
-    }
-
-    /// The path without links of a directory of the rootfs; it is made where it is not planned yet.
-    fn directory(&mut self, path: &Path) -> Result<PathBuf, Error> {
-        let mut rest: VecDeque<OsString> = normal(path);
-        let (mut real, mut links) = (PathBuf::from("/"), 0);
-        while let Some(name) = rest.pop_front() {
-            if name == ".." {
-                real.pop();
-                continue;
-            }
-            let next = real.join(name);
-            match self.entries.get(&next) {
-                Some(Entry::Directory(_)) => real = next,
-                Some(Entry::Link(to)) if links < 40 => {
-                    links += 1;
-                    for name in normal(to).into_iter().rev() {
-                        rest.push_front(name);
-                    }
-                    if to.is_absolute() {
-                        real = PathBuf::from("/");
-                    }
-                }
-                Some(_) => return Err(Error::unusable(path, "a rootfs needs a directory there")),
-                None => {
-                    self.entries.insert(next.clone(), Entry::Directory(0o755));
-                    real = next;
-                }
-            }
-        }
-        Ok(real)
-    }
-}
-
-/// The text of a link at `at`, a path without links, so that it leads to the same place inside the rootfs and never out
-/// of it when somebody looks at it from outside: relative, and with no more leading `..` than there are directories.
-fn within(at: &Path, to: &Path) -> PathBuf {
-    let depth = at.components().count().saturating_sub(2);
-    let names = normal(to);
-    let climb = if to.is_absolute() { depth } else { depth.min(names.iter().take_while(|name| *name == "..").count()) };
-    let mut text = PathBuf::new();
-    (0..climb).for_each(|_| text.push(".."));
-    text.extend(names.iter().skip_while(|name| *name == ".."));
-    if text.as_os_str().is_empty() {
-        text.push(".");
-    }
-    text
-}
-
-fn normal(path: &Path) -> VecDeque<OsString> {
-    let name = |component: Component<'_>| match component {
-        Component::Normal(_) | Component::ParentDir => Some(component.as_os_str().to_owned()),
-        _ => None,
-    };
-    path.components().filter_map(name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_stay_within_the_rootfs() {
-        for (at, to, text) in [
-            ("/bin", "usr/bin", "usr/bin"),
-            ("/usr/bin/awk", "/etc/alternatives/awk", "../../etc/alternatives/awk"),
-            ("/bin", "/usr/bin", "usr/bin"),
-            ("/usr/bin/x", "../lib/x", "../lib/x"),
-            ("/usr/bin/x", "../../../../etc/passwd", "../../etc/passwd"),
-            ("/x", "../etc/passwd", "etc/passwd"),
-            ("/x", "/", "."),
-            ("/x", "/../../y", "y"),
-        ] {
-            assert_eq!(within(Path::new(at), Path::new(to)), Path::new(text), "{at} → {to}");
-        }
-    }
-
-    #[test]
-    fn a_planned_directory_may_be_a_link() {
-        let mut plan = Plan::default();
-        plan.link(Path::new("/etc"), Path::new("private/etc"));
-        plan.put("/etc/passwd", Entry::Text("x")).expect("a directory behind a link");
-        plan.put("/etc", Entry::Directory(0o700)).expect("a directory behind a link");
-        assert_eq!(plan.get(Path::new("/private/etc/passwd")), Some(&Entry::Text("x")));
-        assert_eq!(plan.get(Path::new("/private/etc")), Some(&Entry::Directory(0o700)));
-        plan.link(Path::new("/a"), Path::new("a"));
-        plan.put("/a/b", Entry::Text("x")).expect_err("a loop");
+    /// The sum of the lengths of its files.
+    pub fn bytes(&self) -> u64 {
+        let length = |entry: &Entry| match &entry.what {
+            What::Copy { bytes, .. } => *bytes,
+            What::Text { text, .. } => text.len() as u64,
+            What::Directory { .. } | What::Link { .. } => 0,
+        };
+        self.entries.iter().map(length).fold(0, u64::saturating_add)
     }
 }

@@ -1,87 +1,70 @@
-//! What a rootfs is made of, and the making.
+//! What a rootfs is to be made of, and the plan that comes of it.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::busybox::{self, Applets};
+use crate::busybox::{self, Busybox};
+use crate::draft::{Draft, directory, link, text};
 use crate::error::Error;
 use crate::machine::Machine;
-use crate::plan::{Entry, Plan};
-use crate::programs::{Programs, WANTED};
-use crate::target;
+use crate::plan::{Extent, Missing, Plan, Source};
+use crate::programs::Programs;
+use crate::wanted::WANTED;
 
-const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
-const GROUP: &str = "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n";
+/// The directories of a rootfs that are there to be mounted on or written to.
+const DIRECTORIES: [(&str, u32); 8] = [
+    ("/dev", 0o755),
+    ("/home", 0o755),
+    ("/mnt", 0o755),
+    ("/proc", 0o755),
+    ("/root", 0o700),
+    ("/run", 0o755),
+    ("/sys", 0o755),
+    ("/tmp", 0o1777),
+];
+/// The files without which programs can not give users, groups and addresses their names.
+const FILES: [(&str, &str); 4] = [
+    ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"),
+    ("/etc/group", "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"),
+    ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
+    ("/etc/hostname", "box\n"),
+];
 
 /// What a rootfs is to be made of.
 #[derive(Clone, Debug)]
 pub struct Recipe {
     machine: Machine,
     wish: Wish,
+    extent: Extent,
+    bare: bool,
 }
 
 #[derive(Clone, Debug)]
 enum Wish {
-    Automatic { busybox: bool },
+    Automatic,
+    Lessons,
     Programs(Vec<OsString>),
 }
 
-/// A rootfs that was made.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Rootfs {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What it was made of.
-    pub source: Source,
-    /// Its programs, as paths within it.
-    pub programs: Vec<PathBuf>,
-    /// Its loaders and libraries, as paths within it.
-    pub libraries: Vec<PathBuf>,
-    /// What it should have and has not.
-    pub missing: Vec<Missing>,
-    /// The sum of its files' lengths.
-    pub bytes: u64,
-    /// Files that would have been preferred, and why they were passed over.
-    pub notes: Vec<String>,
-}
-
-/// What a rootfs was made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Source {
-    /// One static busybox, with a link for each applet.
-    Busybox {
-        /// The file on the machine.
-        path: PathBuf,
-        /// Where the names of the links come from.
-        applets: Applets,
-    },
-    /// The machine's programs, with loader and libraries.
-    Programs,
-}
-
-/// A program that a rootfs has not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Missing {
-    /// Its name.
-    pub program: String,
-    /// Why it is not there.
-    pub why: String,
-    /// What can not be done without it.
-    pub lost: &'static str,
-}
-
 impl Recipe {
-    /// A rootfs to work in: from a static busybox where there is one, else from shell and core programs.
+    /// A rootfs to work in: from a static busybox where there is one, else as [`Recipe::lessons`].
     pub fn automatic() -> Self {
-        Self { machine: Machine::at("/"), wish: Wish::Automatic { busybox: true } }
+        Self::new(Wish::Automatic)
+    }
+
+    /// A rootfs with the shells and programs that lessons use, from the machine's own. What the machine has not is left out
+    /// and told in [`Plan::missing`].
+    pub fn lessons() -> Self {
+        Self::new(Wish::Lessons)
     }
 
     /// A rootfs of these programs, by name or absolute path, with what they need and nothing else.
     pub fn programs(names: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        Self { machine: Machine::at("/"), wish: Wish::Programs(names.into_iter().map(Into::into).collect()) }
+        Self::new(Wish::Programs(names.into_iter().map(Into::into).collect()))
+    }
+
+    fn new(wish: Wish) -> Self {
+        Self { machine: Machine::at("/"), wish, extent: Extent::default(), bare: false }
     }
 
     /// Takes everything from another machine than this one.
@@ -91,100 +74,110 @@ impl Recipe {
         self
     }
 
-    /// Leaves busybox aside even where there is one.
+    /// Takes no more than this of what each program needs.
     #[must_use]
-    pub fn without_busybox(mut self) -> Self {
-        if let Wish::Automatic { busybox } = &mut self.wish {
-            *busybox = false;
-        }
+    pub fn extent(mut self, extent: Extent) -> Self {
+        self.extent = extent;
         self
     }
 
-    /// Makes the rootfs in `directory`, which must be empty or absent. Nothing outside of it is written.
+    /// Leaves out what belongs to no program: `/proc`, `/dev`, `/tmp`, `/etc/passwd` and their like.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
+    /// Looks up on the machine all that the rootfs is to have. Nothing is written, and no program of the machine is started
+    /// but its own `busybox --list`, for [`Recipe::automatic`].
     ///
     /// # Errors
-    /// What could not be found, read or written. Everything that was made is then gone again.
-    pub fn make(&self, directory: impl AsRef<Path>) -> Result<Rootfs, Error> {
-        let mut plan = Plan::default();
-        let mut rootfs = Rootfs {
-            path: directory.as_ref().to_owned(),
+    /// What could not be found or read.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        let mut draft = Draft::default();
+        let mut plan = Plan {
             source: Source::Programs,
+            entries: Vec::new(),
             programs: Vec::new(),
             libraries: Vec::new(),
             missing: Vec::new(),
-            bytes: 0,
             notes: Vec::new(),
         };
         match &self.wish {
-            Wish::Programs(names) => self.add_all(names, &mut plan, &mut rootfs)?,
-            Wish::Automatic { busybox: false } => self.add_wanted(&mut plan, &mut rootfs)?,
-            Wish::Automatic { busybox: true } => match busybox::find(&self.machine) {
-                Ok(busybox) => add_busybox(busybox, &mut plan, &mut rootfs)?,
+            Wish::Programs(names) => self.add_all(names, &mut draft, &mut plan)?,
+            Wish::Lessons => self.add_wanted(&mut draft, &mut plan)?,
+            Wish::Automatic => match busybox::find(&self.machine) {
+                Ok(busybox) => add_busybox(busybox, &mut draft, &mut plan)?,
                 Err(notes) => {
-                    rootfs.notes = notes;
-                    self.add_wanted(&mut plan, &mut rootfs)?;
+                    plan.notes = notes;
+                    self.add_wanted(&mut draft, &mut plan)?;
                 }
             },
         }
-        for (path, mode) in
-            [("/proc", 0o755), ("/sys", 0o755), ("/dev", 0o755), ("/run", 0o755), ("/home", 0o755), ("/root", 0o700)]
-        {
-            plan.put(path, Entry::Directory(mode))?;
+        if !self.bare {
+            for (path, mode) in DIRECTORIES {
+                draft.put(path, directory(mode))?;
+            }
+            for (path, content) in FILES {
+                draft.put(path, text(content))?;
+            }
         }
-        plan.put("/tmp", Entry::Directory(0o1777))?;
-        plan.put("/etc/passwd", Entry::Text(PASSWD))?;
-        plan.put("/etc/group", Entry::Text(GROUP))?;
-        plan.put("/etc/hostname", Entry::Text("box\n"))?;
-        rootfs.bytes = target::write(&rootfs.path, &plan, &self.machine)?;
-        rootfs.libraries = plan.libraries.into_iter().collect();
-        Ok(rootfs)
+        plan.libraries = draft.libraries.iter().cloned().collect();
+        plan.entries = draft.into_entries();
+        Ok(plan)
     }
 
-    fn add_all(&self, names: &[OsString], plan: &mut Plan, rootfs: &mut Rootfs) -> Result<(), Error> {
-        let programs = Programs::of(&self.machine)?;
+    /// The machine from which things are taken.
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    fn add_all(&self, names: &[OsString], draft: &mut Draft, plan: &mut Plan) -> Result<(), Error> {
+        let programs = Programs::of(&self.machine, self.extent)?;
         for name in names {
-            rootfs.programs.push(programs.add(name, plan)?);
+            plan.programs.push(programs.add(name, draft)?);
         }
-        self.add_aliases(plan)
+        self.add_aliases(draft)
     }
 
     /// With a merged `/usr`, what is in `/usr/bin` is in `/bin` too.
-    fn add_aliases(&self, plan: &mut Plan) -> Result<(), Error> {
+    fn add_aliases(&self, draft: &mut Draft) -> Result<(), Error> {
         for path in ["/bin", "/sbin", "/lib", "/lib64", "/usr/sbin"] {
-            plan.take_alias(&self.machine, Path::new(path))?;
+            draft.take_alias(&self.machine, Path::new(path))?;
         }
         Ok(())
     }
 
-    fn add_wanted(&self, plan: &mut Plan, rootfs: &mut Rootfs) -> Result<(), Error> {
-        let programs = Programs::of(&self.machine)?;
+    fn add_wanted(&self, draft: &mut Draft, plan: &mut Plan) -> Result<(), Error> {
+        let programs = Programs::of(&self.machine, self.extent)?;
         for (name, lost) in WANTED {
-            match programs.add(name.as_ref(), plan) {
-                Ok(path) => rootfs.programs.push(path),
+            match programs.add(name.as_ref(), draft) {
+                Ok(path) => plan.programs.push(path),
                 // A rootfs without a shell is of no use.
                 Err(error) if name == "sh" => return Err(error),
                 Err(error) => {
                     let why = error.to_string();
-                    rootfs.missing.push(Missing { program: name.into(), why, lost });
+                    plan.missing.push(Missing { program: name.into(), why, lost: lost.into() });
                 }
             }
         }
-        self.add_aliases(plan)?;
+        self.add_aliases(draft)?;
         // `sh` is asked for as /bin/sh, wherever the machine has it; a link is enough.
-        if let Some(sh) = rootfs.programs.first() {
-            plan.put("/bin/sh", Entry::Link(sh.clone()))?;
+        if let Some(sh) = plan.programs.first() {
+            draft.put("/bin/sh", link(sh))?;
         }
-        programs.add_names(plan)
+        programs.add_terminals(draft)?;
+        programs.add_names(draft)
     }
 }
 
-fn add_busybox(busybox: busybox::Busybox, plan: &mut Plan, rootfs: &mut Rootfs) -> Result<(), Error> {
-    busybox::add(&busybox, plan)?;
-    rootfs.programs = busybox.names.iter().map(|name| Path::new("/bin").join(name)).collect();
+fn add_busybox(busybox: Busybox, draft: &mut Draft, plan: &mut Plan) -> Result<(), Error> {
+    busybox::add(&busybox, draft)?;
+    plan.programs = busybox.names.iter().map(|name| Path::new("/bin").join(name)).collect();
     for (name, lost) in WANTED.iter().filter(|(name, _)| !busybox.names.contains(*name)) {
         let why = "this busybox was built without it".to_owned();
-        rootfs.missing.push(Missing { program: (*name).into(), why, lost });
+        plan.missing.push(Missing { program: (*name).into(), why, lost: (*lost).into() });
     }
-    rootfs.source = Source::Busybox { path: busybox.path, applets: busybox.applets };
+    plan.source = Source::Busybox { path: busybox.found.real, applets: busybox.applets };
     Ok(())
 }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use crate::busybox::Applets;
-use crate::recipe::{Rootfs, Source};
+use crate::plan::{Applets, Source};
+use crate::rootfs::Rootfs;
 
 impl fmt::Display for Rootfs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:?} is a rootfs of {:.1} MB", self.path, bytes_to_megabytes(self.bytes))?;
-        let programs = self.programs.len();
-        match &self.source {
+        let programs = self.plan.programs.len();
+        match &self.plan.source {
             Source::Busybox { path, applets } => {
                 let names = match applets {
                     Applets::Listed => "every name that `busybox --list` prints",
@@ -18,23 +18,31 @@ impl fmt::Display for Rootfs {
                 writeln!(f, "  made of {path:?}, which is static, and {programs} links to it: {names}")?;
             }
             Source::Programs => {
-                let libraries = self.libraries.len();
+                let libraries = self.plan.libraries.len();
                 let programs = plural(programs, "program");
                 let files = plural(libraries, "file");
                 writeln!(f, "  made of {programs} of this machine and {files} of loaders and libraries")?;
             }
         }
-        for note in &self.notes {
+        if self.cached + self.repaired > 0 {
+            let repaired = if self.repaired > 0 { format!(", {} broken there", self.repaired) } else { String::new() };
+            writeln!(f, "  {} of the cache{repaired}, {} of the machine", plural(self.cached, "file"), self.read)?;
+        }
+        if let Some(trouble) = &self.cache_trouble {
+            writeln!(f, "  the cache was of no use: {trouble}")?;
+        }
+        for note in &self.plan.notes {
             writeln!(f, "  passed over: {note}")?;
         }
-        for missing in &self.missing {
+        for missing in &self.plan.missing {
             writeln!(f, "  missing {}: {}", missing.program, missing.why)?;
             writeln!(f, "    you will miss: {}", missing.lost)?;
         }
-        let Some(program) = self.programs.iter().find(|path| path.ends_with("sh")).or(self.programs.first()) else {
+        let Some(program) = self.plan.programs.iter().find(|path| path.ends_with("sh")).or(self.plan.programs.first())
+        else {
             return write!(f, "  it has no program");
         };
-        write!(f, "  try it: chroot {0:?} {1:?}, or without root: unshare -r chroot {0:?} {1:?}", self.path, program)
+        write!(f, "  try it: chroot {0:?} {1:?}, or without root: unshare -r -R {0:?} {1:?}", self.path, program)
     }
 }
 

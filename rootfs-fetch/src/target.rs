@@ -5,26 +5,42 @@
 //! Nothing is ever overwritten: each file is made with O_EXCL, which follows no link.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use crate::cache::{Cache, Copied, Origin};
 use crate::error::{During, Error};
 use crate::machine::Machine;
-use crate::plan::{Entry, Plan};
+use crate::plan::{Plan, What};
 
 /// More than any program or library weighs.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
 /// More than a rootfs of programs weighs.
 const MAX_TOTAL: u64 = 2 * 1024 * 1024 * 1024;
 
-/// Makes what is planned in `path`, which must be empty or absent; returns how many bytes were written to files.
-pub(crate) fn write(path: &Path, plan: &Plan, machine: &Machine) -> Result<u64, Error> {
+/// What was written to files.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// How many bytes.
+    pub bytes: u64,
+    /// How many files were read from the machine.
+    pub read: usize,
+    /// How many came from the cache.
+    pub cached: usize,
+    /// How many were broken in the cache, and so read from the machine.
+    pub repaired: usize,
+    /// The first thing that went wrong in the cache.
+    pub trouble: Option<io::Error>,
+}
+
+/// Makes what is planned in `path`, which must be empty or absent.
+pub(crate) fn write(path: &Path, plan: &Plan, machine: &Machine, cache: Option<&Cache>) -> Result<Written, Error> {
     let mut target = Target::open(path)?;
-    let bytes = target.fill(plan, machine)?;
+    let written = target.fill(plan, machine, cache)?;
     target.finish()?;
-    Ok(bytes)
+    Ok(written)
 }
 
 struct Target<'a> {
@@ -91,48 +107,69 @@ impl<'a> Target<'a> {
         Ok(metadata.mode() & 0o7777)
     }
 
-    fn fill(&mut self, plan: &Plan, machine: &Machine) -> Result<u64, Error> {
-        let mut total = 0;
-        for (path, entry) in plan.entries() {
-            let inner = path.strip_prefix("/").unwrap_or(path);
+    fn fill(&mut self, plan: &Plan, machine: &Machine, cache: Option<&Cache>) -> Result<Written, Error> {
+        let mut written = Written::default();
+        for entry in &plan.entries {
+            let inner = entry.path.strip_prefix("/").unwrap_or(&entry.path);
             let (at, shown) = (self.base.join(inner), self.path.join(inner));
-            match entry {
-                Entry::Directory(mode) => {
+            match &entry.what {
+                What::Directory { mode } => {
                     DirBuilder::new().mode(0o700).create(&at).during("make the directory", &shown)?;
                     self.note(inner, true)?;
                     fs::set_permissions(&at, Permissions::from_mode(*mode)).during("set the mode of", &shown)?;
                 }
-                Entry::Link(to) => {
+                What::Link { to } => {
                     symlink(to, &at).during("make the link", &shown)?;
                     self.note(inner, false)?;
                 }
-                Entry::Text(text) => total += self.file(inner, 0o644, &mut text.as_bytes())?,
-                Entry::Copy(from) => {
+                What::Text { text, mode } => {
+                    self.file(inner, *mode, |file| file.write_all(text.as_bytes()).during("write", &shown))?;
+                    written.bytes += text.len() as u64;
+                }
+                What::Copy { from, mode, .. } => {
                     let found = machine.find_file(from)?;
                     let found = found.ok_or_else(|| Error::unusable(from, "it is no longer there"))?;
                     let size = found.metadata.len();
-                    if size > MAX_FILE || total + size > MAX_TOTAL {
+                    if size > MAX_FILE || written.bytes + size > MAX_TOTAL {
                         let why = format!("with its {size} bytes the rootfs becomes larger than anyone wants");
                         return Err(Error::unusable(from, why));
                     }
-                    // setuid, setgid and sticky bits do not come along: the copy belongs to another.
-                    let mode = found.metadata.mode() & 0o777;
-                    // A file that is being written to ends where it ended when it was looked at.
-                    total += self.file(inner, mode, &mut machine.open(&found)?.take(size))?;
+                    let copied = self.file(inner, *mode, |file| match cache {
+                        Some(cache) => cache.copy(machine, &found, file),
+                        None => {
+                            // A file that is being written to ends where it ended when it was looked at.
+                            let mut source = machine.open(&found)?.take(size);
+                            let bytes = io::copy(&mut source, file).during("write", &shown)?;
+                            Ok(Copied { bytes, origin: Origin::Machine, trouble: None })
+                        }
+                    })?;
+                    written.bytes += copied.bytes;
+                    written.trouble = written.trouble.or(copied.trouble);
+                    match copied.origin {
+                        Origin::Machine => written.read += 1,
+                        Origin::Cache => written.cached += 1,
+                        Origin::Repaired => written.repaired += 1,
+                    }
                 }
             }
         }
-        Ok(total)
+        Ok(written)
     }
 
-    fn file(&mut self, inner: &Path, mode: u32, from: &mut dyn Read) -> Result<u64, Error> {
+    /// Makes a file, which `fill` writes; it has its mode only then.
+    fn file<T>(
+        &mut self,
+        inner: &Path,
+        mode: u32,
+        fill: impl FnOnce(&mut File) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let (at, shown) = (self.base.join(inner), self.path.join(inner));
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(at).during("make the file", &shown)?;
         self.note(inner, false)?;
-        let bytes = io::copy(from, &mut file).during("write", &shown)?;
+        let filled = fill(&mut file)?;
         file.set_permissions(Permissions::from_mode(mode)).during("set the mode of", &shown)?;
-        Ok(bytes)
+        Ok(filled)
     }
 
     /// Remembers what was just made. The first of it shows who we are for the file system.

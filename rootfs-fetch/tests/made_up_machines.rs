@@ -1,66 +1,21 @@
 //! Rootfs from machines that are made up, broken or hostile.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use proptest::prelude::*;
-use rootfs_fetch::{Applets, Error, Machine, Recipe, Rootfs, Source};
-use tempfile::TempDir;
+use rootfs_fetch::{Applets, Error, Extent, Machine, Plan, Recipe, Source, What};
 
+mod lab;
 mod support;
-use support::{Made, link, put};
-
-/// A machine, and a place beside it for the rootfs.
-struct Lab {
-    place: TempDir,
-}
-
-impl Lab {
-    fn new() -> Self {
-        let lab = Self { place: TempDir::new().expect("a temporary directory") };
-        put(&lab.root(), "/lib/ld.so", Made::library().bytes());
-        lab
-    }
-    fn root(&self) -> PathBuf {
-        self.place.path().join("machine")
-    }
-    fn target(&self) -> PathBuf {
-        self.place.path().join("rootfs")
-    }
-    fn put(&self, path: &str, bytes: impl AsRef<[u8]>) {
-        put(&self.root(), path, bytes);
-    }
-    fn link(&self, path: &str, to: &str) {
-        link(&self.root(), path, to);
-    }
-    fn make(&self, programs: &[&str]) -> Result<Rootfs, Error> {
-        Recipe::programs(programs).from(Machine::at(self.root())).make(self.target())
-    }
-    fn automatic(&self) -> Result<Rootfs, Error> {
-        Recipe::automatic().from(Machine::at(self.root())).make(self.target())
-    }
-    fn has(&self, path: &str) -> bool {
-        fs::symlink_metadata(self.target().join(path.trim_start_matches('/'))).is_ok()
-    }
-    fn link_text(&self, path: &str) -> PathBuf {
-        fs::read_link(self.target().join(path.trim_start_matches('/'))).expect("a link")
-    }
-    /// The message of an attempt that must fail and leave nothing.
-    fn refused(&self, program: &str) -> String {
-        let error = self.make(&[program]).expect_err("it can not work");
-        assert!(!self.target().exists(), "something is left after: {error}");
-        error.to_string()
-    }
-}
-
-fn paths(list: &[&str]) -> Vec<PathBuf> {
-    list.iter().map(PathBuf::from).collect()
-}
+use lab::{Lab, paths};
+use support::{Made, link};
 
 #[test]
 fn links_and_merged_usr_are_kept() {
-    let lab = Lab { place: TempDir::new().expect("a temporary directory") };
+    let lab = Lab::empty();
     lab.link("/bin", "usr/bin");
     lab.link("/lib", "/usr/lib");
     lab.put("/usr/lib/ld.so", Made::library().bytes());
@@ -70,8 +25,8 @@ fn links_and_merged_usr_are_kept() {
     lab.link("/etc/alternatives/awk", "/opt/mawk");
     lab.link("/usr/bin/awk", "../../../../../etc/alternatives/awk");
     let rootfs = lab.make(&["awk"]).expect("a rootfs");
-    assert_eq!(rootfs.programs, paths(&["/usr/bin/awk"]));
-    assert_eq!(rootfs.libraries, paths(&["/usr/lib/ld.so", "/usr/lib/libx.so.1.2"]));
+    assert_eq!(rootfs.plan.programs, paths(&["/usr/bin/awk"]));
+    assert_eq!(rootfs.plan.libraries, paths(&["/usr/lib/ld.so", "/usr/lib/libx.so.1.2"]));
     for (at, to) in [
         ("/bin", "usr/bin"),
         ("/lib", "usr/lib"),
@@ -103,6 +58,7 @@ fn the_skeleton_is_there_with_its_modes() {
         ("bin/a", 0o751),
         ("etc/passwd", 0o644),
         ("etc/group", 0o644),
+        ("etc/hosts", 0o644),
         ("etc/hostname", 0o644),
     ] {
         let metadata = fs::symlink_metadata(lab.target().join(path)).expect("it is there");
@@ -128,10 +84,36 @@ fn libraries_are_searched_as_the_loader_does() {
     assert!(lab.refused("/opt/x/bin/new").contains(r#""/srv/lib/liba.so" needs the library "libr.so""#));
     let rootfs = lab.make(&["/opt/x/bin/old"]).expect("a rootfs");
     let wanted = ["/lib/ld.so", "/opt/x/lib/libr.so", "/srv/lib/liba.so", "/usr/lib/libb.so"];
-    assert_eq!(rootfs.libraries, paths(&wanted));
+    assert_eq!(rootfs.plan.libraries, paths(&wanted));
     // The loader in the rootfs knows no ld.so.conf: a link in its own directory leads there.
     assert_eq!(lab.link_text("/lib/liba.so"), Path::new("../srv/lib/liba.so"));
     assert!(!lab.has("/lib/libb.so"));
+}
+
+#[test]
+fn two_architectures_do_not_mix() {
+    let lab = Lab::empty();
+    lab.link("/lib", "usr/lib");
+    lab.link("/lib64", "usr/lib64");
+    let narrow = |made: Made| Made { wide: false, machine: 3, ..made };
+    for (arch, made) in [("x86_64", Made::library()), ("i386", narrow(Made::library()))] {
+        lab.put(&format!("/usr/lib/{arch}-linux-gnu/ld.so"), made.bytes());
+        lab.put(&format!("/usr/lib/{arch}-linux-gnu/libc.so.6"), made.bytes());
+    }
+    lab.link("/usr/lib64/ld-64.so", "/lib/x86_64-linux-gnu/ld.so");
+    lab.link("/usr/lib/ld-32.so", "i386-linux-gnu/ld.so");
+    // The configuration of one comes first for both, as ldconfig writes it.
+    lab.put("/etc/ld.so.conf", "/lib/i386-linux-gnu\n/lib/x86_64-linux-gnu\n");
+    let program = |loader: &str| Made { interpreter: Some(loader.into()), ..Made::program() }.needs(&["libc.so.6"]);
+    lab.put("/usr/bin/wide", program("/lib64/ld-64.so").bytes());
+    lab.put("/usr/bin/narrow", narrow(program("/lib/ld-32.so")).bytes());
+    let rootfs = lab.make(&["wide", "narrow"]).expect("a rootfs");
+    let of = |arch: &str| ["ld.so", "libc.so.6"].map(|name| format!("/usr/lib/{arch}-linux-gnu/{name}"));
+    let libraries: Vec<String> = [of("i386"), of("x86_64")].concat();
+    assert_eq!(rootfs.plan.libraries, libraries.iter().map(PathBuf::from).collect::<Vec<_>>());
+    assert_eq!(lab.link_text("/lib64"), Path::new("usr/lib64"));
+    assert_eq!(lab.link_text("/usr/lib64/ld-64.so"), Path::new("../../lib/x86_64-linux-gnu/ld.so"));
+    assert!(fs::canonicalize(lab.target().join("lib64/ld-64.so")).expect("a file").starts_with(lab.target()));
 }
 
 #[test]
@@ -143,7 +125,7 @@ fn musl_has_its_own_search_path() {
     let made = Made { interpreter: Some("/lib/ld-musl-x86_64.so.1".into()), ..Made::program() };
     lab.put("/bin/m", made.needs(&["libc.so", "libz.so"]).bytes());
     let rootfs = lab.make(&["m"]).expect("a rootfs");
-    assert_eq!(rootfs.libraries, paths(&["/lib/ld-musl-x86_64.so.1", "/m2/libz.so"]));
+    assert_eq!(rootfs.plan.libraries, paths(&["/lib/ld-musl-x86_64.so.1", "/m2/libz.so"]));
     assert!(lab.has("/etc/ld-musl-x86_64.path"));
 }
 
@@ -220,7 +202,7 @@ fn a_path_with_dots_stays_what_it_is() {
     let made = Made { runpath: Some("/opt/x/../../../lib:/opt/bin/../lib".into()), ..Made::program() };
     lab.put("/opt/bin/p", made.needs(&["libx.so"]).bytes());
     let rootfs = lab.make(&["/opt/bin/p"]).expect("a rootfs");
-    assert_eq!(rootfs.libraries, paths(&["/lib/ld.so", "/opt/lib/libx.so"]));
+    assert_eq!(rootfs.plan.libraries, paths(&["/lib/ld.so", "/opt/lib/libx.so"]));
 }
 
 #[test]
@@ -232,9 +214,9 @@ fn busybox_is_not_run_when_it_is_not_the_machines_own() {
     lab.put("/bin/busybox", Made { rest, ..Made::program() }.bytes());
     let rootfs = lab.automatic().expect("a rootfs");
     let path = "/usr/lib/initramfs-tools/bin/busybox".into();
-    assert_eq!(rootfs.source, Source::Busybox { path, applets: Applets::Common });
-    assert_eq!(rootfs.programs, paths(&["/bin/[", "/bin/ash", "/bin/cat", "/bin/ls", "/bin/sh"]));
-    assert!(rootfs.missing.iter().any(|missing| missing.program == "ps"));
+    assert_eq!(rootfs.plan.source, Source::Busybox { path, applets: Applets::Common });
+    assert_eq!(rootfs.plan.programs, paths(&["/bin/[", "/bin/ash", "/bin/cat", "/bin/ls", "/bin/sh"]));
+    assert!(rootfs.plan.missing.iter().any(|missing| missing.program == "ps"));
     assert!(rootfs.to_string().contains("it was not run"));
     assert_eq!(lab.link_text("/bin/sh"), Path::new("busybox"));
     assert_eq!(lab.link_text("/usr/bin"), Path::new("../bin"));
@@ -249,7 +231,7 @@ fn without_busybox_programs_are_taken_and_the_missing_named() {
     lab.put("/usr/local/bin/sh", Made::program().bytes());
     lab.put("/bin/ls", Made::program().needs(&["libgone.so"]).bytes());
     let rootfs = lab.automatic().expect("a rootfs");
-    assert_eq!(rootfs.source, Source::Programs);
+    assert_eq!(rootfs.plan.source, Source::Programs);
     assert_eq!(lab.link_text("/bin/sh"), Path::new("../usr/local/bin/sh"));
     let report = rootfs.to_string();
     assert!(report.contains("passed over: \"/bin/busybox\""), "{report}");
@@ -300,6 +282,59 @@ fn a_failure_in_the_middle_leaves_nothing() {
         assert_eq!(lab.target().exists(), existed);
         assert!(!lab.has("/bin"), "nothing is left");
     }
+}
+
+/// The paths of a plan, one word each.
+fn planned(plan: &Plan) -> String {
+    let paths: Vec<_> = plan.entries.iter().map(|entry| entry.path.to_string_lossy()).collect();
+    paths.join(" ")
+}
+
+#[test]
+fn a_plan_holds_as_much_of_a_program_as_is_asked_for() {
+    let lab = Lab::empty();
+    lab.link("/bin", "usr/bin");
+    lab.link("/lib", "usr/lib");
+    lab.put("/usr/lib/ld.so", Made::library().bytes());
+    lab.put("/usr/lib/libx.so.1", Made::library().bytes());
+    lab.put("/usr/bin/a", Made::program().needs(&["libx.so.1"]).bytes());
+    lab.put("/usr/bin/script", "#!/bin/a\n");
+    let plan = |name: &str, extent| {
+        let recipe = Recipe::programs([name]).from(Machine::at(lab.root())).bare();
+        recipe.extent(extent).plan().expect("a plan")
+    };
+    let [alone, loader, whole] = [Extent::Program, Extent::Loader, Extent::Libraries].map(|extent| plan("a", extent));
+    assert_eq!(planned(&alone), "/bin /usr /usr/bin /usr/bin/a");
+    assert_eq!(planned(&loader), "/bin /lib /usr /usr/bin /usr/bin/a /usr/lib /usr/lib/ld.so");
+    assert_eq!(planned(&loader.clone().beyond(&alone)), "/lib /usr/lib /usr/lib/ld.so");
+    assert_eq!(planned(&whole.clone().beyond(&loader)), "/usr/lib/libx.so.1");
+    assert_eq!(whole.libraries, paths(&["/usr/lib/ld.so", "/usr/lib/libx.so.1"]));
+    assert_eq!(planned(&plan("script", Extent::Program)), "/bin /usr /usr/bin /usr/bin/script");
+    assert!(planned(&plan("script", Extent::Loader)).contains("/usr/lib/ld.so"));
+    assert!(!planned(&plan("script", Extent::Loader)).contains("libx"));
+}
+
+/// What is promised of every plan, of one of this machine.
+#[test]
+fn a_plan_of_this_machine_can_be_performed_in_its_order() {
+    let plan = Recipe::lessons().plan().expect("a plan of this machine");
+    let mut made: HashMap<&Path, &What> = HashMap::new();
+    for entry in &plan.entries {
+        let path = entry.path.as_path();
+        assert!(path.components().skip(1).all(|part| matches!(part, Component::Normal(_))), "{path:?}");
+        let parent = path.parent().expect("no entry is the root itself");
+        let there = parent == Path::new("/") || matches!(made.get(parent), Some(What::Directory { .. }));
+        assert!(path.is_absolute() && there, "{path:?} comes before its directory");
+        if let What::Link { to } = &entry.what {
+            let climbs = to.components().take_while(|part| *part == Component::ParentDir).count();
+            assert!(to.is_relative() && climbs < path.components().count() - 1, "{path:?} → {to:?}");
+        }
+        assert!(made.insert(path, &entry.what).is_none(), "{path:?} comes twice");
+    }
+    assert!(["/tmp", "/etc/passwd", "/proc"].iter().all(|path| made.contains_key(Path::new(path))));
+    assert!(plan.bytes() > 100_000);
+    let told = serde_json::to_string(&plan).expect("JSON");
+    assert_eq!(serde_json::from_str::<Plan>(&told).expect("a plan"), plan);
 }
 
 proptest! {

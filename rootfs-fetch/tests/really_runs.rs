@@ -1,22 +1,22 @@
-//! Rootfs from this machine, entered by `chroot` as root or in a user namespace.
+//! Rootfs from this machine, entered by `chroot` as root, and in a user and a mount namespace of their own.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use rootfs_fetch::{Recipe, Source};
+use rootfs_fetch::{Extent, Recipe, Source};
 use tempfile::TempDir;
 
-const BIN: &str = env!("CARGO_BIN_EXE_rootfs-fetch");
+mod lab;
+mod support;
+use lab::skip;
 
 /// The ways into a rootfs that this machine permits, tried without any rootfs.
 fn ways() -> &'static [&'static [&'static str]] {
     static WAYS: OnceLock<Vec<&[&str]>> = OnceLock::new();
     WAYS.get_or_init(|| {
         let (mut permitted, mut refusals) = (Vec::new(), Vec::new());
-        for way in [&["chroot"][..], &["unshare", "-r", "chroot"]] {
+        for way in [&["chroot"][..], &["unshare", "--user", "--map-root-user", "--mount", "chroot"]] {
             match Command::new(way[0]).args(&way[1..]).args(["/", "/bin/sh", "-c", ":"]).output() {
                 Ok(output) if output.status.success() => permitted.push(way),
                 Ok(output) => refusals.push(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
@@ -24,7 +24,7 @@ fn ways() -> &'static [&'static [&'static str]] {
             }
         }
         if permitted.is_empty() {
-            skip(&refusals.join("; "));
+            skip("really_runs", &refusals.join("; "));
         }
         permitted
     })
@@ -37,16 +37,6 @@ fn inside(rootfs: &Path, line: &str) -> Vec<Output> {
         output.expect("it was permitted a moment ago")
     };
     ways().iter().map(run).collect()
-}
-
-/// Tells that something could not be tested, past the capture of the test harness, and in the file of skips.
-fn skip(why: &str) {
-    let line = format!("SKIPPED rootfs-fetch really_runs: {why}\n");
-    std::io::stderr().write_all(line.as_bytes()).expect("the test's own stderr");
-    if let Some(path) = std::env::var_os("HARDWAY_SKIPS") {
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the file named by HARDWAY_SKIPS");
-    }
 }
 
 fn assert_works(rootfs: &Path, line: &str, wanted: &[&str]) {
@@ -64,8 +54,8 @@ fn an_automatic_rootfs_runs() {
     let place = TempDir::new().expect("a temporary directory");
     let directory = place.path().join("rootfs");
     let rootfs = Recipe::automatic().make(&directory).expect("a rootfs of this machine");
-    if rootfs.source == Source::Programs {
-        skip("this machine has no static busybox");
+    if rootfs.plan.source == Source::Programs {
+        skip("really_runs", "this machine has no static busybox");
     }
     assert_works(&directory, "ls / && echo ok", &["bin", "proc", "tmp", "ok"]);
     assert_works(&directory, "/usr/bin/id -un", &["root"]);
@@ -75,18 +65,75 @@ fn an_automatic_rootfs_runs() {
 fn a_rootfs_without_busybox_runs() {
     let place = TempDir::new().expect("a temporary directory");
     let directory = place.path().join("rootfs");
-    let rootfs = Recipe::automatic().without_busybox().make(&directory).expect("a rootfs of this machine");
-    assert_eq!(rootfs.source, Source::Programs);
+    let rootfs = Recipe::lessons().make(&directory).expect("a rootfs of this machine");
+    assert_eq!(rootfs.plan.source, Source::Programs);
     assert_works(&directory, "ls / && echo ok", &["bin", "proc", "tmp", "ok"]);
     assert_works(&directory, "id -un", &["root"]);
     // The loader starts each program only when it finds all that the program needs.
-    for path in &rootfs.programs {
+    for path in &rootfs.plan.programs {
         let name = path.file_name().expect("a program has a name").to_string_lossy();
         let line = format!("{} --help </dev/null >/tmp/out 2>&1; test $? -ne 127 && test $? -ne 126", path.display());
         if !["kill", "sleep"].contains(&&*name) {
             let line = format!("{line} && ! grep -q 'error while loading' /tmp/out");
             // `/dev` of the rootfs is empty.
             assert_works(&directory, &line.replace("</dev/null ", "</etc/hostname "), &[]);
+        }
+    }
+}
+
+/// What lessons do in it: their own proc, and the programs that look at it.
+#[test]
+fn the_rootfs_of_lessons_works_in_namespaces_of_its_own() {
+    let place = TempDir::new().expect("a temporary directory");
+    let directory = place.path().join("rootfs");
+    Recipe::lessons().make(&directory).expect("a rootfs of this machine");
+    let enter = |user: &[&str], line: &str| {
+        let mut command = Command::new("unshare");
+        command.args(user).args(["--mount", "--pid", "--fork", "--uts", "chroot"]).arg(&directory);
+        command.args(["/bin/bash", "-c", line]).output().expect("unshare")
+    };
+    let mut refusals = Vec::new();
+    for user in [&[][..], &["--user", "--map-root-user"]] {
+        let mounted = enter(user, "mount -t proc proc /proc");
+        if !mounted.status.success() {
+            refusals.push(String::from_utf8_lossy(&mounted.stderr).trim().to_owned());
+            continue;
+        }
+        let line = "mount -t proc proc /proc && mount -t tmpfs tmpfs /mnt && hostname box && hostname && \
+            ps -e -o pid,comm && findmnt -n -o FSTYPE /proc && readlink /proc/self/ns/pid && id -un && tr a b </etc/hosts";
+        let output = enter(user, line);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{out}{err}");
+        for word in ["box", "bash", "proc", "root", "pid:["] {
+            assert!(out.contains(word), "{word} is not in: {out}{err}");
+        }
+    }
+    if refusals.len() == 2 {
+        skip("the_rootfs_of_lessons", &refusals.join("; "));
+    }
+}
+
+/// The three stages of a first chroot: no loader, no libraries, all there.
+#[test]
+fn a_program_alone_and_one_without_libraries_fail_as_lessons_say() {
+    let place = TempDir::new().expect("a temporary directory");
+    // Status and word: chroot can not execute it; the loader can not find a library; it runs.
+    let stages = [
+        (Extent::Program, 127, "No such file or directory"),
+        (Extent::Loader, 127, "error while loading shared libraries"),
+        (Extent::Libraries, 0, "usr"),
+    ];
+    for (extent, status, says) in stages {
+        let directory = place.path().join(format!("{extent:?}"));
+        let rootfs = Recipe::programs(["ls"]).bare().extent(extent).make(&directory).expect("a rootfs of this machine");
+        let program = &rootfs.plan.programs[0];
+        for way in ways() {
+            let output = Command::new(way[0]).args(&way[1..]).arg(&directory).arg(program).arg("/").output();
+            let output = output.expect("it was permitted a moment ago");
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8_lossy(&text);
+            assert_eq!(output.status.code(), Some(status), "{extent:?}: {text}");
+            assert!(text.contains(says), "{extent:?}: {text}");
         }
     }
 }
@@ -106,38 +153,11 @@ fn a_directory_of_another_user_is_refused() {
     let directory = place.path().join("theirs");
     std::fs::create_dir(&directory).expect("a directory");
     if let Err(error) = std::os::unix::fs::chown(&directory, Some(65533), None) {
-        return skip(&format!("chown: {error}"));
+        return skip("really_runs", &format!("chown: {error}"));
     }
-    for recipe in [Recipe::automatic(), Recipe::automatic().without_busybox(), Recipe::programs(["sh"])] {
+    for recipe in [Recipe::automatic(), Recipe::lessons(), Recipe::programs(["sh"])] {
         let error = recipe.make(&directory).expect_err("it belongs to another");
         assert!(error.to_string().contains("belongs to user 65533"), "{error}");
         assert_eq!(std::fs::read_dir(&directory).expect("it is there").count(), 0);
-    }
-}
-
-#[test]
-fn the_command_tells_what_it_did() {
-    let place = TempDir::new().expect("a temporary directory");
-    let run = |arguments: &[&str]| {
-        let output = Command::new(BIN).args(arguments).current_dir(place.path()).output().expect("the program runs");
-        let text = |bytes| String::from_utf8(bytes).expect("text in UTF-8");
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    };
-    let (status, out, _) = run(&["--help"]);
-    assert_eq!(status, Some(0));
-    assert!(out.contains("Usage:") && out.contains("Examples:"), "{out}");
-    let (status, out, err) = run(&["two", "sh", "ls"]);
-    assert_eq!(status, Some(0), "{err}");
-    assert!(out.contains("made of 2 programs of this machine and "), "{out}");
-    assert!(out.contains("try it: chroot \"two\" \"/"), "{out}");
-    let (status, _, err) = run(&["two", "sh"]);
-    assert_eq!(status, Some(1));
-    assert!(err.contains("not empty"), "{err}");
-    let (status, _, err) = run(&["three", "sh", "no-such-program"]);
-    assert_eq!(status, Some(1));
-    assert!(err.contains(r#"no program "no-such-program""#), "{err}");
-    assert!(!place.path().join("three").exists());
-    for wrong in [&[][..], &["--what"]] {
-        assert_eq!(run(wrong).0, Some(2));
     }
 }

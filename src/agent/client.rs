@@ -54,6 +54,7 @@ impl Keeper {
                     gid: person.gid,
                     sub_ids: person.sub_ids,
                     cgroup: offer.cgroup.clone(),
+                    real_host: offer.real_host,
                 };
                 Ok(Self { channel: Some(ours), pid, pidfd, spec, marks: Vec::new() })
             }
@@ -62,7 +63,7 @@ impl Keeper {
 
     /// What the lab hosts of this keeper offer.
     pub fn offer(&self) -> Offer {
-        Offer { mode: self.spec.mode, cgroup: self.spec.cgroup.clone() }
+        Offer { mode: self.spec.mode, cgroup: self.spec.cgroup.clone(), real_host: self.spec.real_host }
     }
 
     /// Whether the keeper lives. Without it there are no lab hosts, and nobody else who could take things back.
@@ -159,12 +160,12 @@ impl Lab {
         }
     }
 
-    /// Takes a sample of what these panels show.
+    /// Takes a sample of what these panels show, and of whether these paths lead to something in each root directory.
     ///
     /// # Errors
     /// Where the worker failed, or the lab host is gone.
-    pub fn observe(&mut self, panels: &[Panel]) -> Result<Sample, Explanation> {
-        match self.ask(&Request::Observe(panels.to_vec()))? {
+    pub fn observe(&mut self, panels: &[Panel], paths: &[String]) -> Result<Sample, Explanation> {
+        match self.ask(&Request::Observe(panels.to_vec(), paths.to_vec()))? {
             (Reply::Observed(sample), _) => Ok(*sample),
             (other, _) => Err(unexpected(other)),
         }

@@ -3,11 +3,13 @@
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use super::protocol::{Built, KeeperReply, KeeperRequest, LabSpec};
 use super::server;
+use super::tree::LAB_DIRECTORY;
 use crate::explain::Explanation;
 use crate::kernel::cgroup::{self, Hierarchy, Version};
 use crate::kernel::channel::Channel;
@@ -24,6 +26,9 @@ use crate::runtime::ledger::{self, Entry, Ledger};
 const LAB: [Namespace; 6] =
     [Namespace::Mnt, Namespace::Pid, Namespace::Net, Namespace::Uts, Namespace::Ipc, Namespace::Cgroup];
 
+/// The namespaces of its own that hardway has where the machine itself is the lab host: of what is in these nothing can be left.
+const REAL_HOST: [Namespace; 3] = [Namespace::Mnt, Namespace::Ipc, Namespace::Cgroup];
+
 /// How long a lab host may take to be built, on a slow emulated machine.
 const BUILD_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -35,9 +40,14 @@ pub fn run(ui: &Channel) -> ! {
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
         stdio::attach(Some(null.as_fd()), &null, &null);
     }
-    let mut keeper = Keeper { ledger: None, cgroup: None, lab: None };
+    let mut keeper = Keeper { ledger: None, cgroup: None, machine: None, lab: None };
     loop {
-        let [asked] = readable([ui.as_fd()], None);
+        let init = keeper.lab.as_ref().map_or(ui.as_fd(), |lab| lab.pidfd.as_fd());
+        let [asked, ended] = readable([ui.as_fd(), init], None);
+        if ended && keeper.lab.is_some() {
+            // Where the machine is the lab host, no pid namespace ends with it.
+            keeper.end_lab();
+        }
         if !asked {
             continue;
         }
@@ -69,6 +79,8 @@ pub fn run(ui: &Channel) -> ! {
 struct Keeper {
     ledger: Option<Ledger>,
     cgroup: Option<OwnCgroup>,
+    /// The directory that is locked while the machine itself is this session's lab host.
+    machine: Option<File>,
     lab: Option<Lab>,
 }
 
@@ -94,12 +106,16 @@ impl Keeper {
     fn start(&mut self, spec: &LabSpec) -> Result<(i32, Channel), Explanation> {
         self.end_lab();
         if self.ledger.is_none() {
-            let mut ledger = Ledger::begin(&ledger::base())?;
-            self.cgroup = own_cgroup(spec.cgroup.as_ref(), spec.mode, &mut ledger)?;
-            self.ledger = Some(ledger);
+            self.ledger = Some(Ledger::begin(&ledger::base())?);
         }
         let Some(ledger) = &mut self.ledger else { return Err(trouble(&"it has no ledger")) };
+        if self.cgroup.is_none() {
+            self.cgroup = own_cgroup(spec, ledger)?;
+        }
         ledger.write(&Entry::Intent)?;
+        if spec.real_host && self.machine.is_none() {
+            self.machine = Some(take_machine(ledger)?);
+        }
         let pair = || {
             Channel::pair().map_err(|error| {
                 Explanation::new("The lab host could not be started", format!("socketpair: {error}"), "")
@@ -107,7 +123,7 @@ impl Keeper {
         };
         let (ours, theirs) = pair()?;
         let (ui_end, agent_end) = pair()?;
-        let mut namespaces = LAB.to_vec();
+        let mut namespaces = if spec.real_host { REAL_HOST.to_vec() } else { LAB.to_vec() };
         if spec.mode != Mode::Root {
             // clone(2): the user namespace is made first, and owns the others.
             namespaces.push(Namespace::User);
@@ -127,6 +143,8 @@ impl Keeper {
             Ok(Forked::Parent { pid, pidfd }) => (pid, pidfd),
             Err(error) => return Err(no_namespaces(&error, spec.mode)),
         };
+        // So that the end of the agent is the end of its channels.
+        drop((theirs, agent_end));
         let identity = ProcessIdentity::of(pid);
         self.lab = Some(Lab { pid, pidfd, _channel: ours });
         if let Some(identity) = identity {
@@ -148,9 +166,15 @@ impl Keeper {
         if let Some(lab) = self.lab.take() {
             let _ = sys::pidfd_kill(&lab.pidfd, Signal::SIGKILL);
             let _ = sys::wait4(&mut Trace::new("keeper"), lab.pid);
-            // What lessons made below it; the group itself is for the next lab host.
-            if let Some(own) = &self.cgroup {
-                ledger::wait_until(|| cgroup::remove_below(&own.hierarchy.own).is_ok());
+            // What is left in it, where there was no pid namespace to end, and what lessons made below it; the group itself is for the next lab host.
+            match self.machine {
+                // The next lab host gets another one: Linux 6.14 and later kill what is born into a group that was killed.
+                Some(_) => drop(self.cgroup.take().map(|own| ledger::remove_cgroup(&own.hierarchy.own))),
+                None => drop(
+                    self.cgroup
+                        .as_ref()
+                        .map(|own| ledger::wait_until(|| cgroup::remove_below(&own.hierarchy.own).is_ok())),
+                ),
             }
         }
     }
@@ -164,15 +188,31 @@ fn trouble(error: &dyn std::fmt::Display) -> Explanation {
     )
 }
 
+/// Takes the machine itself for a lab host, one session at a time: the directory for lessons' files, locked.
+fn take_machine(ledger: &mut Ledger) -> Result<File, Explanation> {
+    let directory = Path::new(LAB_DIRECTORY);
+    if !directory.exists() {
+        ledger.write(&Entry::Directory(directory.to_owned()))?;
+        fs::create_dir(directory).map_err(|error| trouble(&error))?;
+    }
+    let file = File::open(directory).map_err(|error| trouble(&error))?;
+    file.try_lock().map_err(|_| {
+        let fix = "end that one; or start without --real-host, in a lab host of your own";
+        Explanation::new("The machine itself is the lab host of another hardway", "one at a time may be", fix)
+    })?;
+    Ok(file)
+}
+
 /// Makes the cgroup of this session's lab hosts. None where there is no place for one: then root's lab hosts have only
 /// read-only mounts between them and the machine's sysctls.
-fn own_cgroup(place: Option<&Hierarchy>, mode: Mode, ledger: &mut Ledger) -> Result<Option<OwnCgroup>, Explanation> {
+fn own_cgroup(spec: &LabSpec, ledger: &mut Ledger) -> Result<Option<OwnCgroup>, Explanation> {
     let keeper = ProcessIdentity::of(i32::try_from(std::process::id()).unwrap_or(0));
-    let (Some(place), Some(keeper)) = (place, keeper) else { return Ok(None) };
+    let (Some(place), Some(keeper)) = (&spec.cgroup, keeper) else { return Ok(None) };
     let own = place.own.join(format!("hardway-{}-{}", keeper.pid, keeper.start_time));
     ledger.write(&Entry::Cgroup(own.clone()))?;
     let Ok(directory) = cgroup::make(&own) else { return Ok(None) };
-    let guarded = mode == Mode::Root && place.version == Version::V2 && guard::attach(&directory).is_ok();
+    let to_guard = spec.mode == Mode::Root && !spec.real_host && place.version == Version::V2;
+    let guarded = to_guard && guard::attach(&directory).is_ok();
     Ok(Some(OwnCgroup { hierarchy: Hierarchy { own, ..place.clone() }, directory, guarded }))
 }
 

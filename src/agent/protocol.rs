@@ -41,6 +41,8 @@ pub struct LabSpec {
     pub sub_ids: Option<(SubIds, SubIds)>,
     /// The cgroup hierarchy in which the lab host gets a group of its own.
     pub cgroup: Option<Hierarchy>,
+    /// Whether the machine itself is to be the lab host.
+    pub real_host: bool,
 }
 
 /// agent → keeper, once, when the lab host stands or could not be built.
@@ -52,8 +54,8 @@ pub enum Request {
     /// Perform these actions, one after the other, up to the first that fails. One request for a step: the way to the agent
     /// and back costs more than most calls.
     Perform(Vec<Action>),
-    /// Take a sample of what these panels show.
-    Observe(Vec<Panel>),
+    /// Take a sample of what these panels show, and of whether these paths lead to something in each root directory.
+    Observe(Vec<Panel>, Vec<String>),
     /// Make sure that a shell runs, on a terminal of this size (rows, columns). Its master travels with the answer.
     OpenShell(u16, u16),
     /// End the shell and all that runs under it.

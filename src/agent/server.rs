@@ -35,9 +35,6 @@ const END_DEADLINE: Duration = Duration::from_millis(300);
 /// The way on where a box is lost.
 const START_AGAIN: &str = "go back (key b) or start again (key r): the lab host is made anew";
 
-/// The pid of the agent in the lab host: it is its init.
-const SELF: i32 = 1;
-
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
 pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, ui: Channel) -> ! {
     process_title("hw-agent");
@@ -48,7 +45,9 @@ pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, 
     else {
         stdio::exit_now(1)
     };
-    let mut server = Server { boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };
+    let own = i32::try_from(std::process::id()).unwrap_or(0);
+    let mut server =
+        Server { own, only_below: spec.real_host, boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };
     loop {
         let [asked, keeper_gone, ended, knocked] =
             readable([ui.as_fd(), keeper.as_fd(), children.as_fd(), door.as_fd()], None);
@@ -60,7 +59,7 @@ pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, 
         }
         if let Some(visitor) = door.knocked().filter(|_| knocked) {
             // Whether the visitor is still there to hear it is its own affair.
-            let _ = server.sample(&[Panel::Processes]).map(|body| visitor.send_body(&body, &[]));
+            let _ = server.sample(&[Panel::Processes], &[]).map(|body| visitor.send_body(&body, &[]));
         }
         if asked && server.answer(&ui).is_err() {
             // The end of an init is the end of all in its pid namespace.
@@ -100,6 +99,10 @@ impl BoxHandle {
 }
 
 struct Server {
+    /// The agent's pid in the lab host: 1, but for a lab host that is the machine itself.
+    own: i32,
+    /// Whether other processes than the lab's can be seen, which are nobody's business.
+    only_below: bool,
     boxes: BTreeMap<String, BoxHandle>,
     /// Last pid of boxes that have ended, so that a lesson can signal one that is no more.
     ended: BTreeMap<String, i32>,
@@ -113,7 +116,7 @@ impl Server {
     fn answer(&mut self, ui: &Channel) -> Result<(), FrameError> {
         let reply = match ui.receive(Some(SAMPLE_DEADLINE))? {
             Request::Perform(actions) => self.perform_all(&actions),
-            Request::Observe(panels) => match self.sample(&panels) {
+            Request::Observe(panels, paths) => match self.sample(&panels, &paths) {
                 // The worker's report is the reply, as it stands.
                 Ok(body) => return ui.send_body(&body, &[]),
                 Err(explanation) => Reply::Failed(explanation),
@@ -244,7 +247,7 @@ impl Server {
         let boxes = self.boxes.iter().filter(|(_, it)| it.lives()).map(|(name, it)| (name.clone(), it.pid)).collect();
         let shell = self.shell.as_ref().filter(|shell| shell.lives());
         Names {
-            host: SELF,
+            host: self.own,
             boxes,
             shell: shell.map(|shell| shell.pid),
             subject: None,
@@ -253,13 +256,14 @@ impl Server {
     }
 
     /// One sample, taken by a worker: a whole reply, serialised.
-    fn sample(&self, panels: &[Panel]) -> Result<Vec<u8>, Explanation> {
+    fn sample(&self, panels: &[Panel], paths: &[String]) -> Result<Vec<u8>, Explanation> {
         let mut names = self.names();
         let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |mut report| {
             let own = i32::try_from(std::process::id()).unwrap_or(0);
-            let observation = self.reader().observe(&Wanted::panels(panels).without(own).files("/tmp"));
+            let wanted = self.wanted(panels).paths(paths.to_vec()).files("/tmp").without(own);
+            let observation = self.reader().observe(&wanted);
             if let (Some(shell), Some(foreground)) = (names.shell, names.foreground) {
-                names.subject = shell::subject(&observation.processes, SELF, shell, foreground);
+                names.subject = shell::subject(&observation.processes, self.own, shell, foreground);
             }
             let reply = Reply::Observed(Box::new(Sample { observation, names }));
             if let Ok(body) = serde_json::to_vec(&reply) {
@@ -289,9 +293,14 @@ impl Server {
         let Some(shell) = self.shell.take() else { return };
         // In a worker, because the reader changes its directory; the report only tells that it came to its end.
         let _ = in_worker(SAMPLE_DEADLINE, MAX_BODY, |report| {
-            shell.end(&self.reader().observe(&Wanted::panels(&[Panel::Processes])).processes);
+            shell.end(&self.reader().observe(&self.wanted(&[Panel::Processes])).processes);
             stdio::report(&report, &());
         });
+    }
+
+    fn wanted(&self, panels: &[Panel]) -> Wanted {
+        let wanted = Wanted::panels(panels);
+        if self.only_below { wanted.below(self.own) } else { wanted }
     }
 
     /// A reader of the lab's own proc. Only for workers: it moves the process there.

@@ -117,7 +117,7 @@ pub fn resize(master: &impl AsRawFd, rows: u16, columns: u16) {
 
 /// What the shell starts with: the lab's environment and the marked prompt.
 fn set_environment() {
-    for (name, value) in [("TERM", "xterm-256color"), ("PS1", PROMPT), ("HISTFILE", "/root/.bash_history")] {
+    for (name, value) in [("TERM", "xterm-256color"), ("PS1", PROMPT), ("HISTFILE", "/lab/.bash_history")] {
         // SAFETY: this process was just forked and has one thread.
         unsafe { std::env::set_var(name, value) };
     }

@@ -6,7 +6,10 @@ use super::tree;
 use crate::explain::Explanation;
 use crate::kernel::cgroup::Version;
 use crate::kernel::host::Mode;
+use crate::kernel::netlink::Netlink;
 use crate::kernel::sys::Signal;
+use crate::kernel::trace::Trace;
+use crate::runtime::action::HOST;
 
 /// From a process in new namespaces to the init of a lab host.
 pub(super) fn become_init(spec: &LabSpec, cgroup: Option<&OwnCgroup>) -> Built {
@@ -26,14 +29,28 @@ pub(super) fn become_init(spec: &LabSpec, cgroup: Option<&OwnCgroup>) -> Built {
             Explanation::new("The lab host got no cgroup namespace", format!("unshare(CLONE_NEWCGROUP): {errno}"), "")
         })?;
     }
+    if spec.real_host {
+        // Orphans of the lab come to its init, as they would in a pid namespace of its own.
+        let _ = nix::sys::prctl::set_child_subreaper(true);
+        set_environment();
+        return tree::build_on_machine(hierarchy);
+    }
     tree::build(spec.mode, hierarchy)?;
     if spec.mode == Mode::Root {
         drop_machine_capabilities(cgroup.is_some_and(|own| own.guarded));
     }
     nix::unistd::sethostname("lab")
         .map_err(|errno| Explanation::new("The lab host could not be named", format!("sethostname: {errno}"), ""))?;
+    loopback_up()?;
     set_environment();
     Ok(())
+}
+
+/// A new network namespace has a loopback device that is down; a machine's is up.
+fn loopback_up() -> Result<(), Explanation> {
+    let what = "The lab host's loopback device could not be set up";
+    let mut netlink = Netlink::open().map_err(|error| Explanation::new(what, error.to_string(), ""))?;
+    netlink.set_link(&mut Trace::new(HOST), "lo", true).map_err(|error| error.explain(what, ""))
 }
 
 /// Programs in the lab have no use for what would reach the machine itself: its clock, modules, ports, kernel log, power;

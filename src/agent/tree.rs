@@ -24,6 +24,9 @@ const LAYER_OPTIONS: &str = "mode=755,size=256m,nr_inodes=64k";
 const FRESH: [(&str, u32); 6] =
     [("tmp", 0o1777), ("run", 0o755), ("home", 0o755), ("root", 0o700), ("lab", 0o755), ("mnt", 0o755)];
 
+/// Where lessons put their files; [`FRESH`] in a lab host.
+pub const LAB_DIRECTORY: &str = "/lab";
+
 /// Directories that the lab makes in its own way.
 const OWN: [&str; 3] = ["proc", "sys", "dev"];
 
@@ -82,6 +85,17 @@ pub fn build(mode: Mode, cgroup: Option<&Hierarchy>) -> Result<(), Explanation> 
     }
     dev(&root.join("dev"), mode)?;
     pivot(&root)
+}
+
+/// What of it there is where the machine itself is the lab host: a mount namespace that nothing leaks out of, a place for
+/// lessons' files, and the lab's cgroup.
+///
+/// # Errors
+/// The call that failed, explained.
+pub fn build_on_machine(cgroup: Option<&Hierarchy>) -> Result<(), Explanation> {
+    attach(NONE, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
+    attach(Some("lab"), LAB_DIRECTORY, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=128m"))?;
+    cgroup.map_or(Ok(()), |hierarchy| own_cgroup(Path::new("/"), hierarchy))
 }
 
 /// The entries of `/` that the lab shows, sorted.

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hardway::explain::Explanation;
-use hardway::lesson::{builtin, compile};
+use hardway::lesson::{Lesson, builtin, compile, script};
+use hardway::walk::actor::step_number;
 use hardway::walk::gate;
 use serde_json::json;
 
@@ -35,12 +36,9 @@ pub fn check(files: &[PathBuf]) -> ExitCode {
 pub fn test(names: &[String], as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
     let mut chosen = Vec::new();
     for name in names {
-        if name.ends_with(".yaml") {
-            let path = Path::new(name);
-            let Ok(lesson) = compile::check_file(path) else { return Ok(check(&[path.to_owned()])) };
-            chosen.push(Arc::new(lesson));
-        } else {
-            chosen.push(Arc::new(builtin::find(name)?));
+        match named(name)? {
+            Ok(lesson) => chosen.push(Arc::new(lesson)),
+            Err(code) => return Ok(code),
         }
     }
     let mut keeper = start_keeper(ids)?;
@@ -76,4 +74,24 @@ pub fn test(names: &[String], as_json: bool, ids: Ids) -> Result<ExitCode, Expla
         &format!("{proved} proved, {failed} failed, {skipped} skipped"),
     );
     Ok(if failed > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// `hardway lesson script`.
+pub fn script(name: &str, until: Option<&str>) -> Result<ExitCode, Explanation> {
+    let lesson = match named(name)? {
+        Ok(lesson) => lesson,
+        Err(code) => return Ok(code),
+    };
+    let until = until.map(|step| step_number(&lesson, step)).transpose()?;
+    say(script::of(&lesson, until).trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The lesson of a name or a file; of a file with faults the exit status, after they have been told.
+fn named(name: &str) -> Result<Result<Lesson, ExitCode>, Explanation> {
+    if !name.ends_with(".yaml") {
+        return builtin::find(name).map(Ok);
+    }
+    let path = Path::new(name);
+    Ok(compile::check_file(path).map_err(|_| check(&[path.to_owned()])))
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use hardway::explain::Explanation;
 use hardway::kernel::host::{Offer, Person};
 use hardway::lesson::Lesson;
-use hardway::session::Session;
 use hardway::session::store::Store;
 use hardway::tui::CourseEntry;
 use serde_json::json;
@@ -16,7 +15,7 @@ use crate::cli::Ids;
 
 /// `hardway lessons`.
 pub fn lessons(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
-    let offer = Person::current().offer(ids.rootless || ids.single_id, ids.single_id)?;
+    let offer = Person::current().offer(ids.into())?;
     let (store, _) = open_store();
     let course = course();
     let list = entries(&course, store.as_ref(), &offer);
@@ -56,12 +55,17 @@ pub fn entries(course: &[Arc<Lesson>], store: Option<&Store>, offer: &Offer) -> 
             goal: lesson.goal.clone(),
             minutes: lesson.minutes,
             steps: lesson.steps.len(),
-            done: steps_done(store.and_then(|store| store.load(lesson))),
+            done: 0,
             unavailable: unavailable(lesson, offer),
+            lesson: Arc::clone(lesson),
+            records: Vec::new(),
+            skipped: lesson.steps.iter().map(|step| step.needs.iter().find_map(|need| need.unmet(offer))).collect(),
+        })
+        .map(|mut entry| {
+            if let Some(session) = store.and_then(|store| store.load(&entry.lesson)) {
+                entry.remember(&session.records);
+            }
+            entry
         })
         .collect()
-}
-
-fn steps_done(session: Option<Session>) -> usize {
-    session.map_or(0, |session| session.records.iter().filter(|record| record.how.is_some()).count())
 }

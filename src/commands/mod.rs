@@ -1,6 +1,7 @@
 //! What each command does: one file a family.
 
 mod cleanup;
+mod doctor;
 mod enter;
 mod lesson;
 mod lessons;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use hardway::agent::client::{self, Keeper};
 use hardway::explain::Explanation;
-use hardway::kernel::host::{Invoker, Offer, Person, home_of};
+use hardway::kernel::host::{Invoker, Offer, Person, Wish, home_of};
 use hardway::lesson::{Lesson, builtin};
 use hardway::session::store::{self, Store};
 
@@ -28,6 +29,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
         Some(Command::Run(options)) => run::run(&options),
         Some(Command::Lesson(LessonCommand::Check { files })) => Ok(lesson::check(&files)),
         Some(Command::Lesson(LessonCommand::Test { lessons, json, ids })) => lesson::test(&lessons, json, ids),
+        Some(Command::Lesson(LessonCommand::Script { lesson, until })) => lesson::script(&lesson, until.as_deref()),
+        Some(Command::Doctor { json, ids }) => doctor::run(json, ids),
         Some(Command::State { pid, json }) => state::state(pid, json),
         Some(Command::Enter { whom, lab }) => enter::enter(whom.as_deref(), lab),
         Some(Command::Cleanup { dry_run }) => Ok(cleanup::cleanup(dry_run)),
@@ -37,11 +40,12 @@ pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
 /// Becomes the caller of sudo where that is wished, and forks the keeper. No thread exists yet.
 fn start_keeper(ids: Ids) -> Result<Keeper, Explanation> {
     let invoker = Invoker::current();
-    if ids.rootless || ids.single_id {
+    let wish = Wish::from(ids);
+    if wish.rootless {
         invoker.become_them()?;
     }
     let person = Person::current();
-    let offer = person.offer(ids.rootless || ids.single_id, ids.single_id)?;
+    let offer = person.offer(wish)?;
     client::revert_dead();
     let keeper = Keeper::fork(&person, &offer)?;
     // The keeper needs root for as long as it lives, the ui never: what it writes belongs to the person.

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 
 use hardway::explain::Explanation;
+use hardway::kernel::host::home_of;
 use hardway::lesson::builtin;
+use hardway::session::store;
 use hardway::tui::{self, Setup};
 use hardway::walk::News;
 use hardway::walk::actor::{Actor, step_number};
@@ -37,6 +39,8 @@ pub fn open(options: Open) -> Result<ExitCode, Explanation> {
     }
     let keeper = start_keeper(options.ids)?;
     let (store, notice) = open_store();
+    let offer = keeper.offer();
+    let course = entries(&course, store.as_ref(), &offer);
     if plain {
         if let Some(explanation) = notice {
             eprintln!("hardway: {explanation}");
@@ -51,14 +55,13 @@ pub fn open(options: Open) -> Result<ExitCode, Explanation> {
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    let offer = keeper.offer();
     let setup = Setup {
-        course: entries(&course, store.as_ref(), &offer),
+        course,
         start,
-        mode: offer.mode.words().to_owned(),
+        mode: offer.words().to_owned(),
         notice,
         present: options.present,
-        ..Setup::default()
+        config: store::config(|name| std::env::var_os(name), home_of),
     };
     let (order, orders) = mpsc::channel();
     let (tell, news) = tokio::sync::mpsc::unbounded_channel();

@@ -29,7 +29,22 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Explanation> {
     let via = match options.via {
         cli::Via::Calls => Via::Calls,
         cli::Via::Shell => Via::Shell,
+        cli::Via::Script if options.ids.real_host => {
+            return Err(Explanation::new(
+                "A script is not proved on the machine itself",
+                "it is written into a lab host that has files of its own",
+                "leave --real-host out; the script makes its own lab host: hardway lesson script",
+            ));
+        }
+        cli::Via::Script => Via::Script,
     };
+    if options.ids.real_host && via == Via::Shell {
+        return Err(Explanation::new(
+            "On the machine itself lessons can not be walked by shell",
+            "their lines name the lab host's PID 1, and there PID 1 is the machine's own init",
+            "walk them by calls, or without --real-host",
+        ));
+    }
     let before = Footprint::take();
     let mut keeper = start_keeper(options.ids)?;
     let offer = keeper.offer();

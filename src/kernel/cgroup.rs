@@ -4,7 +4,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::AtFlags;
@@ -161,6 +160,23 @@ pub fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Ends every process in a group and below it: at once by `cgroup.kill` where the kernel has that (version 2, Linux 5.14), else
+/// one by one. What is born meanwhile is found by calling again until [`remove`] succeeds.
+pub fn kill(directory: &Path) {
+    if fs::write(directory.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    let processes = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    for pid in processes.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    }
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            kill(&entry.path());
+        }
+    }
+}
+
 /// Takes all groups below one away, the deepest first.
 ///
 /// # Errors
@@ -169,7 +185,7 @@ pub fn remove_below(directory: &Path) -> io::Result<()> {
     let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
     for entry in entries.flatten() {
         // A cgroup's directory holds its own files and the groups below it, and nothing else can be made there.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.file_name().as_bytes() != b"." {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             remove(&entry.path())?;
         }
     }

@@ -38,6 +38,26 @@ pub struct Offer {
     pub mode: Mode,
     /// The cgroup hierarchy in which the lab host has a group of its own, where it can have one.
     pub cgroup: Option<Hierarchy>,
+    /// Whether the lab host is the machine itself.
+    pub real_host: bool,
+}
+
+impl Offer {
+    /// Which kind of lab host this is, for people.
+    pub fn words(&self) -> &'static str {
+        if self.real_host { "root, on the machine itself" } else { self.mode.words() }
+    }
+}
+
+/// What the person wishes for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// A user namespace, also where it could be done without.
+    pub rootless: bool,
+    /// The own id alone in it.
+    pub single_id: bool,
+    /// The machine itself for a lab host.
+    pub real_host: bool,
 }
 
 /// A range of subordinate ids (subuid(5)).
@@ -80,12 +100,26 @@ impl Person {
         }
     }
 
-    /// What lessons get here. `rootless` and `single` are the person's wishes.
+    /// What lessons get here.
     ///
     /// # Errors
     /// Where the wish can not be met; says what to do instead.
-    pub fn offer(&self, rootless: bool, single: bool) -> Result<Offer, Explanation> {
-        Ok(Offer { mode: self.mode(rootless, single)?, cgroup: self.cgroup.clone() })
+    pub fn offer(&self, wish: Wish) -> Result<Offer, Explanation> {
+        let mode = self.mode(wish.rootless, wish.single_id)?;
+        let refused =
+            |why: &str, fix: &str| Err(Explanation::new("The machine itself can not be the lab host", why, fix));
+        if wish.real_host && mode != Mode::Root {
+            return refused(
+                "only root may change it",
+                "sudo hardway --real-host; or without that option, in a lab host",
+            );
+        }
+        if wish.real_host && self.cgroup.is_none() {
+            let why =
+                "there is no cgroup hierarchy in which a group can be made, and only that tells what has to be ended";
+            return refused(why, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; or without that option, in a lab host");
+        }
+        Ok(Offer { mode, cgroup: self.cgroup.clone(), real_host: wish.real_host })
     }
 
     /// The mode for the lab host.

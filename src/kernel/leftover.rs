@@ -31,7 +31,8 @@ impl Footprint {
     }
 }
 
-/// By what the remains of one lab host could be told: its init, and the pid namespace that everything in it is below of.
+/// By what the remains of one lab host could be told: its init, and the pid namespace that everything in it is below of. A lab
+/// host that is the machine itself has only its init; what was below that is the affair of its cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabMark {
     init: Option<ProcessIdentity>,
@@ -41,7 +42,9 @@ pub struct LabMark {
 impl LabMark {
     /// The mark of the lab host that this process is the init of.
     pub fn of(init: i32) -> Self {
-        Self { init: ProcessIdentity::of(init), pid_namespace: fs::read_link(format!("/proc/{init}/ns/pid")).ok() }
+        let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/pid")).ok();
+        let foreign = namespace(&init.to_string()).filter(|it| Some(it) != namespace("self").as_ref());
+        Self { init: ProcessIdentity::of(init), pid_namespace: foreign }
     }
 
     /// Its init, and processes of its pid namespace, that still live. Those in namespaces below end before its init does.
@@ -78,8 +81,8 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep runs");
         let mark = LabMark::of(i32::try_from(child.id()).expect("a pid"));
         assert!(mark.left().iter().any(|one| one.contains("init of a lab host")));
-        // This process shares the child's pid namespace, so it counts as well.
-        assert!(mark.left().iter().any(|one| one.contains(&format!("process: {},", std::process::id()))));
+        // Its pid namespace is not one of a lab host: what else is in it does not count.
+        assert_eq!(mark.left().len(), 1);
         child.kill().expect("killed");
         child.wait().expect("waited");
         assert!(!mark.left().iter().any(|one| one.contains("init of a lab host")));

@@ -11,10 +11,15 @@ pub mod identity;
 pub mod leftover;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
+pub mod ownership;
+pub mod path;
 pub mod program;
 pub mod stdio;
+pub mod storage;
 pub mod sys;
 pub mod trace;
+pub mod trial;
 
 /// Names this process as `/proc/PID/comm` shows it; at most 15 bytes are kept (prctl(2), PR_SET_NAME).
 pub fn process_name(name: &str) {

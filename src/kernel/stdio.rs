@@ -79,9 +79,14 @@ pub fn report(mut to: &File, what: &impl Serialize) {
 
 /// Reads a child's report up to the end; none where it sent nothing, or nothing that can be understood.
 pub fn read_report<T: DeserializeOwned>(from: File) -> Option<T> {
+    read_reports(from).pop()
+}
+
+/// Reads all reports of a child up to the end, those left out that can not be understood.
+pub fn read_reports<T: DeserializeOwned>(from: File) -> Vec<T> {
     let mut text = Vec::new();
-    from.take(MAX_REPORT).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
+    let _ = from.take(MAX_REPORT).read_to_end(&mut text);
+    serde_json::Deserializer::from_slice(&text).into_iter().map_while(Result::ok).collect()
 }
 
 /// Ends this process at once: a fork must not run the exit handlers of the process that it was copied from.

@@ -63,6 +63,47 @@ impl CallError {
     }
 }
 
+/// A part of a trace as it is shown. The trace itself has every call.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// A call.
+    Call(&'a Call),
+    /// Calls that are not shown one by one.
+    Folded {
+        /// How many.
+        count: usize,
+        /// How many of which: `40 open, 20 sendfile`.
+        kinds: String,
+    },
+}
+
+/// Traces of up to this many calls are shown whole.
+const SHORT: usize = 32;
+
+/// Of a longer one, this many calls are shown at either end.
+const ENDS: usize = 10;
+
+/// A trace for a person. Of a long one the calls in the middle are only counted, but for those that the kernel refused.
+pub fn folded(calls: &[Call]) -> Vec<Part<'_>> {
+    if calls.len() <= SHORT {
+        return calls.iter().map(Part::Call).collect();
+    }
+    let (start, rest) = calls.split_at(ENDS);
+    let (middle, end) = rest.split_at(rest.len() - ENDS);
+    let refused = |call: &&Call| matches!(call.answer, Answer::Failed(_));
+    let mut kinds: Vec<(&str, usize)> = Vec::new();
+    for call in middle.iter().filter(|call| !refused(call)) {
+        match kinds.iter_mut().find(|(name, _)| *name == call.name) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((&call.name, 1)),
+        }
+    }
+    let count = kinds.iter().map(|(_, count)| count).sum();
+    let kinds = kinds.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ");
+    let shown = start.iter().map(Part::Call).chain([Part::Folded { count, kinds }]);
+    shown.chain(middle.iter().filter(refused).map(Part::Call)).chain(end.iter().map(Part::Call)).collect()
+}
+
 /// Collects the calls of one process while it performs an action.
 #[derive(Debug)]
 pub struct Trace {
@@ -121,5 +162,38 @@ impl Trace {
     /// Ends the trace.
     pub fn into_calls(self) -> Vec<Call> {
         self.calls
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn call(name: &str, fails: bool) -> Call {
+        let answer = if fails { Answer::Failed(nix::errno::Errno::ENOENT.into()) } else { Answer::Returned(0) };
+        Call { by: "host".into(), name: name.into(), args: Vec::new(), answer, nanos: 1 }
+    }
+
+    proptest! {
+        #[test]
+        fn folding_loses_no_call_and_hides_no_failure(kinds in proptest::collection::vec((0..3usize, 0..20u8), 0..200)) {
+            let names = ["open", "sendfile", "close"];
+            let calls: Vec<Call> = kinds.iter().map(|(kind, dice)| call(names[*kind], *dice == 0)).collect();
+            let parts = folded(&calls);
+            let mut shown = 0;
+            let mut hidden = 0;
+            for part in &parts {
+                match part {
+                    Part::Call(_) => shown += 1,
+                    Part::Folded { count, .. } => hidden += count,
+                }
+            }
+            prop_assert_eq!(shown + hidden, calls.len());
+            let refused = |call: &Call| matches!(call.answer, Answer::Failed(_));
+            let told = parts.iter().filter(|part| matches!(part, Part::Call(call) if refused(call))).count();
+            prop_assert_eq!(told, calls.iter().filter(|call| refused(call)).count());
+        }
     }
 }

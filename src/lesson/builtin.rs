@@ -7,6 +7,8 @@ use crate::explain::Explanation;
 /// Names and texts, sorted by name.
 const SOURCES: &[(&str, &str)] = &[
     ("00-process", include_str!("../../lessons/00-process.yaml")),
+    ("01-chroot", include_str!("../../lessons/01-chroot.yaml")),
+    ("02-mount", include_str!("../../lessons/02-mount.yaml")),
     ("03-uts", include_str!("../../lessons/03-uts.yaml")),
     ("05-pid", include_str!("../../lessons/05-pid.yaml")),
     ("07-user", include_str!("../../lessons/07-user.yaml")),

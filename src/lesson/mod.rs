@@ -8,6 +8,7 @@ pub mod compile;
 pub mod fault;
 pub mod need;
 pub mod raw;
+pub mod script;
 
 use serde::{Deserialize, Serialize};
 
@@ -171,6 +172,17 @@ impl Lesson {
     /// The step with this short name.
     pub fn step_index(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)
+    }
+}
+
+impl Step {
+    /// The paths that its checks look at, and the conditions of its hints.
+    pub fn paths(&self) -> Vec<String> {
+        let conditions = self.hints.iter().filter_map(|hint| match hint {
+            Hint::When { when, .. } => Some(when),
+            Hint::Always(_) => None,
+        });
+        self.check.iter().chain(conditions).filter_map(Check::path).map(str::to_owned).collect()
     }
 }
 

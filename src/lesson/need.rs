@@ -40,6 +40,11 @@ pub enum Need {
 }
 
 impl Need {
+    /// The name by which lessons call it.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
     /// Why it is not met, with a way on; none where it is.
     pub fn unmet(self, offer: &Offer) -> Option<String> {
         match self {

@@ -106,7 +106,7 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
         .collect();
     for (path, owner) in &observation.files {
         let word = quote(path);
-        let mut about = sheet.subject(Panel::Credentials, path.clone());
+        let mut about = sheet.about_thing(Panel::Credentials, path.clone());
         let source = format!("lstat(2) of {path}");
         let command = format!("stat -c %u {word}");
         about.row("owner", owner.uid.to_string(), source.clone(), command, "The user that the file belongs to.");

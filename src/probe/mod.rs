@@ -12,9 +12,11 @@ pub mod hostname;
 pub mod ids;
 pub mod mounts;
 pub mod namespaces;
+pub mod ownership;
 pub mod processes;
 pub mod reader;
 pub mod reading;
+pub mod root;
 pub mod rows;
 
 use std::collections::BTreeMap;
@@ -27,9 +29,11 @@ pub use diff::{Change, ChangeKind, diff};
 pub use ids::{Overflow, Owner};
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
+pub use ownership::Ownership;
 pub use processes::Process;
 pub use reader::{Reader, Wanted};
 pub use reading::Reading;
+pub use root::Root;
 pub use rows::{Panel, Row, rows};
 
 use crate::kernel::namespace::Namespace;
@@ -45,6 +49,10 @@ pub struct Observation {
     pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
+    /// The root directories that there are.
+    pub roots: Vec<Root>,
+    /// What each namespace belongs to, by its inode; no two namespaces of any kind have the same one.
+    pub ownership: BTreeMap<u64, Reading<Ownership>>,
     /// What the kernel shows for an id without a map; none where it was not asked.
     pub overflow: Option<Reading<Overflow>>,
     /// Clocks by inode of the time namespace, those that children will be born into included.

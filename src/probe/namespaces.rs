@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ownership::Tellers;
 use super::rows::Sheet;
 use super::{Panel, Reading};
 use crate::kernel::namespace::Namespace;
@@ -29,10 +30,11 @@ pub fn parse_link(text: &str) -> Option<u64> {
         .flatten()
 }
 
-/// The rows of the namespace panel: one for each process and link.
+/// The rows of the namespace panel: one for each process and link, and whose the namespaces are.
 pub(super) fn rows(sheet: &mut Sheet<'_>) {
     let observation = sheet.observation;
     let host = observation.process(sheet.names.host);
+    let mut tellers = Tellers::new(sheet);
     for process in &observation.processes {
         let mut about = sheet.about(Panel::Namespaces, process);
         for (kind, reading) in &process.namespaces.0 {
@@ -41,6 +43,7 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
             let meaning = meaning(*kind, reading, hosts.flatten(), process.state);
             about.row(kind.link(), reading.text(u64::to_string), path.clone(), format!("readlink {path}"), meaning);
         }
+        tellers.rows(sheet, process);
     }
 }
 

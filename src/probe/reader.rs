@@ -10,8 +10,8 @@ use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
 use super::{
-    Clocks, Credentials, Mount, Namespaces, Observation, Overflow, Panel, Process, Reading, clocks, hostname, ids,
-    namespaces,
+    Clocks, Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks,
+    hostname, ids, namespaces, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -27,13 +27,17 @@ pub struct Wanted {
     panels: BTreeSet<Panel>,
     without: Option<i32>,
     only: Option<BTreeSet<i32>>,
+    below: Option<i32>,
+    paths: Vec<String>,
     files: Option<PathBuf>,
 }
 
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`], [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::clocks`] for [`Panel::Clocks`].
+    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
+    /// [`Observation::overflow`] for [`Panel::Credentials`],
+    /// [`Observation::clocks`] for [`Panel::Clocks`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -41,6 +45,17 @@ impl Wanted {
     /// Leaves out this process: the reader itself, which no list shall show.
     pub fn without(self, pid: i32) -> Self {
         Self { without: Some(pid), ..self }
+    }
+
+    /// Reads this process and its descendants, and no others.
+    pub fn below(self, pid: i32) -> Self {
+        Self { below: Some(pid), ..self }
+    }
+
+    /// Tells of these paths whether they lead to something in each root directory, with [`Panel::Root`]. A `*` in a part of
+    /// one stands for any characters.
+    pub fn paths(self, paths: Vec<String>) -> Self {
+        Self { paths, ..self }
     }
 
     /// Reads the owners of the files in this directory as well, for [`Panel::Credentials`].
@@ -75,9 +90,10 @@ impl Reader {
     /// [`Panel::Clocks`] every time namespace that has processes: call it in a worker, or in a process that reads nothing else.
     /// Where that is not allowed, the values of foreign namespaces are missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
-        let mut pids = match &wanted.only {
-            Some(only) => only.iter().copied().collect(),
-            None => numbers(&self.proc).unwrap_or_default(),
+        let mut pids = match (&wanted.only, wanted.below) {
+            (Some(only), _) => only.iter().copied().collect(),
+            (None, Some(root)) => self.family(root),
+            (None, None) => numbers(&self.proc).unwrap_or_default(),
         };
         pids.retain(|pid| Some(*pid) != wanted.without);
         let processes = pids.into_iter().filter_map(|pid| self.process(pid)).collect();
@@ -92,6 +108,12 @@ impl Reader {
                 observation.mounts = mounts;
             }
         }
+        if wanted.panels.contains(&Panel::Root) {
+            observation.roots = root::read(&self.proc, &observation.processes, &wanted.paths);
+        }
+        if wanted.panels.contains(&Panel::Namespaces) {
+            observation.ownership = self.ownership(&observation);
+        }
         // A tree without processes is no proc.
         if wanted.panels.contains(&Panel::Credentials) && !observation.processes.is_empty() {
             observation.overflow = Some(Overflow::read(&self.proc));
@@ -105,6 +127,22 @@ impl Reader {
             observation.clocks = self.clocks(&observation);
         }
         observation
+    }
+
+    /// A process and its descendants, in ascending order (`/proc/PID/task/PID/children`, proc_pid_task(5)).
+    fn family(&mut self, root: i32) -> Vec<i32> {
+        let mut found = vec![root];
+        let mut next = 0;
+        while let Some(pid) = found.get(next).copied() {
+            let path = self.proc.join(format!("{pid}/task/{pid}/children"));
+            let children = self.text(&path).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+            let new = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
+            let new: Vec<i32> = new.filter(|child| !found.contains(child)).collect();
+            found.extend(new);
+            next += 1;
+        }
+        found.sort_unstable();
+        found
     }
 
     /// One process; none where it is gone, or where its stat and status can not be understood.
@@ -187,6 +225,13 @@ impl Reader {
             }
         }
         visible
+    }
+
+    /// What every namespace belongs to, asked through a process in it.
+    fn ownership(&self, observation: &Observation) -> BTreeMap<u64, Reading<Ownership>> {
+        let link = |process: &Process, kind: Namespace| self.proc.join(format!("{}/ns/{kind}", process.pid));
+        let of_kind = |kind| each(observation, kind, |process| Ownership::read(&link(process, kind), kind));
+        ownership::KINDS.into_iter().flat_map(of_kind).collect()
     }
 
     /// The host name of every UTS namespace: first that of the namespace this thread is in, then the others by entering

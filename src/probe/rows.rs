@@ -17,6 +17,8 @@ pub enum Panel {
     Namespaces,
     /// Host name of each UTS namespace.
     Hostname,
+    /// Root and working directories.
+    Root,
     /// mountinfo of each mount namespace.
     Mounts,
     /// User and group ids, capabilities, id maps.
@@ -27,8 +29,8 @@ pub enum Panel {
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 6] =
-        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Mounts, Self::Credentials, Self::Clocks];
+    pub const ALL: [Self; 7] =
+        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Root, Self::Mounts, Self::Credentials, Self::Clocks];
 }
 
 impl fmt::Display for Panel {
@@ -37,6 +39,7 @@ impl fmt::Display for Panel {
             Self::Processes => "processes",
             Self::Namespaces => "namespaces",
             Self::Hostname => "hostname",
+            Self::Root => "root",
             Self::Mounts => "mounts",
             Self::Credentials => "credentials",
             Self::Clocks => "clocks",
@@ -79,6 +82,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::processes::rows(&mut sheet);
     super::namespaces::rows(&mut sheet);
     super::hostname::rows(&mut sheet);
+    super::root::rows(&mut sheet);
     super::mounts::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
     super::clocks::rows(&mut sheet);
@@ -104,15 +108,20 @@ pub(super) struct About<'s, 'a> {
 impl<'a> Sheet<'a> {
     /// Begins rows about a process.
     pub fn about<'s>(&'s mut self, panel: Panel, process: &Process) -> About<'s, 'a> {
-        let subject = match self.names.of(process.pid) {
+        let subject = printable(self.subject(process));
+        About { sheet: self, panel, subject }
+    }
+
+    /// How a process is called: `box (pid 12)`, or by pid and program.
+    pub fn subject(&self, process: &Process) -> String {
+        match self.names.of(process.pid) {
             Some(word) => format!("{word} (pid {})", process.pid),
             None => format!("pid {} {}", process.pid, process.comm),
-        };
-        self.subject(panel, subject)
+        }
     }
 
     /// Begins rows about something that is no process.
-    pub fn subject<'s>(&'s mut self, panel: Panel, subject: String) -> About<'s, 'a> {
+    pub fn about_thing<'s>(&'s mut self, panel: Panel, subject: String) -> About<'s, 'a> {
         About { sheet: self, panel, subject: printable(subject) }
     }
 
@@ -176,12 +185,16 @@ pub(super) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// The text with control characters escaped: names of processes and mounts may hold any byte.
+/// The text with characters escaped that act on a terminal: control characters, and those that turn the direction of
+/// writing. Names of processes and mounts may hold any byte.
 fn printable(text: String) -> String {
-    if !text.chars().any(char::is_control) {
+    let acts = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.chars().any(acts) {
         return text;
     }
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if acts(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]

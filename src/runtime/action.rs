@@ -10,7 +10,7 @@ use super::id_map::{NewIdMap, WriteGidMap, WriteUidMap};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
-use super::{mount::MountProc, namespace::Unshare, uts::SetHostname};
+use super::{file, mount, mount::MountProc, namespace::Unshare, root, rootfs::Rootfs, uts::SetHostname};
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
 
@@ -37,6 +37,24 @@ pub enum Action {
     SetHostname(SetHostname),
     /// Mount a new proc on `/proc`.
     MountProc(MountProc),
+    /// Make a rootfs.
+    Rootfs(Rootfs),
+    /// Make a directory.
+    Mkdir(file::Mkdir),
+    /// Write a file.
+    Write(file::Write),
+    /// Change the root directory.
+    Chroot(root::Chroot),
+    /// Change the working directory.
+    Chdir(root::Chdir),
+    /// Change the root mount of a mount namespace.
+    PivotRoot(root::PivotRoot),
+    /// Mount a file system, or a directory.
+    Mount(mount::Mount),
+    /// Change the propagation of a mount.
+    Propagation(mount::Propagation),
+    /// Take a mount away.
+    Umount(mount::Umount),
     /// Become another user.
     Become(Become),
     /// Set the supplementary groups.
@@ -182,6 +200,15 @@ impl Action {
             Self::Unshare(it) => it,
             Self::SetHostname(it) => it,
             Self::MountProc(it) => it,
+            Self::Rootfs(it) => it,
+            Self::Mkdir(it) => it,
+            Self::Write(it) => it,
+            Self::Chroot(it) => it,
+            Self::Chdir(it) => it,
+            Self::PivotRoot(it) => it,
+            Self::Mount(it) => it,
+            Self::Propagation(it) => it,
+            Self::Umount(it) => it,
             Self::Become(it) => it,
             Self::SetGroups(it) => it,
             Self::WriteSetgroups(it) => it,
@@ -200,6 +227,15 @@ impl Action {
             Self::Unshare(it) => Some(it),
             Self::SetHostname(it) => Some(it),
             Self::MountProc(it) => Some(it),
+            Self::Rootfs(it) => Some(it),
+            Self::Mkdir(it) => Some(it),
+            Self::Write(it) => Some(it),
+            Self::Chroot(it) => Some(it),
+            Self::Chdir(it) => Some(it),
+            Self::PivotRoot(it) => Some(it),
+            Self::Mount(it) => Some(it),
+            Self::Propagation(it) => Some(it),
+            Self::Umount(it) => Some(it),
             Self::Become(it) => Some(it),
             Self::SetGroups(it) => Some(it),
             Self::WriteSetgroups(it) => Some(it),

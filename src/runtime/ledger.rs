@@ -26,6 +26,8 @@ pub enum Entry {
     Intent,
     /// A cgroup is about to be made, for lab hosts. Its name holds the keeper's pid and start time, and so is nobody else's.
     Cgroup(PathBuf),
+    /// A directory is about to be made, for a mount point. It is taken away only while it is empty.
+    Directory(PathBuf),
     /// A lab host was started: its init. With it everything in its namespaces ends.
     Lab(ProcessIdentity),
     /// Something that another version of hardway wrote. It is left alone, and its ledger with it.
@@ -140,6 +142,7 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
         .filter_map(|entry| match entry {
             Entry::Intent => None,
             Entry::Cgroup(directory) => remove_cgroup(directory),
+            Entry::Directory(directory) => remove_directory(directory),
             Entry::Foreign(line) => Some(Reverted { what: format!("unknown to this version: {line}"), gone: false }),
             Entry::Lab(identity) => {
                 let pidfd = identity.open()?;
@@ -158,12 +161,24 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
 }
 
 /// Takes the cgroup of a session away, with all that lessons made below it; its last processes may take a moment to leave it.
-fn remove_cgroup(directory: &Path) -> Option<Reverted> {
+pub fn remove_cgroup(directory: &Path) -> Option<Reverted> {
     if !directory.exists() {
         return None;
     }
-    let gone = wait_until(|| cgroup::remove(directory).is_ok());
+    let gone = wait_until(|| {
+        cgroup::kill(directory);
+        cgroup::remove(directory).is_ok()
+    });
     Some(Reverted { what: format!("the cgroup {}", directory.display()), gone })
+}
+
+/// Takes an empty directory away.
+fn remove_directory(directory: &Path) -> Option<Reverted> {
+    if !directory.exists() {
+        return None;
+    }
+    let gone = wait_until(|| fs::remove_dir(directory).is_ok());
+    Some(Reverted { what: format!("the directory {}", directory.display()), gone })
 }
 
 /// Tries until it is done, for at most two seconds; whether it was.

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod clock;
+pub mod file;
 pub mod id_map;
 pub mod init;
 pub mod ledger;
@@ -9,5 +10,7 @@ pub mod mount;
 pub mod namespace;
 pub mod process;
 pub mod read;
+pub mod root;
+pub mod rootfs;
 pub mod user;
 pub mod uts;

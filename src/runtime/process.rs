@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform};
+use super::file::misused_path;
 use crate::kernel::errno::Errno;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{Answer, Call, CallError, Trace};
@@ -137,6 +138,9 @@ impl Mechanism for Exec {
 pub struct Run {
     /// Who.
     pub r#in: String,
+    /// The child makes this directory its root first, as chroot(1) does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// The program and its arguments.
     pub argv: Vec<String>,
     /// The expected errno: of the fork, or of execve.
@@ -150,11 +154,16 @@ impl Mechanism for Run {
     }
 
     fn sentence(&self) -> String {
-        format!("{} runs `{}` in a child and waits for it", self.r#in, shell_words(&self.argv))
+        let (who, words) = (&self.r#in, shell_words(&self.argv));
+        match &self.root {
+            Some(root) => format!("a child of {who} makes {root} its root directory and runs `{words}`"),
+            None => format!("{who} runs `{words}` in a child and waits for it"),
+        }
     }
 
     fn shell(&self) -> Option<String> {
-        Some(shell_words(&self.argv))
+        let chroot = self.root.iter().flat_map(|root| ["chroot".to_owned(), root.clone()]);
+        Some(shell_words(&chroot.chain(self.argv.iter().cloned()).collect::<Vec<_>>()))
     }
 
     fn fails_with(&self) -> Option<Errno> {
@@ -170,7 +179,17 @@ impl Mechanism for Run {
     }
 
     fn misuses(&self) -> Vec<Misuse> {
-        misused_argv(&self.argv)
+        let root = self.root.as_ref().and_then(|root| misused_path("root", root));
+        misused_argv(&self.argv).into_iter().chain(root).collect()
+    }
+}
+
+impl Run {
+    /// The root directory that the child shall have, before it is too late to ask.
+    fn enter_root(&self, trace: &mut Trace) -> Result<(), CallError> {
+        let Some(root) = &self.root else { return Ok(()) };
+        sys::chroot(trace, root)?;
+        sys::chdir(trace, "/")
     }
 }
 
@@ -184,27 +203,33 @@ impl Perform for Run {
                 let mut own = Trace::new("child");
                 stdio::attach(None, &output_end, &output_end);
                 stdio::fresh_signals();
-                let _ = sys::execve(&mut own, &path, &self.argv);
+                if self.enter_root(&mut own).is_ok() {
+                    // Now, because after an execve that succeeds nobody is left to tell it.
+                    stdio::report(&report_end, &own.calls());
+                    own = Trace::new("child");
+                    let _ = sys::execve(&mut own, &path, &self.argv);
+                }
                 stdio::report(&report_end, &own.into_calls());
                 stdio::exit_now(127);
             }
             Forked::Parent { pid, pidfd } => (pid, pidfd),
         };
         drop((output_end, report_end));
-        // The report's write end closes at a successful execve: nothing arrives, and that is the proof of it.
-        let failed_exec: Option<Call> = stdio::read_report::<Vec<Call>>(report).and_then(|mut calls| calls.pop());
-        match &failed_exec {
-            Some(call) => trace.append(vec![call.clone()]),
-            None => trace.append(vec![Call {
+        let calls: Vec<Call> = stdio::read_reports::<Vec<Call>>(report).into_iter().flatten().collect();
+        let failed = calls.iter().find(|call| matches!(call.answer, Answer::Failed(_))).cloned();
+        trace.append(calls);
+        if failed.is_none() {
+            // The report's write end closed at a successful execve: that no failure arrived is the proof of it.
+            trace.append(vec![Call {
                 by: "child".into(),
                 name: "execve".into(),
                 args: sys::execve_args(&path, &self.argv),
                 answer: Answer::Returned(0),
                 nanos: 0,
-            }]),
+            }]);
         }
         let status = wait_or_kill(trace, pid, &pidfd)?;
-        if let Some(call) = failed_exec
+        if let Some(call) = failed
             && let Answer::Failed(errno) = call.answer
         {
             return Err(CallError { call, errno });

@@ -190,14 +190,28 @@ impl Store {
 /// The directory for progress: that of the person who called sudo, or else `$XDG_STATE_HOME/hardway`, or else
 /// `~/.local/state/hardway`. `var` looks up an environment variable, `home_of` the home directory of a user id.
 pub fn directory(var: impl Fn(&str) -> Option<OsString>, home_of: impl Fn(u32) -> Option<PathBuf>) -> Option<PathBuf> {
-    let below = |home: PathBuf| home.join(".local/state/hardway");
+    place(var, home_of, "XDG_STATE_HOME", ".local/state")
+}
+
+/// The directory for what a person chose for good: as [`directory`], with `XDG_CONFIG_HOME` and `~/.config`.
+pub fn config(var: impl Fn(&str) -> Option<OsString>, home_of: impl Fn(u32) -> Option<PathBuf>) -> Option<PathBuf> {
+    place(var, home_of, "XDG_CONFIG_HOME", ".config")
+}
+
+fn place(
+    var: impl Fn(&str) -> Option<OsString>,
+    home_of: impl Fn(u32) -> Option<PathBuf>,
+    name: &str,
+    usual: &str,
+) -> Option<PathBuf> {
+    let below = |home: PathBuf| home.join(usual).join("hardway");
     // Under sudo the variables may be root's or the person's, depending on its configuration; the id is certain.
     let sudo = var("SUDO_UID").and_then(|uid| uid.to_str()?.parse().ok());
     if let Some(home) = sudo.and_then(home_of) {
         return Some(below(home));
     }
     let absolute = |name: &str| var(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_STATE_HOME").map(|state| state.join("hardway")).or_else(|| absolute("HOME").map(below))
+    absolute(name).map(|base| base.join("hardway")).or_else(|| absolute("HOME").map(below))
 }
 
 fn session_of(progress: &Progress, lesson: &Lesson) -> Option<Session> {

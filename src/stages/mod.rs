@@ -20,6 +20,12 @@ pub const ALL: &[Stage] = &[
         teaches: "how a process is born, becomes another program, and ends",
         panels: &[Panel::Processes, Panel::Namespaces],
     },
+    Stage { id: "chroot", teaches: "a root directory of its own", panels: &[Panel::Root, Panel::Mounts] },
+    Stage {
+        id: "mount",
+        teaches: "mounts of its own, and a root that can not be left",
+        panels: &[Panel::Mounts, Panel::Root],
+    },
     Stage { id: "uts", teaches: "a host name of its own", panels: &[Panel::Hostname, Panel::Namespaces] },
     Stage {
         id: "pid",

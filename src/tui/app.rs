@@ -1,16 +1,19 @@
 //! The model: everything that the screen is drawn from. Plain data; [`super::update`] alone changes it.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::derived::{Derived, Index};
-use super::keymap::Chord;
+pub use super::front::{Deed, List, Pick, Popup};
+use super::keys::Keys;
 use super::pty::{self, Marks};
-use super::theme::Theme;
+use super::settings::Settings;
+use super::theme::{Depth, Theme};
 use super::{CourseEntry, Setup};
+use crate::course::search::Index as Texts;
 use crate::explain::Explanation;
 use crate::lesson::Step;
-use crate::probe::{Change, Panel, Row};
+use crate::probe::{Change, Panel};
 use crate::walk::View;
 use crate::walk::hands::Endings;
 
@@ -96,89 +99,13 @@ impl Shell {
     }
 }
 
-/// A question that must be confirmed before something is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
-    /// The next step by calls, in a new lab host.
-    Next,
-    /// One step back.
-    Back,
-    /// Start the lesson again.
-    Reset,
-    /// Go to a step.
-    Goto(usize),
-    /// Go to another lesson's list.
-    Close,
-    /// A new shell for the one that runs.
-    NewShell,
-    /// End everything.
-    Quit,
-}
-
-/// What choosing an item of a list does.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Pick {
-    /// Go to this step.
-    Step(usize),
-    /// Explain this row.
-    Row(Box<Row>),
-    /// Do this command.
-    Command(super::command::Command),
-}
-
-/// Which list is searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum List {
-    /// The steps.
-    Steps,
-    /// Steps and rows.
-    Everything,
-    /// The commands.
-    Commands,
-}
-
-/// Something in front of the panes.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Popup {
-    /// All keys.
-    Help {
-        /// First line shown.
-        scroll: usize,
-    },
-    /// Where a value comes from and what it means.
-    Explain {
-        /// The rows that can be looked at.
-        rows: Vec<Row>,
-        /// Which of them is.
-        at: usize,
-    },
-    /// Trouble, in three sentences.
-    Trouble(Explanation),
-    /// A text of the lesson, such as the instructor's notes.
-    Text {
-        /// Its title.
-        title: String,
-        /// Markdown.
-        text: String,
-        /// First line shown.
-        scroll: usize,
-    },
-    /// Something would be lost.
-    Confirm {
-        /// What, and what then.
-        text: String,
-        /// What is done after yes.
-        deed: Deed,
-    },
-    /// A list that narrows while one types.
-    Picker {
-        /// Which.
-        list: List,
-        /// What was typed.
-        query: String,
-        /// The chosen item among those that match.
-        at: usize,
-    },
+/// The state panels stand still.
+#[derive(Clone, Debug, Default)]
+pub struct Frozen {
+    /// For how many seconds.
+    pub seconds: u32,
+    /// What the walker told meanwhile.
+    latest: Option<Arc<View>>,
 }
 
 /// A short word that goes away by itself.
@@ -196,12 +123,20 @@ pub struct Model {
     pub course: Vec<CourseEntry>,
     /// The chosen lesson.
     pub at: usize,
+    /// The chosen step of that lesson, where one is being chosen.
+    pub step_at: Option<usize>,
+    /// Whether the course is shown although a lesson is open.
+    pub map: bool,
+    /// The texts of the course, gathered when they are first searched.
+    texts: OnceLock<Texts>,
     /// How ids are mapped, in words.
     pub mode: String,
     /// Colours.
     pub theme: Theme,
-    /// The key that leaves the shell pane.
-    pub leave: Chord,
+    /// How many colours the terminal has.
+    pub depth: Depth,
+    /// Which keys mean what.
+    pub keys: Keys,
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
     /// The lesson that is open or being opened.
@@ -218,12 +153,16 @@ pub struct Model {
     pub zoom: bool,
     /// Bigger and calmer, for a projector.
     pub presenter: bool,
-    /// Whether sampling is stopped.
-    pub frozen: bool,
+    /// Whether the state panels stand still.
+    pub frozen: Option<Frozen>,
     /// Whether panels show also what is as on the lab host.
     pub unfolded: bool,
     /// What changes are counted from.
     pub base: Base,
+    /// Whether changes are shown side by side, before and after.
+    pub beside: bool,
+    /// The step whose calls are shown, where that is not the current one.
+    pub trace_of: Option<usize>,
     /// First line shown, by pane.
     pub scroll: [usize; Pane::ALL.len()],
     /// Whether the state panels scroll to what changed.
@@ -236,6 +175,8 @@ pub struct Model {
     pub change_at: usize,
     /// What is in front.
     pub popup: Option<Popup>,
+    /// Trouble that is told when nothing else is in front.
+    pub troubles: VecDeque<Explanation>,
     /// The lasting order that is being carried out.
     pub busy: Option<String>,
     /// A short word.
@@ -252,18 +193,23 @@ pub struct Model {
 
 impl Model {
     /// The model before anything has happened.
-    pub fn new(setup: &Setup, theme: Theme, leave: Chord, size: (u16, u16)) -> Self {
+    pub fn new(setup: &Setup, settings: Settings, size: (u16, u16)) -> Self {
         let first = setup.course.iter().position(|entry| entry.done < entry.steps && entry.unavailable.is_none());
         let started = setup
             .start
             .as_ref()
             .and_then(|(name, _)| setup.course.iter().position(|entry| entry.name == *name || entry.id == *name));
-        Self {
+        let mut model = Self {
             course: setup.course.clone(),
             at: started.or(first).unwrap_or(0),
+            step_at: None,
+            map: false,
+            texts: OnceLock::new(),
             mode: setup.mode.clone(),
-            theme,
-            leave,
+            theme: settings.theme,
+            depth: settings.depth,
+            keys: settings.keys,
+            troubles: setup.notice.iter().cloned().chain(settings.troubles).collect(),
             size,
             open: setup.start.as_ref().map(|(lesson, _)| lesson.clone()),
             view: None,
@@ -272,28 +218,82 @@ impl Model {
             capture: false,
             zoom: false,
             presenter: setup.present,
-            frozen: false,
+            frozen: None,
             unfolded: false,
             base: Base::Step,
+            beside: false,
+            trace_of: None,
             scroll: [0; Pane::ALL.len()],
             follow: Follow::Wanted,
             reveal: None,
             selected: None,
             change_at: 0,
-            popup: setup.notice.clone().map(Popup::Trouble),
+            popup: None,
             busy: setup.start.as_ref().map(|(lesson, _)| format!("opening {lesson}")),
             notice: None,
             answer: None,
             shell: Shell::new(ShellState::Closed, 24, 80),
             typed: 0,
             ending: false,
+        };
+        model.tell_trouble();
+        model
+    }
+
+    /// Brings the next trouble to the front, where nothing is there.
+    pub fn tell_trouble(&mut self) {
+        if self.popup.is_none() {
+            self.popup = self.troubles.pop_front().map(Popup::Trouble);
         }
     }
 
-    /// Takes over what the walker tells.
-    pub fn set_view(&mut self, view: Arc<View>) {
+    /// The key of a command, as people write it.
+    pub fn key(&self, command: super::command::Command) -> String {
+        self.keys.shown(command)
+    }
+
+    /// Takes over what the walker tells. Frozen panels keep what they show.
+    pub fn set_view(&mut self, mut view: Arc<View>) {
+        if let (Some(frozen), Some(had)) = (&mut self.frozen, &self.view) {
+            frozen.latest = Some(Arc::clone(&view));
+            let shown = Arc::make_mut(&mut view);
+            shown.observation = Arc::clone(&had.observation);
+            shown.names.clone_from(&had.names);
+            shown.rows = Arc::clone(&had.rows);
+            shown.since_step = Arc::clone(&had.since_step);
+            shown.since_start = Arc::clone(&had.since_start);
+        }
         self.derived = Derived::of(&view);
         self.view = Some(view);
+    }
+
+    /// Lets the state panels go on, with what came meanwhile.
+    pub fn thaw(&mut self) {
+        if let Some(latest) = self.frozen.take().and_then(|frozen| frozen.latest) {
+            self.set_view(latest);
+        }
+    }
+
+    /// Whether the course is shown, and not a lesson.
+    pub fn on_course(&self) -> bool {
+        self.view.is_none() || self.map
+    }
+
+    /// The index of the lesson that is open.
+    pub fn lesson_at(&self) -> Option<usize> {
+        let lesson = &self.view.as_ref()?.lesson;
+        self.course.iter().position(|entry| entry.name == lesson.name)
+    }
+
+    /// The step whose calls are shown.
+    pub fn traced(&self) -> usize {
+        let current = self.view.as_ref().map_or(0, |view| view.position.step);
+        self.trace_of.unwrap_or(current)
+    }
+
+    /// The texts of the course.
+    pub fn texts(&self) -> &Texts {
+        self.texts.get_or_init(|| Texts::of(self.course.iter().map(|entry| &entry.lesson)))
     }
 
     /// The current step.

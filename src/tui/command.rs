@@ -2,6 +2,7 @@
 
 use super::app::{Model, Pane, ShellState};
 use super::keymap::Chord;
+use super::keys::Keys;
 use crate::lesson::Kind;
 
 /// What the learner can tell the screen.
@@ -9,6 +10,8 @@ use crate::lesson::Kind;
 #[allow(missing_docs)] // the table says what each does
 pub enum Command {
     Open,
+    Steps,
+    Return,
     Next,
     Back,
     Reset,
@@ -19,6 +22,9 @@ pub enum Command {
     Shell,
     Explain,
     Diff,
+    Beside,
+    EarlierCalls,
+    LaterCalls,
     Unfold,
     Freeze,
     NextPane,
@@ -27,6 +33,10 @@ pub enum Command {
     Unzoom,
     Presenter,
     Search,
+    Words,
+    History,
+    Theme,
+    Map,
     Palette,
     Help,
     Quit,
@@ -65,7 +75,7 @@ pub struct Spec {
     pub command: Command,
     /// Its name in the palette.
     pub name: &'static str,
-    /// Its keys; the first is shown.
+    /// Its usual keys; the first is shown.
     pub keys: &'static [&'static str],
     /// A word or two for the help line; empty where it does not belong there.
     pub short: &'static str,
@@ -92,6 +102,8 @@ pub const COMMANDS: &[Spec] = {
     use Place::{Anywhere, Course, Lesson};
     &[
         spec(C::Open, "open", &["enter"], "open", "Open the chosen lesson where you left it", Course),
+        spec(C::Steps, "steps", &["tab"], "steps", "Choose a step of the lesson, to open it there; and back", Course),
+        spec(C::Return, "return", &["esc"], "return", "Back to what was before: the lessons, the open lesson", Course),
         spec(C::Predict, "predict", &["1"], "guess", "Guess what will happen, before it does", Lesson),
         spec(C::Answer, "answer", &["a"], "answer", "Write the answer to the step's question", Lesson),
         spec(C::Next, "next", &["n", "enter"], "next", "Do the step by system calls; when it is done, go on", Lesson),
@@ -109,11 +121,25 @@ pub const COMMANDS: &[Spec] = {
         spec(C::Zoom, "zoom in", &["+", "="], "zoom", "Give the focused pane the whole screen", Lesson),
         spec(C::Unzoom, "zoom out", &["-"], "", "Show all panes again", Lesson),
         spec(C::Presenter, "presenter", &["p"], "present", "Bigger and calmer, for a projector", Lesson),
-        spec(C::Search, "search", &["/"], "search", "Search steps and rows", Lesson),
+        spec(C::Search, "search", &["/"], "search", "Search the whole course, its words, and the rows here", Anywhere),
+        spec(C::Words, "glossary", &["w"], "words", "What the words mean, those of this step first", Anywhere),
+        spec(C::Map, "course map", &["m"], "map", "The course with its steps, without leaving the lesson", Lesson),
         spec(C::Course, "course", &["esc"], "course", "Back: to the step, from there to the list of lessons", Lesson),
         spec(C::Palette, "commands", &[":"], "commands", "All commands, by name", Anywhere),
         spec(C::Help, "help", &["?", "f1"], "help", "This help", Anywhere),
         spec(C::Quit, "quit", &["q", "ctrl-c"], "quit", "Take everything back and leave", Anywhere),
+        spec(C::History, "history", &["H"], "", "How containers came about: a timeline", Anywhere),
+        spec(C::Theme, "theme", &["ctrl-t"], "", "Choose the colours, for good", Anywhere),
+        spec(C::Beside, "before and after", &["D"], "", "Changes side by side, before and after, or as a list", Lesson),
+        spec(
+            C::EarlierCalls,
+            "earlier calls",
+            &["["],
+            "",
+            "The calls of the step before the one that is shown",
+            Lesson,
+        ),
+        spec(C::LaterCalls, "later calls", &["]"], "", "The calls of the step after it", Lesson),
         spec(C::Unfold, "unfold", &["x"], "", "Show or fold values that are the same as on the lab host", Lesson),
         spec(C::PreviousPane, "previous pane", &["shift-tab"], "", "The pane before", Lesson),
         spec(C::Interrupt, "interrupt", &["ctrl-x"], "", "Send ^C to what runs in the shell", Lesson),
@@ -139,45 +165,58 @@ impl Spec {
                 model.step().and_then(|step| step.predict.as_ref()).map_or(9, |predict| predict.choices.len());
             return format!("1-{}", choices.min(9));
         }
-        self.keys.first().and_then(|key| Chord::parse(key)).map_or_else(String::new, |chord| chord.name())
+        model.keys.shown(self.command)
     }
 
     /// All its keys, as people write them.
-    pub fn all_keys(&self) -> String {
+    pub fn all_keys(&self, keys: &Keys) -> String {
         if self.command == Command::Predict {
             return "1-9".to_owned();
         }
-        self.keys.iter().filter_map(|key| Chord::parse(key)).map(|chord| chord.name()).collect::<Vec<_>>().join(" ")
+        keys.of(self.command).iter().map(Chord::name).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Why it makes no sense now; none where it does.
+    pub fn why_not(&self, model: &Model) -> Option<&'static str> {
+        match self.place {
+            Place::Course if !model.on_course() => return Some("that belongs to the list of lessons"),
+            Place::Lesson if model.on_course() => return Some("that belongs to a lesson: open one first"),
+            _ => {}
+        }
+        let unless = |holds: bool, why: &'static str| (!holds).then_some(why);
+        if self.command == Command::Return {
+            return unless(model.step_at.is_some() || model.map, "there is nothing to go back to");
+        }
+        let (Some(view), Some(step)) = (&model.view, model.step()) else { return None };
+        match self.command {
+            Command::Predict if view.position.done => Some("the step is done: a guess now would be none"),
+            Command::Predict => unless(step.predict.is_some(), "nothing is to be guessed in this step"),
+            Command::Answer => unless(step.question.is_some(), "this step asks nothing"),
+            Command::Type => unless(!step.by_hand.is_empty(), "nothing is to be typed in this step"),
+            Command::Hint => unless(!step.hints.is_empty(), "there is no hint for this step"),
+            Command::Check => unless(!step.check.is_empty(), "this step has nothing to check"),
+            Command::Explain => {
+                let rows = matches!(model.focus, Pane::State | Pane::Diff) || !view.rows.is_empty();
+                unless(rows, "there is no row to explain")
+            }
+            Command::Unzoom => unless(model.zoom, "all panes are shown"),
+            Command::Zoom => unless(!model.zoom, "the pane has the whole screen"),
+            Command::Interrupt => unless(model.shell.state == ShellState::Open, "no shell is open"),
+            Command::Notes => unless(!step.notes.is_empty(), "there are no notes on this step"),
+            Command::Next => {
+                let more = view.position.step + 1 < view.lesson.steps.len()
+                    || !view.position.done
+                    || (step.kind == Kind::Observe && view.answer.is_none());
+                unless(more, "that was the last step of this lesson")
+            }
+            Command::Back => unless(view.position.step > 0 || view.position.done, "this is the beginning"),
+            _ => None,
+        }
     }
 
     /// Whether it makes sense now.
     pub fn valid(&self, model: &Model) -> bool {
-        let in_lesson = model.view.is_some();
-        match self.place {
-            Place::Course if in_lesson => return false,
-            Place::Lesson if !in_lesson => return false,
-            _ => {}
-        }
-        let (Some(view), Some(step)) = (&model.view, model.step()) else { return true };
-        match self.command {
-            Command::Predict => step.predict.is_some() && !view.position.done,
-            Command::Answer => step.question.is_some(),
-            Command::Type => !step.by_hand.is_empty(),
-            Command::Hint => !step.hints.is_empty(),
-            Command::Check => !step.check.is_empty(),
-            Command::Explain => matches!(model.focus, Pane::State | Pane::Diff) || !view.rows.is_empty(),
-            Command::Unzoom => model.zoom,
-            Command::Zoom => !model.zoom,
-            Command::Interrupt => model.shell.state == ShellState::Open,
-            Command::Notes => !step.notes.is_empty(),
-            Command::Next => {
-                view.position.step + 1 < view.lesson.steps.len()
-                    || !view.position.done
-                    || (step.kind == Kind::Observe && view.answer.is_none())
-            }
-            Command::Back => view.position.step > 0 || view.position.done,
-            _ => true,
-        }
+        self.why_not(model).is_none()
     }
 }
 
@@ -185,12 +224,13 @@ impl Spec {
 pub fn of_key(chord: Chord, model: &Model) -> Option<Command> {
     COMMANDS
         .iter()
-        .find(|spec| spec.valid(model) && spec.keys.iter().any(|key| Chord::parse(key) == Some(chord)))
+        .find(|spec| model.keys.of(spec.command).contains(&chord) && spec.valid(model))
         .map(|spec| spec.command)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::apart;
     use super::*;
 
     #[test]
@@ -200,10 +240,7 @@ mod tests {
             for key in one.keys {
                 assert!(Chord::parse(key).is_some(), "{key}");
                 let again = COMMANDS[index + 1..].iter().find(|other| other.keys.contains(key));
-                let apart = again.is_none_or(|other| {
-                    matches!((one.place, other.place), (Place::Course, Place::Lesson) | (Place::Lesson, Place::Course))
-                });
-                assert!(apart, "{key} means two things");
+                assert!(again.is_none_or(|other| apart(one.place, other.place)), "{key} means two things");
             }
         }
     }

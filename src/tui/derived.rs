@@ -1,8 +1,9 @@
 //! What is worked out once for each view that arrives, and not again for each frame.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::app::{Base, pid_of};
+use crate::course::glossary::{Term, words_in};
 use crate::probe::diff::groups;
 use crate::probe::{Change, ChangeKind, Panel, Row};
 use crate::walk::View;
@@ -14,6 +15,8 @@ pub struct Derived {
     rows_of: HashMap<(Panel, i32), Vec<usize>>,
     step: Index,
     start: Index,
+    /// The words of the glossary that stand in the step's texts.
+    words: Vec<&'static Term>,
 }
 
 /// One list of changes, by what it is asked for.
@@ -36,12 +39,23 @@ impl Derived {
         }
         let watch = view.lesson.steps.get(view.position.step).map_or(&[][..], |step| &step.watch);
         let index = |changes: &[Change]| Index::of(&view.rows, changes, watch);
-        Self { rows_of, step: index(&view.since_step), start: index(&view.since_start) }
+        let texts = view
+            .lesson
+            .steps
+            .get(view.position.step)
+            .into_iter()
+            .flat_map(|step| [&step.title, &step.explain, &step.debrief].into_iter().map(String::as_str));
+        Self { rows_of, step: index(&view.since_step), start: index(&view.since_start), words: words_in(texts) }
     }
 
     /// The indices of the rows of a panel that are about a process.
     pub fn rows_of(&self, panel: Panel, pid: i32) -> &[usize] {
         self.rows_of.get(&(panel, pid)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The words of the glossary that stand in the step's texts.
+    pub fn words(&self) -> &[&'static Term] {
+        &self.words
     }
 
     /// What is known of the changes since then.
@@ -62,10 +76,14 @@ impl Index {
             false => rows.iter().map(|row| by_identity.get(&row.identity()).copied()).collect(),
         };
         let mut groups = groups(changes);
-        // First what the step watches, and there first what has another value than before.
+        // Panel by panel: first those that the step watches, of them those with another value than before; and so in each.
+        let turned = |change: &Change| matches!(change.kind, ChangeKind::Changed { .. });
+        let turned_in: HashSet<Panel> = changes.iter().filter(|it| turned(it)).map(|it| it.row.panel).collect();
         groups.sort_by_key(|group| {
             let change = &changes[group[0]];
-            (!watch.contains(&change.row.panel), !matches!(change.kind, ChangeKind::Changed { .. }))
+            let panel = watch.iter().position(|panel| *panel == change.row.panel).unwrap_or(watch.len());
+            let unwatched = panel == watch.len();
+            (unwatched, !turned_in.contains(&change.row.panel), panel, change.row.panel, !turned(change))
         });
         Self { of_row, groups }
     }

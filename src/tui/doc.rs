@@ -2,7 +2,8 @@
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use unicode_width::UnicodeWidthChar;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
 
 /// What a line stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Target {
     Step(usize),
     /// A lesson of the course.
     Lesson(usize),
+    /// The words of the glossary.
+    Words,
 }
 
 /// Lines and what they stand for.
@@ -96,22 +99,29 @@ impl Doc {
     }
 }
 
-/// Text without characters that would act on the terminal: control characters become their pictures, and marks that
-/// reverse the direction of writing become a replacement character.
+/// Text without characters that would act on the terminal or hide: control characters become their pictures; marks that
+/// reverse the direction of writing, and those that have no width and join or separate others, a replacement character. What
+/// only asks for a picture in colour goes: terminals do not agree how wide that is.
 pub fn clean(text: &str) -> String {
     if plain(text) {
         return text.to_owned();
     }
-    text.chars()
-        .map(|c| match c {
-            '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
-            '\x7f' => '\u{2421}',
-            '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                '\u{fffd}'
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\u{fe00}'..='\u{fe0f}' => {}
+            '\0'..='\x1f' => out.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}')),
+            '\x7f' => out.push('\u{2421}'),
+            '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {
+                out.push('\u{fffd}');
             }
-            other => other,
-        })
-        .collect()
+            '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' => out.push('\u{fffd}'),
+            // Lam and alef would be written as one letter, but drawn as two: they are kept apart.
+            '\u{622}' | '\u{623}' | '\u{625}' | '\u{627}' if out.ends_with('\u{644}') => out.extend(['\u{200c}', c]),
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// Whether a text is of characters that take one column and do nothing. Nearly all are, and are quick to lay out.
@@ -124,7 +134,12 @@ pub fn width(text: &str) -> usize {
     if plain(text) {
         return text.len();
     }
-    text.chars().filter_map(UnicodeWidthChar::width).sum()
+    letters(text).map(UnicodeWidthStr::width).sum()
+}
+
+/// What a reader takes for one letter each, as the screen draws it: a letter with its accents, a picture with its colour.
+fn letters(text: &str) -> impl Iterator<Item = &str> {
+    text.graphemes(true)
 }
 
 /// A text in exactly this many columns: cut with `…` or filled with spaces.
@@ -146,13 +161,13 @@ pub fn cut(text: &str, columns: usize) -> String {
     }
     let mut out = String::new();
     let mut used = 0;
-    for c in text.chars() {
-        let w = c.width().unwrap_or(0);
+    for letter in letters(&text) {
+        let w = letter.width();
         if used + w + 1 > columns {
             break;
         }
         used += w;
-        out.push(c);
+        out.push_str(letter);
     }
     if columns > 0 {
         out.push('…');
@@ -162,14 +177,14 @@ pub fn cut(text: &str, columns: usize) -> String {
 
 /// A line in at most this many columns.
 pub fn truncate(line: Line<'static>, columns: usize) -> Line<'static> {
-    let size = |span: &Span<'_>| if plain(&span.content) { span.content.len() } else { span.width() };
+    let size = |span: &Span<'_>| width(&span.content);
     if line.spans.iter().map(size).sum::<usize>() <= columns {
         return line;
     }
     let mut left = columns;
     let mut spans = Vec::new();
     for span in line.spans {
-        let w = span.width();
+        let w = size(&span);
         if w < left {
             left -= w;
             spans.push(span);
@@ -186,10 +201,10 @@ pub fn truncate(line: Line<'static>, columns: usize) -> Line<'static> {
 /// Breaks a styled line at spaces into lines of at most `columns`, those after the first indented by `hang`.
 pub fn wrap(line: &Line<'_>, columns: usize, hang: usize) -> Vec<Line<'static>> {
     let hang = hang.min(columns / 2);
-    let cells: Vec<(char, Style)> = line
+    let cells: Vec<(&str, Style)> = line
         .spans
         .iter()
-        .flat_map(|span| span.content.chars().map(move |c| (c, line.style.patch(span.style))))
+        .flat_map(|span| letters(&span.content).map(move |letter| (letter, line.style.patch(span.style))))
         .collect();
     let mut out = Vec::new();
     let mut start = 0;
@@ -203,7 +218,7 @@ pub fn wrap(line: &Line<'_>, columns: usize, hang: usize) -> Vec<Line<'static>> 
         spans.extend(gather(&cells[start..end]));
         out.push(Line::from(spans).style(line.style));
         start = end;
-        while start < cells.len() && cells[start].0 == ' ' {
+        while start < cells.len() && cells[start].0 == " " {
             start += 1;
         }
         if start >= cells.len() {
@@ -213,21 +228,21 @@ pub fn wrap(line: &Line<'_>, columns: usize, hang: usize) -> Vec<Line<'static>> 
 }
 
 /// How many cells fit into `room` columns, ending at a space where there is one.
-fn break_at(cells: &[(char, Style)], room: usize) -> usize {
+fn break_at(cells: &[(&str, Style)], room: usize) -> usize {
     let mut used = 0;
     let mut last_space = None;
-    for (index, (c, _)) in cells.iter().enumerate() {
-        let w = c.width().unwrap_or(0);
+    for (index, (letter, _)) in cells.iter().enumerate() {
+        let w = letter.width();
         if used + w > room {
-            let indent = cells.iter().take_while(|(c, _)| *c == ' ').count();
+            let indent = cells.iter().take_while(|(letter, _)| *letter == " ").count();
             return match last_space {
-                _ if *c == ' ' => index,
+                _ if *letter == " " => index,
                 // A very long word begins on this line all the same.
                 Some(space) if space > indent && space * 4 > index => space,
                 _ => index.max(1),
             };
         }
-        if *c == ' ' {
+        if *letter == " " {
             last_space = Some(index);
         }
         used += w;
@@ -236,12 +251,12 @@ fn break_at(cells: &[(char, Style)], room: usize) -> usize {
 }
 
 /// Joins neighbouring cells of one style into spans.
-fn gather(cells: &[(char, Style)]) -> Vec<Span<'static>> {
+fn gather(cells: &[(&str, Style)]) -> Vec<Span<'static>> {
     let mut spans: Vec<Span<'static>> = Vec::new();
-    for (c, style) in cells {
+    for (letter, style) in cells {
         match spans.last_mut() {
-            Some(span) if span.style == *style => span.content.to_mut().push(*c),
-            _ => spans.push(Span::styled(c.to_string(), *style)),
+            Some(span) if span.style == *style => span.content.to_mut().push_str(letter),
+            _ => spans.push(Span::styled((*letter).to_owned(), *style)),
         }
     }
     spans
@@ -260,6 +275,44 @@ mod tests {
         assert_eq!(wide, ["漢字", "漢字"]);
         assert_eq!(wrap(&Line::default(), 10, 0).len(), 1);
         assert_eq!(wrap(&Line::from("abcdefghijkl"), 5, 0).len(), 3);
+    }
+
+    #[test]
+    fn letters_of_every_script_keep_their_columns() {
+        // Accents of their own, Hebrew, Arabic with a ligature, Hindi, wide signs, pictures, marks that turn around.
+        let names = [
+            "e\u{301}te\u{301}",
+            "שלום",
+            "لا إله",
+            "हिन्दी",
+            "名前です",
+            "👩\u{200d}👧",
+            "❤\u{fe0f} ok",
+            "a\u{202e}b\u{61c}c\u{feff}",
+        ];
+        for name in names {
+            let shown = clean(name);
+            for columns in 1..12 {
+                let cell = fit(&shown, columns);
+                assert_eq!(width(&cell), columns, "{name:?} in {columns}: {cell:?}");
+                assert_eq!(drawn_columns(&cell), columns, "{name:?}: {cell:?}");
+            }
+            for line in wrap(&Line::from(format!("{shown} {shown}")), 6, 0) {
+                assert!(line.spans.iter().map(|span| width(&span.content)).sum::<usize>() <= 6, "{line}");
+            }
+        }
+        assert!(!clean("a\u{202e}b\u{200b}").contains(['\u{202e}', '\u{200b}']));
+    }
+
+    /// How many columns the screen gives a text: where the mark behind it stands.
+    fn drawn_columns(text: &str) -> usize {
+        use ratatui::buffer::Buffer;
+        use ratatui::layout::Rect;
+        use ratatui::widgets::Widget;
+        let area = Rect::new(0, 0, 40, 1);
+        let mut buffer = Buffer::empty(area);
+        Line::from(vec![Span::raw(text), Span::raw("|")]).render(area, &mut buffer);
+        (0..area.width).rfind(|x| buffer[(*x, 0)].symbol() == "|").map_or(0, usize::from)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::app::{Model, ShellState};
 use super::event::Message;
 use super::keymap::Chord;
-use super::theme::Theme;
+use super::settings::Settings;
 use super::update::{Effect, update};
 use super::{CourseEntry, Setup};
 use crate::kernel::errno::Errno;
@@ -22,15 +22,27 @@ use crate::session::{How, Position, Record};
 use crate::walk::{Mode, News, StepReport, View};
 
 pub(crate) fn setup() -> Setup {
-    let entry = |number: usize, id: &str, title: &str, goal: &str, steps: usize, done: usize| CourseEntry {
-        name: format!("{number:02}-{id}"),
-        id: id.to_owned(),
-        title: title.to_owned(),
-        goal: goal.to_owned(),
-        minutes: 8 + u32::try_from(number).unwrap(),
-        steps,
-        done,
-        unavailable: None,
+    let entry = |number: usize, id: &str, title: &str, goal: &str, steps: usize, done: usize| {
+        let name = format!("{number:02}-{id}");
+        let mut lesson = if id == "pid" { lesson() } else { Lesson { steps: Vec::new(), ..lesson() } };
+        for step in lesson.steps.len()..steps {
+            lesson.steps.push(self::step(&format!("step-{step}"), &format!("Step {} of {id}", step + 1)));
+        }
+        let lesson = Arc::new(Lesson { name: name.clone(), id: id.to_owned(), title: title.to_owned(), ..lesson });
+        let how = |step: usize| (step < done).then_some(How::Calls);
+        CourseEntry {
+            name,
+            id: id.to_owned(),
+            title: title.to_owned(),
+            goal: goal.to_owned(),
+            minutes: 8 + u32::try_from(number).unwrap(),
+            steps,
+            done,
+            unavailable: None,
+            lesson,
+            records: (0..steps).map(|step| Record { how: how(step), ..Record::default() }).collect(),
+            skipped: vec![None; steps],
+        }
     };
     let mut course = vec![
         entry(
@@ -62,6 +74,7 @@ pub(crate) fn setup() -> Setup {
 fn run(argv: &[&str], fails: Option<&str>) -> Action {
     Action::Run(Run {
         r#in: "box".to_owned(),
+        root: None,
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         fails_with: fails.map(|name| name.parse().unwrap()),
     })
@@ -296,6 +309,7 @@ pub(crate) fn view(at: usize, done: bool) -> View {
         position: Position { step: at, done },
         records,
         skipped,
+        history: report.iter().cloned().collect(),
         report,
         verdicts,
         answer: None,
@@ -308,6 +322,44 @@ pub(crate) fn view(at: usize, done: bool) -> View {
         shell_at_stake: false,
         next_is_anew: false,
     }
+}
+
+/// A step that watches one panel, whichever, with rows that any probe may have: on the host and in the box, the same and
+/// another, added, changed and removed, empty, long, and in wide letters.
+pub(crate) fn panel_view(panel: Panel) -> View {
+    let mut shown = view(1, true);
+    Arc::make_mut(&mut shown.lesson).steps[1].watch = vec![panel];
+    let row = |subject: &str, key: &str, value: &str| Row {
+        panel,
+        subject: subject.to_owned(),
+        key: key.to_owned(),
+        value: value.to_owned(),
+        source: format!("/proc/12/{key}"),
+        command: format!("cat /proc/12/{key}"),
+        meaning: "what a probe says of it".to_owned(),
+    };
+    let long = "one-of-many-words ".repeat(40);
+    let rows = vec![
+        row("host (pid 1)", "same", "as everywhere"),
+        row("host (pid 1)", "other", "of the host"),
+        row("box (pid 12)", "same", "as everywhere"),
+        row("box (pid 12)", "other", "of the box"),
+        row("box (pid 12)", "changed", "after"),
+        row("box (pid 12)", "long", long.trim()),
+        row("box (pid 12)", "empty", ""),
+        row("名前 (pid 19)", "ключ", "値が広い"),
+        row("ns:[4026532201]", "added", "new"),
+    ];
+    let change = |kind, row: &Row| Change { kind, row: row.clone() };
+    let changes = vec![
+        change(ChangeKind::Changed { before: "before".to_owned() }, &rows[4]),
+        change(ChangeKind::Added, &rows[8]),
+        change(ChangeKind::Removed, &row("pid 17 ls", "removed", "gone")),
+    ];
+    shown.rows = Arc::new(rows);
+    shown.since_start = Arc::new(changes.clone());
+    shown.since_step = Arc::new(changes);
+    shown
 }
 
 fn report(lesson: &Lesson, at: usize) -> StepReport {
@@ -350,7 +402,7 @@ fn report(lesson: &Lesson, at: usize) -> StepReport {
 
 /// The screen before anything has happened.
 pub(crate) fn model(columns: u16, rows: u16) -> Model {
-    Model::new(&setup(), Theme::dark(), Chord::parse("ctrl-]").unwrap(), (columns, rows))
+    Model::new(&setup(), Settings::read(None, |_| None).unwrap(), (columns, rows))
 }
 
 /// The screen in a lesson.

@@ -10,6 +10,9 @@ pub struct Chord {
 }
 
 impl Chord {
+    /// The key that leaves the shell pane, where nobody wants another.
+    pub const LEAVE: Self = Self { code: KeyCode::Char(']'), modifiers: KeyModifiers::CONTROL };
+
     /// The canonical form of what the terminal sent. Control-\ to Control-_ arrive as Control-4 to Control-7, because the
     /// bytes are the same; Shift is part of a printed character.
     pub fn of(key: &KeyEvent) -> Self {
@@ -82,6 +85,13 @@ impl Chord {
     /// The event that a terminal sends for it.
     pub fn event(&self) -> KeyEvent {
         KeyEvent::new(self.code, self.modifiers)
+    }
+
+    /// Whether it writes a character, or is what one types with: such a key can not be taken from a shell.
+    pub fn is_typed(&self) -> bool {
+        let alone = !self.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+        let keys = [KeyCode::Enter, KeyCode::Tab, KeyCode::Backspace];
+        alone && (matches!(self.code, KeyCode::Char(_)) || keys.contains(&self.code))
     }
 
     /// The digit that was pressed, alone.

@@ -75,8 +75,13 @@ pub fn layout(model: &Model) -> Layout {
         ..Layout::default()
     };
     let content = Rect::new(0, 1, columns, rows.saturating_sub(3));
-    if model.zoom {
+    if model.zoom && wide(model) {
         layout.panes.push(framed(model.focus, content, 1));
+    } else if model.zoom {
+        // Every line counts: neither a frame nor the first line.
+        layout.header = Rect::default();
+        let whole = Rect { y: 0, height: content.height + 1, ..content };
+        layout.panes.push(bare(model.focus, whole, 1));
     } else if !wide(model) {
         layout.tabs = Some(Rect { height: 1, ..content });
         tabbed(model, Rect { y: 2, height: content.height.saturating_sub(1), ..content }, &mut layout.panes);

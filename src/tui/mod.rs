@@ -8,18 +8,23 @@ pub mod command;
 pub mod derived;
 pub mod doc;
 pub mod event;
+pub mod front;
+pub mod fuzzy;
 pub mod keymap;
+pub mod keys;
 pub mod layout;
 pub mod pty;
+pub mod settings;
 pub mod terminal;
 pub mod theme;
 pub mod update;
 pub mod view;
 
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -31,13 +36,13 @@ use tokio::time::{Instant, sleep_until};
 
 use self::app::Model;
 use self::event::Message;
-use self::keymap::Chord;
 use self::pty::{FromPty, Pty};
+use self::settings::Settings;
 use self::terminal::Screen;
-use self::theme::Theme;
 use self::update::{Effect, update};
 use crate::explain::Explanation;
 use crate::kernel::sys;
+pub use crate::walk::entry::CourseEntry;
 use crate::walk::{News, Order};
 
 /// How often live state is sampled.
@@ -64,31 +69,8 @@ pub struct Setup {
     pub notice: Option<Explanation>,
     /// Whether to start in the presenter's view.
     pub present: bool,
-    /// The name of a theme; none = `HARDWAY_THEME`, then `NO_COLOR`, then dark.
-    pub theme: Option<String>,
-    /// The key that leaves the shell pane, as `ctrl-]`; none = `HARDWAY_LEAVE_KEY`, then `ctrl-]`.
-    pub leave_key: Option<String>,
-}
-
-/// One lesson in the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CourseEntry {
-    /// The name of its file without `.yaml`.
-    pub name: String,
-    /// Short name.
-    pub id: String,
-    /// Title.
-    pub title: String,
-    /// What the learner can do afterwards.
-    pub goal: String,
-    /// How long it takes.
-    pub minutes: u32,
-    /// How many steps it has.
-    pub steps: usize,
-    /// How many of them were done.
-    pub done: usize,
-    /// Why it can not be walked here; none where it can.
-    pub unavailable: Option<String>,
+    /// Where the learner's own keys and theme are kept; none where they can not be.
+    pub config: Option<PathBuf>,
 }
 
 /// Runs the screen until the learner quits. The walker lives on another thread; orders go to it, news come from it.
@@ -96,8 +78,7 @@ pub struct CourseEntry {
 /// # Errors
 /// Where there is no terminal, where a setting can not be understood, and where the walker ended by itself.
 pub fn run(setup: Setup, orders: Sender<Order>, news: UnboundedReceiver<News>) -> Result<(), Explanation> {
-    let theme = theme(setup.theme.clone())?;
-    let leave = leave_key(setup.leave_key.clone())?;
+    let settings = Settings::read(setup.config.as_deref(), |name| std::env::var(name).ok())?;
     let trouble = |error: io::Error| {
         Explanation::new(
             "The screen can not be shown.",
@@ -107,7 +88,7 @@ pub fn run(setup: Setup, orders: Sender<Order>, news: UnboundedReceiver<News>) -
     };
     let mut screen = Screen::enter().map_err(trouble)?;
     let size = screen.size().map_err(trouble)?;
-    let model = Model::new(&setup, theme, leave, size);
+    let model = Model::new(&setup, settings, size);
     // Before anything else, the runtime included: a frame.
     screen.draw(&model).map_err(trouble)?;
     if let Some((lesson, step)) = setup.start {
@@ -115,35 +96,8 @@ pub fn run(setup: Setup, orders: Sender<Order>, news: UnboundedReceiver<News>) -
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(trouble)?;
     runtime.block_on(async {
-        let mut work = Loop::new(screen, model, orders, news).map_err(trouble)?;
+        let mut work = Loop::new(screen, model, setup.config, orders, news).map_err(trouble)?;
         work.run().await.map_err(trouble)?
-    })
-}
-
-fn theme(name: Option<String>) -> Result<Theme, Explanation> {
-    let environment = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    match name.or_else(|| environment("HARDWAY_THEME")) {
-        Some(name) => Theme::named(&name).ok_or_else(|| {
-            Explanation::new(
-                format!("There is no theme {name:?}."),
-                "HARDWAY_THEME or --theme names it.",
-                format!("Take one of {}.", Theme::NAMES.join(", ")),
-            )
-        }),
-        None if environment("NO_COLOR").is_some() => Ok(Theme::mono()),
-        None => Ok(Theme::dark()),
-    }
-}
-
-fn leave_key(name: Option<String>) -> Result<Chord, Explanation> {
-    let name = name.or_else(|| std::env::var("HARDWAY_LEAVE_KEY").ok().filter(|value| !value.is_empty()));
-    let name = name.unwrap_or_else(|| "ctrl-]".to_owned());
-    Chord::parse(&name).ok_or_else(|| {
-        Explanation::new(
-            format!("{name:?} is no key."),
-            "HARDWAY_LEAVE_KEY names the key that leaves the shell pane.",
-            "Write it as ctrl-], ctrl-g, alt-x or f12.",
-        )
     })
 }
 
@@ -151,6 +105,8 @@ fn leave_key(name: Option<String>) -> Result<Chord, Explanation> {
 struct Loop {
     screen: Screen,
     model: Model,
+    /// Where the learner's own choices are kept.
+    config: Option<PathBuf>,
     orders: Sender<Order>,
     news: UnboundedReceiver<News>,
     events: EventStream,
@@ -177,11 +133,18 @@ enum Woken {
 }
 
 impl Loop {
-    fn new(screen: Screen, model: Model, orders: Sender<Order>, news: UnboundedReceiver<News>) -> io::Result<Self> {
+    fn new(
+        screen: Screen,
+        model: Model,
+        config: Option<PathBuf>,
+        orders: Sender<Order>,
+        news: UnboundedReceiver<News>,
+    ) -> io::Result<Self> {
         let (to_loop, output) = mpsc::channel(OUTPUT);
         Ok(Self {
             screen,
             model,
+            config,
             orders,
             news,
             events: EventStream::new(),
@@ -284,7 +247,8 @@ impl Loop {
             Woken::Message(message) => message,
         };
         // A second that passed shows nothing by itself, unless a word on the screen goes away.
-        let quiet = matches!(message, Message::Tick) && self.model.notice.is_none();
+        let still = self.model.notice.is_none() && self.model.frozen.is_none();
+        let quiet = matches!(message, Message::Tick) && still;
         *changed |= !quiet;
         let ending = self.model.ending;
         for effect in update(&mut self.model, message) {
@@ -317,6 +281,11 @@ impl Loop {
                 let (columns, rows) = self.screen.size()?;
                 update(&mut self.model, Message::Resized(columns, rows));
             }
+            Effect::KeepTheme(name) => match self.config.as_ref().map(|dir| settings::keep_theme(dir, name)) {
+                Some(Ok(())) => self.model.say(format!("the theme {name}, from now on")),
+                Some(Err(error)) => self.model.say(format!("the theme {name}; it could not be kept: {error}")),
+                None => self.model.say(format!("the theme {name}; there is no place to keep it")),
+            },
             Effect::Redraw => self.screen.forget()?,
             Effect::Leave => {}
         }

@@ -25,6 +25,16 @@ impl Command for Mouse {
     }
 }
 
+/// Whether the terminal may turn around what is written from right to left (mode BDSM of ECMA-48). It would do so through
+/// frames and columns.
+struct TurnAround(bool);
+
+impl Command for TurnAround {
+    fn write_ansi(&self, f: &mut impl std::fmt::Write) -> std::fmt::Result {
+        f.write_str(if self.0 { "\x1b[8h" } else { "\x1b[8l" })
+    }
+}
+
 /// The terminal while the screen is shown. Dropping it gives the terminal back.
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
@@ -114,13 +124,21 @@ impl Drop for Screen {
 
 fn take() -> io::Result<()> {
     enable_raw_mode()?;
-    execute!(io::stdout(), EnterAlternateScreen, Mouse(true), EnableBracketedPaste).inspect_err(|_| leave())
+    execute!(io::stdout(), EnterAlternateScreen, TurnAround(false), Mouse(true), EnableBracketedPaste)
+        .inspect_err(|_| leave())
 }
 
 /// Every mode back, in the opposite order. Errors have nowhere to go: the terminal may be gone.
 fn leave() {
-    let _ =
-        execute!(io::stdout(), EndSynchronizedUpdate, DisableBracketedPaste, Mouse(false), LeaveAlternateScreen, Show);
+    let _ = execute!(
+        io::stdout(),
+        EndSynchronizedUpdate,
+        DisableBracketedPaste,
+        Mouse(false),
+        TurnAround(true),
+        LeaveAlternateScreen,
+        Show
+    );
     let _ = disable_raw_mode();
 }
 

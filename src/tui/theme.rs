@@ -1,4 +1,6 @@
 //! Colours and emphasis, by what they mean. Panels name a meaning; only this file names a colour.
+//!
+//! A theme has a ground of its own, so that what its tests measure is what is seen, whatever the terminal's colours are.
 
 use ratatui::style::{Color, Modifier, Style};
 
@@ -6,6 +8,8 @@ use ratatui::style::{Color, Modifier, Style};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the meanings
 pub struct Theme {
+    pub name: &'static str,
+    pub ground: Style,
     pub text: Style,
     pub dim: Style,
     pub strong: Style,
@@ -31,81 +35,97 @@ pub struct Theme {
     pub mine: Style,
 }
 
+/// How many colours the terminal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The sixteen of ANSI, taken to be as xterm's are: terminals let people choose them.
+    Sixteen,
+    /// The 256 of xterm, of which hardway takes those from 16 on: a cube and a ramp of grey that are the same everywhere.
+    Many,
+    /// Any; hardway takes the same as of 256, by value.
+    True,
+}
+
+/// A colour: its number among the 256, and the one that stands for it among the sixteen.
+#[derive(Clone, Copy)]
+struct Hue(u8, u8);
+
 /// The handful of colours that a theme is made of.
 struct Palette {
-    dim: Color,
-    accent: Color,
-    good: Color,
-    bad: Color,
-    warn: Color,
-    call: Color,
-    shell: Color,
-    line: Color,
-    bar: Color,
-    cursor: Color,
+    ground: Hue,
+    text: Hue,
+    dim: Hue,
+    accent: Hue,
+    good: Hue,
+    bad: Hue,
+    warn: Hue,
+    call: Hue,
+    shell: Hue,
+    line: Hue,
+    /// Behind the first and the last line; none of the sixteen leaves all text on it readable.
+    bar: u8,
+    /// Behind what is chosen; likewise.
+    cursor: u8,
 }
+
+const DARK: Palette = Palette {
+    ground: Hue(234, 0),
+    text: Hue(253, 15),
+    dim: Hue(250, 7),
+    accent: Hue(80, 14),
+    good: Hue(114, 10),
+    bad: Hue(210, 9),
+    warn: Hue(221, 11),
+    call: Hue(111, 14),
+    shell: Hue(150, 10),
+    line: Hue(243, 8),
+    bar: 236,
+    cursor: 237,
+};
+
+const LIGHT: Palette = Palette {
+    ground: Hue(231, 15),
+    text: Hue(235, 0),
+    dim: Hue(240, 0),
+    accent: Hue(24, 4),
+    good: Hue(22, 4),
+    bad: Hue(124, 1),
+    warn: Hue(58, 5),
+    call: Hue(19, 4),
+    shell: Hue(54, 5),
+    line: Hue(245, 8),
+    bar: 254,
+    cursor: 253,
+};
+
+/// Sky blue, yellow and vermilion in the place of green, yellow and red, after Okabe and Ito; they differ in lightness too.
+const COLOUR_BLIND: Palette = Palette {
+    good: Hue(75, 14),
+    bad: Hue(208, 13),
+    warn: Hue(229, 11),
+    call: Hue(117, 14),
+    shell: Hue(182, 15),
+    ..DARK
+};
 
 impl Theme {
     /// The names that [`Theme::named`] knows.
     pub const NAMES: [&'static str; 4] = ["dark", "light", "colour-blind", "mono"];
 
     /// The theme of this name, where there is one.
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn named(name: &str, depth: Depth) -> Option<Self> {
         match name {
-            "dark" => Some(Self::dark()),
-            "light" => Some(Self::light()),
-            "colour-blind" | "color-blind" => Some(Self::colour_blind()),
+            "dark" => Some(Self::from_palette("dark", &DARK, depth)),
+            "light" => Some(Self::from_palette("light", &LIGHT, depth)),
+            "colour-blind" | "color-blind" => Some(Self::from_palette("colour-blind", &COLOUR_BLIND, depth)),
             "mono" => Some(Self::mono()),
             _ => None,
         }
     }
 
-    /// For a dark background.
-    pub fn dark() -> Self {
-        Self::from_palette(&Palette {
-            dim: Color::Indexed(247),
-            accent: Color::Indexed(80),
-            good: Color::Indexed(114),
-            bad: Color::Indexed(203),
-            warn: Color::Indexed(221),
-            call: Color::Indexed(111),
-            shell: Color::Indexed(150),
-            line: Color::Indexed(239),
-            bar: Color::Indexed(236),
-            cursor: Color::Indexed(237),
-        })
-    }
-
-    /// For a light background.
-    pub fn light() -> Self {
-        Self::from_palette(&Palette {
-            dim: Color::Indexed(243),
-            accent: Color::Indexed(24),
-            good: Color::Indexed(28),
-            bad: Color::Indexed(160),
-            warn: Color::Indexed(130),
-            call: Color::Indexed(26),
-            shell: Color::Indexed(64),
-            line: Color::Indexed(250),
-            bar: Color::Indexed(254),
-            cursor: Color::Indexed(253),
-        })
-    }
-
-    /// Blue and orange in the place of green and red (Okabe and Ito's colours, on a dark background).
-    pub fn colour_blind() -> Self {
-        Self::from_palette(&Palette {
-            dim: Color::Indexed(247),
-            accent: Color::Indexed(117),
-            good: Color::Indexed(74),
-            bad: Color::Indexed(208),
-            warn: Color::Indexed(227),
-            call: Color::Indexed(252),
-            shell: Color::Indexed(175),
-            line: Color::Indexed(239),
-            bar: Color::Indexed(236),
-            cursor: Color::Indexed(237),
-        })
+    /// The usual one.
+    pub fn dark(depth: Depth) -> Self {
+        Self::from_palette("dark", &DARK, depth)
     }
 
     /// No colour at all (<https://no-color.org>): weight, underline and reverse alone.
@@ -114,6 +134,8 @@ impl Theme {
         let (bold, dim) = (plain.add_modifier(Modifier::BOLD), plain.add_modifier(Modifier::DIM));
         let reverse = plain.add_modifier(Modifier::REVERSED);
         Self {
+            name: "mono",
+            ground: plain,
             text: plain,
             dim,
             strong: bold,
@@ -140,19 +162,32 @@ impl Theme {
         }
     }
 
-    fn from_palette(palette: &Palette) -> Self {
-        let fg = |colour| Style::new().fg(colour);
-        let bold = |colour| Style::new().fg(colour).add_modifier(Modifier::BOLD);
+    fn from_palette(name: &'static str, palette: &Palette, depth: Depth) -> Self {
+        let colour = |Hue(many, few)| match depth {
+            Depth::Sixteen => ANSI[usize::from(few) % ANSI.len()],
+            Depth::Many => Color::Indexed(many),
+            Depth::True => true_colour(many),
+        };
+        let fg = |hue| Style::new().fg(colour(hue));
+        let bold = |hue| fg(hue).add_modifier(Modifier::BOLD);
+        // Of sixteen colours, what is chosen is underlined.
+        let behind = |index| match depth {
+            Depth::Sixteen => Style::new(),
+            _ => Style::new().bg(colour(Hue(index, 0))),
+        };
+        let chosen = if depth == Depth::Sixteen { Modifier::UNDERLINED } else { Modifier::empty() };
         Self {
+            name,
+            ground: fg(palette.text).bg(colour(palette.ground)),
             text: Style::new(),
             dim: fg(palette.dim),
             strong: Style::new().add_modifier(Modifier::BOLD),
             heading: bold(palette.accent),
             border: fg(palette.line),
             focus: fg(palette.accent),
-            header: Style::new().bg(palette.bar),
+            header: behind(palette.bar),
             key: bold(palette.accent),
-            selected: Style::new().bg(palette.cursor),
+            selected: behind(palette.cursor).add_modifier(chosen),
             good: fg(palette.good),
             bad: bold(palette.bad),
             warn: fg(palette.warn),
@@ -179,3 +214,56 @@ impl Theme {
         }
     }
 }
+
+/// The sixteen colours of ANSI, by number.
+const ANSI: [Color; 16] = [
+    Color::Black,
+    Color::Red,
+    Color::Green,
+    Color::Yellow,
+    Color::Blue,
+    Color::Magenta,
+    Color::Cyan,
+    Color::Gray,
+    Color::DarkGray,
+    Color::LightRed,
+    Color::LightGreen,
+    Color::LightYellow,
+    Color::LightBlue,
+    Color::LightMagenta,
+    Color::LightCyan,
+    Color::White,
+];
+
+/// A colour of the 256 by its value (xterm's 256colres.h): from 16 on a cube of six steps each, from 232 on grey.
+fn true_colour(index: u8) -> Color {
+    let step = |n: u8| if n == 0 { 0 } else { 55 + 40 * n };
+    match index {
+        232.. => {
+            let grey = 8 + 10 * (index - 232);
+            Color::Rgb(grey, grey, grey)
+        }
+        16.. => Color::Rgb(step((index - 16) / 36), step((index - 16) / 6 % 6), step((index - 16) % 6)),
+        _ => Color::Indexed(index),
+    }
+}
+
+/// Terminals that have more than sixteen colours without saying so in their names; sudo and ssh may take COLORTERM away.
+const KNOWN: [&str; 6] = ["alacritty", "foot", "ghostty", "kitty", "rxvt-unicode", "wezterm"];
+
+impl Depth {
+    /// What the environment says of the terminal.
+    pub fn of(var: impl Fn(&str) -> Option<String>) -> Self {
+        let (term, colours) = (var("TERM").unwrap_or_default(), var("COLORTERM").unwrap_or_default());
+        if matches!(colours.as_str(), "truecolor" | "24bit") || term.ends_with("-direct") {
+            Self::True
+        } else if term.contains("256color") || !colours.is_empty() || KNOWN.iter().any(|name| term.contains(name)) {
+            Self::Many
+        } else {
+            Self::Sixteen
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -178,7 +178,7 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             return Ok(());
         }
         if walker.session.finished() {
-            (self.tell)(News::Notice("that was the last step of this lesson; Esc leads back to the course".into()));
+            (self.tell)(News::Notice("that was the last step of this lesson".into()));
             return Ok(());
         }
         walker.session.advance();

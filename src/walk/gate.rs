@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::run::{StepLine, Via, Walk};
+use super::run::{StepLine, Via, Walk, walk};
 use super::verdicts::by_hand;
 use super::walker::Walker;
 use crate::agent::client::Keeper;
@@ -43,17 +43,18 @@ impl Proof {
     }
 }
 
-/// What a process has of its own: the namespaces that differ from the host's, the host name that it sees, and the maps of its
-/// user namespace.
+/// What a process has of its own: the namespaces that differ from the host's, its root directory, the host name that it sees,
+/// and the maps of its user namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shape {
     own: Vec<Namespace>,
+    root: Option<String>,
     hostname: Option<String>,
     uid_map: Option<Vec<IdMap>>,
     gid_map: Option<Vec<IdMap>>,
 }
 
-/// Proves a lesson, by calls and by shell.
+/// Proves a lesson, by calls, by shell and by its exported script.
 ///
 /// # Errors
 /// Where the lab host could not be made or was lost.
@@ -72,6 +73,13 @@ pub fn prove(
                 Err(explanation) => return (keeper, Err(explanation)),
             }
         }
+    }
+    // The exported script is one walk: what it does, hands have done before it, step by step.
+    let walked =
+        walk(keeper, lesson, Via::Script, None, &mut |line| tell(Proof { line, wrong: None, gate: Vec::new() }));
+    keeper = walked.0;
+    if let Err(explanation) = walked.1 {
+        return (keeper, Err(explanation));
     }
     for (index, step) in lesson.steps.iter().enumerate() {
         for wrong in &step.wrong {
@@ -118,7 +126,7 @@ fn prove_step(walk: &mut Walk, step: usize, via: Via, shape: &mut Option<Shape>)
         let seen = shape_of(&walk.walker.sample().observation, &names);
         match via {
             Via::Calls => *shape = seen,
-            Via::Shell => gate.push(Verdict {
+            Via::Shell | Via::Script => gate.push(Verdict {
                 claim: "calls and shell lead to the same state".into(),
                 holds: *shape == seen,
                 seen: format!("by calls {shape:?}, by shell {seen:?}"),
@@ -132,7 +140,7 @@ fn prove_step(walk: &mut Walk, step: usize, via: Via, shape: &mut Option<Shape>)
 fn come_to(walk: &mut Walk, step: usize, via: Via) -> Result<(), Explanation> {
     match via {
         Via::Calls => walk.walker.go(Position { step, done: false }),
-        Via::Shell => (0..step).try_for_each(|before| walk.step(before, via).map(drop)),
+        Via::Shell | Via::Script => (0..step).try_for_each(|before| walk.step(before, via).map(drop)),
     }
 }
 
@@ -212,6 +220,7 @@ fn shape_of(observation: &Observation, names: &Names) -> Option<Shape> {
     let uts = process.namespaces.inode(Namespace::Uts)?;
     Some(Shape {
         own: Namespace::ALL.into_iter().filter(differs).collect(),
+        root: process.root.value().cloned(),
         hostname: observation.hostnames.get(&uts).and_then(|name| name.value().cloned()),
         uid_map: process.credentials.uid_map.value().cloned(),
         gid_map: process.credentials.gid_map.value().cloned(),

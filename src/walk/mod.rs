@@ -4,10 +4,12 @@
 //! for the kernel; the others call it directly.
 
 pub mod actor;
+pub mod entry;
 pub mod gate;
 pub mod hands;
 mod judge;
 pub mod run;
+pub mod script;
 pub mod verdicts;
 pub mod view;
 pub mod walker;

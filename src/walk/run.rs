@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::hands::{Ended, Hands};
-use super::verdicts::{by_hand, failure_verdict};
+use super::script::Scripted;
+use super::verdicts::failure_verdict;
 use super::walker::{CHECK_DEADLINE, LOOK_AGAIN, Walker};
 use crate::agent::client::Keeper;
 use crate::explain::Explanation;
@@ -16,7 +17,7 @@ use crate::runtime::action::{Action, Effect};
 use crate::session::{How, Position, Session};
 
 /// How long a typed line may take.
-const LINE_DEADLINE: Duration = Duration::from_secs(15);
+pub(super) const LINE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// How steps are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +27,8 @@ pub enum Via {
     Calls,
     /// By lines typed into a shell.
     Shell,
+    /// By the lesson's exported script.
+    Script,
 }
 
 /// One step, done or skipped.
@@ -85,12 +88,18 @@ pub fn walk(
 ) -> (Keeper, Result<(), Explanation>) {
     let session = Session::new(lesson.steps.len());
     let mut walk = match Walker::open(keeper, Arc::clone(lesson), session) {
-        Ok(walker) => Walk { walker, hands: None, at_prompt: false },
+        Ok(walker) => Walk { until, ..Walk::new(walker) },
         Err((keeper, explanation)) => return (keeper, Err(explanation)),
     };
     let last = until.unwrap_or(usize::MAX).min(lesson.steps.len().saturating_sub(1));
     let result = (0..=last).try_for_each(|step| {
-        tell(walk.step(step, via)?);
+        let mut line = walk.step(step, via)?;
+        if via == Via::Script && step == last {
+            let ended = walk.script_end()?;
+            line.held &= ended.holds;
+            line.verdicts.push(ended);
+        }
+        tell(line);
         Ok(())
     });
     drop(walk.hands);
@@ -101,15 +110,19 @@ pub fn walk(
 pub struct Walk {
     /// The lab host and the lesson.
     pub walker: Walker,
-    hands: Option<Hands>,
+    pub(super) hands: Option<Hands>,
     /// Whether the shell waits for a line.
     at_prompt: bool,
+    /// The last step of the script.
+    pub(super) until: Option<usize>,
+    /// What the script has told, once it runs.
+    pub(super) scripted: Option<Scripted>,
 }
 
 impl Walk {
     /// A walk that has not begun.
     pub fn new(walker: Walker) -> Self {
-        Self { walker, hands: None, at_prompt: false }
+        Self { walker, hands: None, at_prompt: false, until: None, scripted: None }
     }
 
     /// Does one step.
@@ -134,6 +147,9 @@ impl Walk {
             micros: 0,
         };
         if line.skipped.is_some() {
+            if via == Via::Script {
+                self.script_step()?;
+            }
             self.walker.session.position = Position { step, done: true };
             return Ok(line);
         }
@@ -147,8 +163,8 @@ impl Walk {
                 line.verdicts.extend(done.verdicts);
                 line.verdicts.extend(self.value_read());
             }
-            Via::Shell => {
-                line.typed = self.type_step()?;
+            Via::Shell | Via::Script => {
+                line.typed = if via == Via::Shell { self.type_step()? } else { vec![self.script_step()?] };
                 line.verdicts.extend(self.judge_hands(&line.typed)?);
                 self.walker.session.did(How::Hands);
             }
@@ -164,8 +180,7 @@ impl Walk {
         if self.walker.step().kind != Kind::Change {
             return None;
         }
-        let names = &self.walker.sample().names;
-        let names = if via == Via::Shell { by_hand(names) } else { names.clone() };
+        let names = if via == Via::Calls { self.walker.sample().names.clone() } else { self.names() };
         let already = self.walker.evaluate(&names).iter().all(|verdict| verdict.holds);
         already.then(|| Verdict {
             claim: "the check does not hold before the step".into(),
@@ -256,7 +271,7 @@ impl Walk {
         let sample = self.walker.sample();
         let leader = sample.names.foreground.and_then(|group| sample.observation.process(group));
         let program = leader.map(|leader| leader.comm.clone()).filter(|comm| comm != "bash");
-        let holds = self.walker.evaluate(&by_hand(&sample.names)).iter().all(|verdict| verdict.holds);
+        let holds = self.walker.evaluate(&self.names()).iter().all(|verdict| verdict.holds);
         Ok(program.filter(|_| holds))
     }
 
@@ -268,7 +283,7 @@ impl Walk {
             verdicts.push(failure_verdict(expected, status, output));
         }
         if let Some(question) = &self.walker.step().question {
-            let read = self.walker.read_value(&by_hand(&self.walker.sample().names));
+            let read = self.walker.read_value(&self.names());
             // The first line is the echo of what was typed.
             let said = output.split_once('\n').map_or("", |(_, said)| said);
             verdicts.push(Verdict {
@@ -288,7 +303,7 @@ impl Walk {
         let deadline = Instant::now() + CHECK_DEADLINE;
         loop {
             self.walker.observe()?;
-            let verdicts = self.walker.evaluate(&by_hand(&self.walker.sample().names));
+            let verdicts = self.walker.evaluate(&self.names());
             if verdicts.iter().all(|verdict| verdict.holds) || Instant::now() > deadline {
                 return Ok(verdicts);
             }
@@ -315,7 +330,7 @@ impl Stays {
     }
 }
 
-fn no_prompt(line: &str) -> Explanation {
+pub(super) fn no_prompt(line: &str) -> Explanation {
     Explanation::new(
         "The shell did not come back to its prompt",
         format!("after {line:?}, within {LINE_DEADLINE:?}"),

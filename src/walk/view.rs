@@ -24,6 +24,8 @@ pub struct View {
     pub skipped: Vec<Option<String>>,
     /// The current step as it was performed by calls; none before, or when it was done by hand alone.
     pub report: Option<Arc<StepReport>>,
+    /// Everything that was performed by calls in this lab host, in that order.
+    pub history: Vec<Arc<StepReport>>,
     /// The last evaluation of the current step's check.
     pub verdicts: Vec<Verdict>,
     /// The learner's answer to the step's question, and whether the probe agrees, with what the probe read.
@@ -65,7 +67,8 @@ impl Walker {
             position: self.session.position,
             records: self.session.records.clone(),
             skipped: (0..self.lesson.steps.len()).map(|step| self.skipped(step)).collect(),
-            report: self.report.clone().filter(|report| report.step == step),
+            report: self.history.iter().rfind(|report| report.step == step).cloned(),
+            history: self.history.clone(),
             verdicts: self.verdicts.clone(),
             answer: self.answer.clone(),
             hints: self.hints(),

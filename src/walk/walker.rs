@@ -30,8 +30,8 @@ pub struct Walker {
     pub session: Session,
     /// How many steps, from the first on, have been performed by calls in this lab host.
     pub(super) performed: usize,
-    /// The step that was performed last by calls.
-    pub(super) report: Option<Arc<StepReport>>,
+    /// What was performed by calls in this lab host, in that order.
+    pub(super) history: Vec<Arc<StepReport>>,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) answer: Option<(String, bool, String)>,
     pub(super) sample: Sample,
@@ -70,7 +70,7 @@ impl Walker {
             lesson,
             session,
             performed: 0,
-            report: None,
+            history: Vec::new(),
             verdicts: Vec::new(),
             answer: None,
             sample: Sample::default(),
@@ -108,7 +108,7 @@ impl Walker {
     /// Where there is none.
     pub fn lab(&mut self) -> Result<&mut Lab, Explanation> {
         self.lab.as_mut().ok_or_else(|| {
-            Explanation::new("There is no lab host", "it has ended", "start anew (key r): your progress is kept")
+            Explanation::new("There is no lab host", "it has ended", "start the lesson again: your progress is kept")
         })
     }
 
@@ -134,7 +134,7 @@ impl Walker {
     fn rebuild_to(&mut self, steps: usize) -> Result<(), Explanation> {
         self.lab = None;
         self.performed = 0;
-        self.report = None;
+        self.history.clear();
         self.lab = Some(self.keeper.start_lab()?);
         self.observe()?;
         self.start = self.rows.to_vec();
@@ -188,7 +188,7 @@ impl Walker {
             let step = self.performed;
             if self.skipped(step).is_none() {
                 let report = self.perform_actions(step)?;
-                self.report = Some(Arc::new(report));
+                self.history.push(Arc::new(report));
             }
             self.performed += 1;
         }
@@ -258,7 +258,7 @@ impl Walker {
             verdicts.extend(self.wait_for_check(&|names| names.clone())?);
             report
         };
-        self.report = Some(Arc::clone(&report));
+        self.history.push(Arc::clone(&report));
         self.verdicts.clone_from(&verdicts);
         let done = Done { report, verdicts };
         if done.held() {
@@ -311,10 +311,13 @@ impl Walker {
     /// # Errors
     /// Where the lab host is gone.
     pub fn observe(&mut self) -> Result<&Sample, Explanation> {
-        let sample = self.lab()?.observe(&Panel::ALL)?;
+        let paths = self.step().paths();
+        let sample = self.lab()?.observe(&Panel::ALL, &paths)?;
         let rows = rows(&sample.observation, &sample.names);
         // Compared as rows: they leave out what changes all the time and means nothing, such as R and S.
-        if rows != *self.rows || sample.names != self.sample.names {
+        // What paths lead to is in no row.
+        let found = sample.observation.roots != self.sample.observation.roots;
+        if rows != *self.rows || sample.names != self.sample.names || found {
             self.rows = Arc::new(rows);
             self.sample = sample;
         }

@@ -33,6 +33,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stages", &["runtime", "probe", "explain"]),
     ("lesson", &["stages", "runtime", "probe", "explain", "kernel::host", "kernel::namespace", "kernel::errno"]),
     ("session", &["lesson", "explain"]),
+    // What stands around the lessons: parts, history, words. For whoever shows them.
+    ("course", &["lesson"]),
     // Transport and supervision.
     ("agent", &["runtime", "probe", "kernel", "explain"]),
     ("oci", &["runtime", "explain"]),
@@ -43,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "tui",
         &[
             "walk",
+            "course",
             "session",
             "lesson",
             "stages",
@@ -59,6 +62,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "plain",
         &[
             "walk",
+            "course",
             "session",
             "lesson",
             "stages",
@@ -78,6 +82,7 @@ const ONLY_UNDER: &[(&str, &[&str], &str)] = &[
     ("nix", &["src/kernel/", "src/agent/"], "system calls are made, and traced, in one place"),
     ("rustix", &["src/kernel/", "src/agent/"], "system calls are made, and traced, in one place"),
     ("libc", &["src/kernel/", "src/agent/"], "system calls are made, and traced, in one place"),
+    ("rtnetlink", &["src/kernel/netlink/"], "one place speaks netlink, and traces it"),
     ("ratatui", &["src/tui/"], "everything works without a screen"),
     ("crossterm", &["src/tui/"], "everything works without a screen"),
     ("tui_term", &["src/tui/"], "everything works without a screen"),

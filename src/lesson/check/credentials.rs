@@ -236,14 +236,14 @@ impl Predicate for Capable {
 /// A file belongs to the user that a process is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OwnedBy {
+pub struct FileOwnedBy {
     /// The file, in `/tmp`.
     pub path: String,
     /// Who.
     pub of: String,
 }
 
-impl Predicate for OwnedBy {
+impl Predicate for FileOwnedBy {
     fn claim(&self) -> String {
         format!("{} belongs to the user that {} is", self.path, self.of)
     }

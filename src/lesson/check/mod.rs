@@ -6,8 +6,10 @@
 pub mod clock;
 pub mod credentials;
 pub mod hostname;
+pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod root;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +39,28 @@ pub enum Check {
     NamespaceDiffers(namespace::Differs),
     /// Two processes are in the same namespace of a kind.
     NamespaceSame(namespace::Same),
+    /// The user namespace of a process owns a namespace.
+    OwnedBy(namespace::OwnedBy),
     /// The host name that a process sees.
     Hostname(hostname::Is),
+    /// The path of a root directory.
+    RootIs(root::Is),
+    /// Two processes have the same root directory.
+    RootSame(root::Same),
+    /// Two processes have different root directories.
+    RootDiffers(root::Differs),
+    /// A working directory is outside of the root directory.
+    CwdOutsideRoot(root::CwdOutside),
+    /// A path leads to something, seen from a root directory.
+    Found(root::Found),
+    /// A path leads to nothing, seen from a root directory.
+    NotFound(root::NotFound),
+    /// Something is mounted at a place.
+    Mounted(mount::Mounted),
+    /// Nothing is mounted at a place.
+    NotMounted(mount::NotMounted),
+    /// The propagation of a mount.
+    Propagation(mount::Propagation),
     /// A user id, as the lab host knows it.
     Uid(credentials::UidIs),
     /// A user id, as the process itself is told.
@@ -52,7 +74,7 @@ pub enum Check {
     /// A capability is effective.
     Capable(credentials::Capable),
     /// A file belongs to the user that a process is.
-    OwnedBy(credentials::OwnedBy),
+    FileOwnedBy(credentials::FileOwnedBy),
     /// A clock is so many seconds ahead of the lab host's.
     ClockAhead(clock::AheadIs),
 }
@@ -73,6 +95,12 @@ pub enum Value {
     ProcessesVisible(process::Visible),
     /// How many namespace links differ from another process's.
     NamespacesThatDiffer(namespace::HowManyDiffer),
+    /// The path of a root directory.
+    Root(root::Link),
+    /// The inode of a root directory.
+    RootInode(root::Inode),
+    /// The type of a mounted file system.
+    Fstype(mount::Fstype),
     /// The user id, as the lab host knows it.
     Uid(credentials::Uid),
     /// The user id, as the process itself is told.
@@ -97,16 +125,31 @@ impl Check {
             Self::NoProcess(it) => it,
             Self::NamespaceDiffers(it) => it,
             Self::NamespaceSame(it) => it,
+            Self::OwnedBy(it) => it,
             Self::Hostname(it) => it,
+            Self::RootIs(it) => it,
+            Self::RootSame(it) => it,
+            Self::RootDiffers(it) => it,
+            Self::CwdOutsideRoot(it) => it,
+            Self::Found(it) => it,
+            Self::NotFound(it) => it,
+            Self::Mounted(it) => it,
+            Self::NotMounted(it) => it,
+            Self::Propagation(it) => it,
             Self::Uid(it) => it,
             Self::UidInside(it) => it,
             Self::Maps(it) => it,
             Self::NoMap(it) => it,
             Self::Setgroups(it) => it,
             Self::Capable(it) => it,
-            Self::OwnedBy(it) => it,
+            Self::FileOwnedBy(it) => it,
             Self::ClockAhead(it) => it,
         }
+    }
+
+    /// The path that has to be looked at for it.
+    pub fn path(&self) -> Option<&str> {
+        self.predicate().path()
     }
 
     /// The predicate in words: "box is in another uts namespace than host".
@@ -134,6 +177,9 @@ impl Value {
             Self::Ppid(it) => it,
             Self::ProcessesVisible(it) => it,
             Self::NamespacesThatDiffer(it) => it,
+            Self::Root(it) => it,
+            Self::RootInode(it) => it,
+            Self::Fstype(it) => it,
             Self::Uid(it) => it,
             Self::UidInside(it) => it,
             Self::IdOutside(it) => it,
@@ -176,6 +222,11 @@ pub(super) trait Predicate {
 
     /// Whether it holds, and what was seen; or what is missing to know that.
     fn judge(&self, view: &View<'_>) -> Seen<(bool, String)>;
+
+    /// The path that has to be looked at for it.
+    fn path(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What every value can tell.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Predicate, Probe, Seen, View};
+use super::{Predicate, Probe, Seen, View, value};
 use crate::kernel::namespace::Namespace;
 use crate::probe::{Process, Reading};
 
@@ -59,6 +59,32 @@ impl Predicate for Same {
         let Self { of, kind, r#as } = self;
         let (one, other) = (view.namespace(of, *kind)?, view.namespace(r#as, *kind)?);
         Ok((one == other, format!("{of} {one}, {as} {other}")))
+    }
+}
+
+/// A namespace of a process is owned by the user namespace of a process: rights over the one are rights in the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnedBy {
+    /// Whose namespace.
+    pub of: String,
+    /// Which link.
+    pub kind: Namespace,
+    /// Whose user namespace.
+    pub by: String,
+}
+
+impl Predicate for OwnedBy {
+    fn claim(&self) -> String {
+        let Self { of, kind, by } = self;
+        format!("the {kind} namespace of {of} is owned by the user namespace of {by}")
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let Self { of, kind, by } = self;
+        let (namespace, user) = (view.namespace(of, *kind)?, view.namespace(by, Namespace::User)?);
+        let owner = value(Some(&value(view.observation.ownership.get(&namespace))?.owner))?;
+        Ok((*owner == user, format!("its owner is {owner}, {by} is in {user}")))
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::kernel::errno::Errno;
 use crate::lesson::raw::pick;
-use crate::probe::{Credentials, Namespaces};
+use crate::probe::{Credentials, Namespaces, Ownership};
 
 /// A lab host with a box in it, made by hand.
 #[derive(Debug)]
@@ -113,6 +113,21 @@ fn a_process_lives_until_it_is_a_zombie() {
     assert!(lab.check("exists: { of: host }").holds);
     lab.names.host = 0;
     assert!(!lab.check("exists: { of: host }").holds, "0 is no pid");
+}
+
+#[test]
+fn a_namespace_belongs_to_the_user_namespace_that_the_kernel_names() {
+    let mut lab = Lab::new();
+    let check = "owned_by: { of: box, kind: uts, by: host }";
+    assert_eq!(lab.check(check).seen, "it was not read");
+    let host = NS + 6;
+    let ownership = |owner| Reading::Value(Ownership { owner, parent: None, creator: None });
+    lab.observation.ownership.insert(NS + 1, ownership(Reading::Value(host)));
+    assert!(lab.check(check).holds, "{}", lab.check(check).seen);
+    lab.own(1, Namespace::User, 70);
+    assert!(!lab.check(check).holds);
+    lab.observation.ownership.insert(NS + 1, ownership(Reading::Missing(errno("EPERM"))));
+    assert_eq!(lab.check(check).seen, "none: EPERM (Operation not permitted)");
 }
 
 #[test]

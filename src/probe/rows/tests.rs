@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::probe::clocks::{Measured, Offsets};
-use crate::probe::{Clocks, Credentials, IdMap, Mount, Namespaces, Overflow, Owner, Reading, diff};
+use crate::probe::{Clocks, Credentials, IdMap, Mount, Namespaces, Overflow, Owner, Ownership, Reading, diff};
 
 fn namespaces(own: &[(Namespace, u64)]) -> Namespaces {
     let inode = |kind| own.iter().find(|(it, _)| *it == kind).map_or(100, |(_, inode)| *inode);
@@ -79,6 +79,7 @@ fn lab() -> (Observation, Names) {
         overflow: Some(Reading::Value(Overflow { uid: 65_534, gid: 65_533 })),
         clocks: [(100, clocks(0)), (7, Clocks::default())].into(),
         files: [("/tmp/a b".to_owned(), Owner { uid: 1000, gid: 0 })].into(),
+        ..Observation::default()
     };
     (observation, Names { host: 1, boxes: [("box".to_owned(), 12)].into(), ..Names::default() })
 }
@@ -241,14 +242,18 @@ proptest! {
             processes.insert(pid, one);
         }
         let mounts: Vec<Mount> = targets.iter().map(|target| mount(target, "tmpfs")).collect();
+        let missing = || Reading::Missing("EPERM".parse().unwrap());
+        let ownership = Ownership { owner: Reading::Value(1), parent: Some(missing()), creator: Some(Reading::Value(0)) };
         let observation = Observation {
             processes: processes.into_values().collect(),
             hostnames: (0..4).map(|inode| (inode, Reading::Value("x".to_owned()))).collect(),
             mounts: (0..4).map(|inode| (inode, Reading::Value(mounts.clone()))).collect(),
             visible_pids: (0..4).map(|inode| (inode, Reading::Value(vec![1]))).collect(),
+            ownership: (0..4).map(|inode| (inode, Reading::Value(ownership.clone()))).collect(),
             overflow: Some(Reading::Value(Overflow { uid: 65_534, gid: 65_534 })),
             clocks: (0..4).map(|inode| (inode, clocks(60))).collect(),
             files: targets.iter().map(|target| (target.clone(), Owner { uid: 0, gid: 0 })).collect(),
+            ..Observation::default()
         };
         let names = Names { host, boxes: [("box".to_owned(), boxed)].into(), ..Names::default() };
         let rows = rows(&observation, &names);

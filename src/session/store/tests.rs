@@ -136,6 +136,10 @@ fn the_directory_belongs_to_the_person() {
     assert_eq!(of(&[("HOME", "/home/ada"), ("XDG_STATE_HOME", "relative")]), ada);
     assert_eq!(of(&[("HOME", "/home/ada"), ("SUDO_UID", "4711")]), ada);
     assert_eq!(of(&[]), None);
+    let vars = [("HOME", "/root"), ("XDG_CONFIG_HOME", "/root/config"), ("SUDO_UID", "1000")];
+    let var = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value));
+    assert_eq!(config(var, |_| Some("/home/ada".into())), Some("/home/ada/.config/hardway".into()));
+    assert_eq!(config(var, |_| None), Some("/root/config/hardway".into()));
 }
 
 proptest! {

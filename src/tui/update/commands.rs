@@ -1,19 +1,27 @@
 //! What each command does.
 
 use super::shell::{open_shell, type_line};
-use super::{Effect, ask_first, clamp, doc, end, first_change, reveal, rows_of, scroll, telling};
+use super::{Effect, ask_first, clamp, course, doc, end, first_change, reveal, rows_of, scroll, telling};
+use crate::course::history;
 use crate::probe::Row;
-use crate::tui::app::{Base, Deed, Follow, List, Model, Pane, Popup, ShellState};
-use crate::tui::command::Command;
+use crate::tui::app::{Base, Deed, Follow, Frozen, List, Model, Pane, Popup, ShellState};
+use crate::tui::command::{COMMANDS, Command};
 use crate::tui::doc::Target;
 use crate::tui::layout::{self, TABS};
+use crate::tui::theme::Theme;
 use crate::tui::view::text;
 use crate::walk::Order;
 
 pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
+    if let Some(reason) = COMMANDS.iter().find(|spec| spec.command == command).and_then(|spec| spec.why_not(model)) {
+        return model.say(reason);
+    }
     let send = |effects: &mut Vec<Effect>, order| effects.push(Effect::Send(order));
     match command {
-        Command::Open => open(model, effects),
+        Command::Open => course::open(model, effects),
+        Command::Steps => course::choose_step(model),
+        Command::Return => course::back(model),
+        Command::Map => course::map(model),
         Command::Next if model.view.as_ref().is_some_and(|view| view.next_is_anew) => {
             ask_first(model, Deed::Next, effects);
         }
@@ -43,15 +51,24 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
             show(model, Pane::Diff);
             clamp(model);
         }
+        Command::Beside => {
+            model.beside = !model.beside;
+            show(model, Pane::Diff);
+        }
+        Command::EarlierCalls => page_calls(model, -1),
+        Command::LaterCalls => page_calls(model, 1),
         Command::Unfold => {
             model.unfolded = !model.unfolded;
             show(model, Pane::State);
             clamp(model);
         }
         Command::Freeze => {
-            model.frozen = !model.frozen;
-            if !model.frozen {
+            if model.frozen.is_some() {
+                model.thaw();
+                model.follow_again();
                 send(effects, Order::Sample);
+            } else {
+                model.frozen = Some(Frozen::default());
             }
         }
         Command::NextPane => step_pane(model, 1, effects),
@@ -67,6 +84,9 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
             clamp(model);
         }
         Command::Search => pick(model, List::Everything),
+        Command::Words => pick(model, List::Words),
+        Command::Theme => pick(model, List::Themes),
+        Command::History => model.popup = Some(timeline()),
         Command::Palette => pick(model, List::Commands),
         Command::Help => model.popup = Some(Popup::Help { scroll: 0 }),
         Command::Quit => {
@@ -105,19 +125,34 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
     }
 }
 
-pub(super) fn open(model: &mut Model, effects: &mut Vec<Effect>) {
-    let Some(entry) = model.course.get(model.at) else { return };
-    model.open = Some(entry.name.clone());
-    model.busy = Some(format!("opening {}", entry.title));
-    model.focus = Pane::Text;
-    effects.push(Effect::Send(Order::Open { lesson: entry.name.clone(), step: None }));
+/// The timeline, as a text in front.
+pub(super) fn timeline() -> Popup {
+    Popup::Text { title: "How containers came about".to_owned(), text: history::markdown(), scroll: 0 }
+}
+
+/// Shows the calls of another step, of those up to the current one.
+fn page_calls(model: &mut Model, by: isize) {
+    let Some(current) = model.view.as_ref().map(|view| view.position.step) else { return };
+    let to = model.traced().checked_add_signed(by).filter(|to| *to <= current);
+    match to {
+        Some(to) => {
+            model.trace_of = (to != current).then_some(to);
+            model.scroll[Pane::Trace as usize] = 0;
+        }
+        None if by < 0 => model.say("these are the calls of the first step"),
+        None => model.say("these are the calls of the current step"),
+    }
+    if layout::layout(model).place(Pane::Trace).is_none() {
+        show(model, Pane::Trace);
+    }
 }
 
 pub(super) fn predict(model: &mut Model, choice: usize, effects: &mut Vec<Effect>) {
     if model.view.as_ref().is_some_and(|view| !view.position.done) {
         effects.push(Effect::Send(Order::Predict(choice)));
     } else {
-        model.say("the step is done: a guess now would be none; b goes back before it");
+        let back = model.key(Command::Back);
+        model.say(format!("the step is done: a guess now would be none; {back} goes back before it"));
     }
 }
 
@@ -134,6 +169,7 @@ fn type_next(model: &mut Model, effects: &mut Vec<Effect>) {
 fn pick(model: &mut Model, list: List) {
     let at = match (list, &model.view) {
         (List::Steps, Some(view)) => view.position.step,
+        (List::Themes, _) => Theme::NAMES.iter().position(|name| *name == model.theme.name).unwrap_or(0),
         _ => 0,
     };
     model.popup = Some(Popup::Picker { list, query: String::new(), at });
@@ -165,7 +201,9 @@ pub(super) fn focus(model: &mut Model, pane: Pane, effects: &mut Vec<Effect>) {
 
 fn step_pane(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
     let tabs = !layout::wide(model);
-    let order: Vec<Pane> = if tabs || model.presenter || model.zoom {
+    let order: Vec<Pane> = if model.zoom {
+        Pane::ALL.to_vec()
+    } else if tabs || model.presenter {
         TABS.iter().map(|(pane, _)| *pane).chain([Pane::Diff]).collect()
     } else {
         Pane::ALL.into_iter().filter(|pane| *pane != Pane::Steps).collect()
@@ -220,10 +258,8 @@ pub(super) fn choose(model: &mut Model, pane: Pane, line: usize, target: &Target
 }
 
 fn vertical(model: &mut Model, by: isize) {
-    if model.view.is_none() {
-        let last = model.course.len().saturating_sub(1);
-        model.at = model.at.saturating_add_signed(by).min(last);
-        return;
+    if model.on_course() {
+        return course::vertical(model, by);
     }
     match model.focus {
         pane @ (Pane::State | Pane::Diff) => {
@@ -243,7 +279,7 @@ fn vertical(model: &mut Model, by: isize) {
 }
 
 fn page(model: &mut Model, by: isize) {
-    if model.view.is_none() {
+    if model.on_course() {
         return vertical(model, by * 5);
     }
     let height = layout::layout(model).place(model.focus).map_or(10, |place| place.inner.height);
@@ -262,7 +298,7 @@ fn page(model: &mut Model, by: isize) {
 }
 
 fn edge(model: &mut Model, by: isize) {
-    if model.view.is_none() {
+    if model.on_course() {
         return vertical(model, by);
     }
     match model.focus {

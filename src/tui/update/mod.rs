@@ -1,6 +1,7 @@
 //! What happens to the model: model × message → effects. No input or output here; the loop carries effects out.
 
 mod commands;
+mod course;
 mod mouse;
 mod popup;
 mod shell;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent};
 
 use self::shell::{flush_pending, follow_shell_size, new_shell, on_output, on_shell_opened, open_shell, to_shell};
-use super::app::{Deed, Follow, Model, Pane, Popup, Shell, ShellState};
+use super::app::{Deed, Follow, Model, Pane, Popup, ShellState};
 use super::command::{self, Command};
 use super::doc::{Doc, Target};
 use super::event::Message;
@@ -40,6 +41,8 @@ pub enum Effect {
     Suspend,
     /// Draw everything anew.
     Redraw,
+    /// Keep the theme of this name for the next start.
+    KeepTheme(&'static str),
     /// Leave the screen.
     Leave,
 }
@@ -63,6 +66,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Tick => on_tick(model, &mut effects),
         Message::Terminate => end(model, &mut effects),
     }
+    model.tell_trouble();
     follow_shell_size(model, &mut effects);
     follow_changes(model);
     effects
@@ -97,7 +101,7 @@ fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
         return popup::on_key(model, key, effects);
     }
     if model.capture {
-        if chord == model.leave {
+        if chord == model.keys.leave {
             model.capture = false;
         } else if let Some(bytes) = keymap::bytes(key, model.shell.parser.screen().application_cursor()) {
             model.shell.parser.screen_mut().set_scrollback(0);
@@ -109,7 +113,7 @@ fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
     if model.answer.is_some() {
         return popup::on_answer_key(model, key, effects);
     }
-    if let (Some(choice), Some(step)) = (chord.digit(), model.step())
+    if let (Some(choice), Some(step), false) = (chord.digit(), model.step(), model.map)
         && step.predict.as_ref().is_some_and(|predict| (1..=predict.choices.len()).contains(&choice))
     {
         return commands::predict(model, choice - 1, effects);
@@ -159,7 +163,9 @@ fn on_tick(model: &mut Model, effects: &mut Vec<Effect>) {
             model.notice = None;
         }
     }
-    if model.view.is_some() && !model.frozen && model.busy.is_none() && !model.ending {
+    if let Some(frozen) = &mut model.frozen {
+        frozen.seconds += 1;
+    } else if model.view.is_some() && model.busy.is_none() && !model.ending {
         effects.push(Effect::Send(Order::Sample));
     }
 }
@@ -209,7 +215,7 @@ fn on_view(model: &mut Model, view: Arc<View>) {
     }
     model.busy = None;
     if let Some(entry) = model.course.iter_mut().find(|entry| entry.name == lesson.name) {
-        entry.done = view.records.iter().filter(|record| record.how.is_some()).count();
+        entry.remember(&view.records);
     }
     let before = model.view.as_ref().map(|view| view.position);
     if model.view.as_ref().is_some_and(|had| had.since_step != view.since_step) {
@@ -225,6 +231,7 @@ fn on_view(model: &mut Model, view: Arc<View>) {
         model.scroll[Pane::Diff as usize] = 0;
         model.answer = None;
         model.reveal = None;
+        model.trace_of = None;
         // One pane at a time: the text of another step comes to the front, and what n did where a shell would hide it.
         let moved = before.is_none_or(|before| before.step != view.position.step);
         if !layout::wide(model) && !model.zoom && !model.capture && (moved || model.focus == Pane::Shell) {
@@ -313,7 +320,7 @@ fn ask_first(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
         let text = match deed {
             Deed::NewShell => "Your shell and what it runs will end, and a new one starts.",
             Deed::Quit => "Something runs in your shell. It will end, and everything is taken back.",
-            Deed::Close => "Your shell and what it runs will end with the lab host of this lesson.",
+            Deed::Close | Deed::Open(..) => "Your shell and what it runs will end with the lab host of this lesson.",
             Deed::Next | Deed::Back | Deed::Reset | Deed::Goto(_) => {
                 "A new lab host is built for this: your shell and what it runs will end."
             }
@@ -342,14 +349,9 @@ fn carry_out(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
                 // The way goes on: the next lesson is chosen.
                 model.at = (model.at + 1).min(model.course.len().saturating_sub(1));
             }
-            model.view = None;
-            model.open = None;
-            model.capture = false;
-            model.zoom = false;
-            model.frozen = false;
-            model.answer = None;
-            model.shell = Shell::new(ShellState::Closed, 24, 80);
+            course::leave(model);
         }
+        Deed::Open(lesson, step) => course::order(model, lesson, step, effects),
         Deed::NewShell => new_shell(model, effects),
         Deed::Quit => end(model, effects),
     }

@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 use vt100::{MouseProtocolEncoding, MouseProtocolMode};
 
 use super::shell::type_line;
-use super::{Effect, commands, doc, popup, rows_of, scroll, telling};
+use super::{Effect, commands, course, doc, popup, rows_of, scroll, telling};
 use crate::tui::app::{List, Model, Pane, Popup, ShellState};
 use crate::tui::command::Command;
 use crate::tui::doc::Target;
@@ -29,7 +29,7 @@ pub(super) fn on_mouse(model: &mut Model, event: MouseEvent, effects: &mut Vec<E
     if model.popup.is_some() {
         return on_popup(model, at, wheel, click, effects);
     }
-    if model.view.is_none() {
+    if model.on_course() {
         return on_course(model, at, wheel, click, effects);
     }
     let places = layout::layout(model);
@@ -51,30 +51,44 @@ pub(super) fn on_mouse(model: &mut Model, event: MouseEvent, effects: &mut Vec<E
             }
         }
         (None, None) if click && places.help.contains(at) => {
-            let hit = view::help::line(model, places.help.width).into_iter().find(|item| item.columns.contains(&at.x));
-            if let Some(command) = hit.and_then(|item| item.command) {
-                commands::perform(model, command, effects);
-            }
+            on_help(model, at, places.help.width, effects);
         }
         _ => {}
     }
 }
 
 fn on_course(model: &mut Model, at: Position, wheel: Option<isize>, click: bool, effects: &mut Vec<Effect>) {
-    let last = model.course.len().saturating_sub(1);
     if let Some(by) = wheel {
-        model.at = model.at.saturating_add_signed(by.signum()).min(last);
+        course::vertical(model, by.signum());
+    } else if click && at.y + 1 == model.size.1 {
+        on_help(model, at, model.size.0, effects);
     } else if click {
-        let area = view::course::area(model.size);
-        let (doc, top) = (view::course::doc(model, area.width), view::course::top(model, area));
-        let line = usize::from(at.y.saturating_sub(area.y)) + top;
-        if let (true, Some((_, Some(Target::Lesson(lesson))))) = (area.contains(at), doc.lines.get(line)) {
-            let again = model.at == *lesson;
-            model.at = *lesson;
-            if again {
-                commands::open(model, effects);
+        // What was chosen already is opened.
+        match view::course::target_at(model, at) {
+            Some(Target::Lesson(lesson)) => {
+                let again = model.at == lesson && model.step_at.is_none();
+                (model.at, model.step_at) = (lesson, None);
+                if again {
+                    course::open(model, effects);
+                }
             }
+            Some(Target::Step(step)) => {
+                let again = model.step_at == Some(step);
+                model.step_at = Some(step);
+                if again {
+                    course::open(model, effects);
+                }
+            }
+            _ => {}
         }
+    }
+}
+
+/// A click into the line of keys does what stands there.
+fn on_help(model: &mut Model, at: Position, columns: u16, effects: &mut Vec<Effect>) {
+    let hit = view::help::line(model, columns).into_iter().find(|item| item.columns.contains(&at.x));
+    if let Some(command) = hit.and_then(|item| item.command) {
+        commands::perform(model, command, effects);
     }
 }
 
@@ -95,6 +109,7 @@ fn on_pane(model: &mut Model, place: &Place, at: Position, effects: &mut Vec<Eff
         Some((_, Target::Type(line))) => type_line(model, &line, effects),
         Some((_, Target::Choice(choice))) => commands::predict(model, choice, effects),
         Some((_, Target::Unfold)) => commands::perform(model, Command::Unfold, effects),
+        Some((_, Target::Words)) => commands::perform(model, Command::Words, effects),
         Some((_, Target::Answer)) => commands::perform(model, Command::Answer, effects),
         Some((line, target @ (Target::Rows(_) | Target::Changes(_)))) => {
             commands::choose(model, pane, line, &target);

@@ -2,43 +2,119 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{Effect, ask_first, carry_out, commands, end};
+use super::{Effect, ask_first, carry_out, course, end};
+use crate::course::glossary;
+use crate::course::search::{Hit, Place};
+use crate::probe::Row;
 use crate::tui::app::{Deed, List, Model, Pick, Popup};
 use crate::tui::command::COMMANDS;
+use crate::tui::doc::fit;
+use crate::tui::fuzzy;
+use crate::tui::theme::Theme;
 use crate::tui::view::{self, text};
 use crate::walk::Order;
 
-/// The items of a list that match what was typed: what is shown, and what choosing it does.
+/// The items of a list that match what was typed, the best first: what is shown, and what choosing it does.
 pub fn matches(model: &Model, list: List, query: &str) -> Vec<(String, String, Pick)> {
+    match list {
+        List::Steps => steps(model, query),
+        List::Everything => everything(model, query),
+        List::Commands => commands(model, query),
+        List::Words => words(model, query),
+        List::Themes => {
+            let mark = |name: &str| if name == model.theme.name { "in force" } else { "" }.to_owned();
+            let items = Theme::NAMES.iter().map(|name| ((*name).to_owned(), mark(name), Pick::Theme(name)));
+            items.filter(|(name, ..)| fuzzy::score(query, name).is_some()).collect()
+        }
+    }
+}
+
+fn steps(model: &Model, query: &str) -> Vec<(String, String, Pick)> {
+    let Some(view) = &model.view else { return Vec::new() };
     let mut items = Vec::new();
-    if let (List::Steps | List::Everything, Some(view)) = (list, &model.view) {
-        for (index, step) in view.lesson.steps.iter().enumerate() {
-            let state = match (view.skipped.get(index).and_then(Option::as_ref), view.records.get(index)) {
-                (Some(reason), _) => reason.clone(),
-                (None, Some(record)) if record.how.is_some() => format!("{} ✓", step.id),
-                _ => format!("{}  ", step.id),
-            };
-            items.push((format!("{:>2}  {}", index + 1, step.title), state, Pick::Step(index)));
-        }
-        if list == List::Everything {
-            for row in view.rows.iter() {
-                let what = format!("{}  {} {}", row.panel, row.subject, row.key);
-                items.push((what, row.value.clone(), Pick::Row(Box::new(row.clone()))));
-            }
+    for (index, step) in view.lesson.steps.iter().enumerate() {
+        let state = match (view.skipped.get(index).and_then(Option::as_ref), view.records.get(index)) {
+            (Some(reason), _) => reason.clone(),
+            (None, Some(record)) if record.how.is_some() => format!("{} ✓", step.id),
+            _ => format!("{}  ", step.id),
+        };
+        let what = format!("{:>2}  {}", index + 1, step.title);
+        if let Some(score) = fuzzy::score(query, &format!("{what} {}", step.id)) {
+            items.push((score, (what, state, Pick::Step(index))));
         }
     }
-    if list == List::Commands {
-        for spec in COMMANDS.iter().filter(|spec| spec.valid(model)) {
-            let what = format!("{:<14} {}", spec.name, spec.help);
-            items.push((what, spec.all_keys(), Pick::Command(spec.command)));
+    best(items)
+}
+
+/// All commands: those that are called so, then those whose sentence has the words. Of both, those that make no sense now
+/// come last, with the reason.
+fn commands(model: &Model, query: &str) -> Vec<(String, String, Pick)> {
+    let mut items = Vec::new();
+    for spec in COMMANDS {
+        let score = fuzzy::score(query, spec.name);
+        if score.is_none() && !has_words(query, spec.help) {
+            continue;
         }
+        let why_not = spec.why_not(model);
+        let what = format!("{:<16} {}", spec.name, why_not.unwrap_or(spec.help));
+        let item = (what, spec.all_keys(&model.keys), Pick::Command(spec.command));
+        items.push(((score.is_some(), why_not.is_none(), score), item));
     }
-    let words: Vec<String> = query.split_whitespace().map(str::to_lowercase).collect();
-    items.retain(|(what, more, _)| {
-        let text = format!("{what} {more}").to_lowercase();
-        words.iter().all(|word| text.contains(word))
-    });
-    items
+    best(items)
+}
+
+/// The words of the glossary: those of the step first.
+fn words(model: &Model, query: &str) -> Vec<(String, String, Pick)> {
+    let mut items = Vec::new();
+    for term in glossary::all() {
+        let Some(score) =
+            fuzzy::score(query, term.name).or_else(|| has_words(query, &term.also.join(" ")).then_some(0))
+        else {
+            continue;
+        };
+        let here = model.derived.words().contains(&term);
+        let more = if here { "in this step".to_owned() } else { String::new() };
+        let what = format!("{:<18} {}", term.name, term.says.replace('`', ""));
+        let score = if here && query.is_empty() { 1 } else { score };
+        items.push((score, (what, more, Pick::Place(Place::Term(term)))));
+    }
+    best(items)
+}
+
+/// The whole course and the rows: what is called so, then rows, then texts in which it stands.
+fn everything(model: &Model, query: &str) -> Vec<(String, String, Pick)> {
+    let here = model.lesson_at();
+    let (called, told): (Vec<Hit>, Vec<Hit>) =
+        model.texts().search(query, here).into_iter().partition(|hit| hit.in_title);
+    let item = |hit: Hit| {
+        let place = match hit.place {
+            Place::Lesson(_) => "lesson".to_owned(),
+            Place::Step(lesson, step) if Some(lesson) == here => format!("step {}", step + 1),
+            Place::Step(lesson, step) => format!("{} {}", model.course[lesson].name, step + 1),
+            Place::Term(_) => "word".to_owned(),
+            Place::History(_) => "history".to_owned(),
+        };
+        (format!("{} {}", fit(&place, 14), hit.title), hit.excerpt, Pick::Place(hit.place))
+    };
+    let rows = model.view.iter().flat_map(|view| view.rows.iter());
+    let row = |row: &Row| {
+        let what = format!("{} {} {}", fit(&row.panel.to_string(), 14), row.subject, row.key);
+        has_words(query, &format!("{what} {}", row.value))
+            .then(|| (what, row.value.clone(), Pick::Row(Box::new(row.clone()))))
+    };
+    called.into_iter().map(item).chain(rows.filter_map(row)).chain(told.into_iter().map(item)).collect()
+}
+
+/// Whether every word of the query stands in the text.
+fn has_words(query: &str, text: &str) -> bool {
+    let text = text.to_lowercase();
+    query.to_lowercase().split_whitespace().all(|word| text.contains(word))
+}
+
+/// The items by their scores; those that fit alike stay in their order.
+fn best<S: Ord + Copy, T>(mut items: Vec<(S, T)>) -> Vec<T> {
+    items.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    items.into_iter().map(|(_, item)| item).collect()
 }
 
 pub(super) fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
@@ -148,7 +224,13 @@ pub(super) fn picked(model: &mut Model, list: List, query: &str, at: usize, effe
             model.selected = Some((row.panel, row.subject.clone(), row.key.clone()));
             model.popup = Some(Popup::Explain { rows: vec![*row], at: 0 });
         }
-        Pick::Command(command) => commands::perform(model, command, effects),
+        Pick::Command(command) => super::commands::perform(model, command, effects),
+        Pick::Place(place) => course::visit(model, place, effects),
+        Pick::Theme(name) => {
+            let Some(theme) = Theme::named(name, model.depth) else { return };
+            model.theme = theme;
+            effects.push(Effect::KeepTheme(name));
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
 use super::*;
+use crate::explain::Explanation;
 use crate::tui::app::{Base, List};
+use crate::tui::command::COMMANDS;
 use crate::tui::fixture::{in_lesson, model, press, view, with_shell};
 
 /// Effects as text, because orders can not be compared.
@@ -339,4 +341,220 @@ fn texts_in_front_are_not_scrolled_beyond_their_end() {
     let Some(Popup::Help { scroll: last }) = model.popup else { panic!("no help") };
     press(&mut model, "up");
     assert_eq!(model.popup, Some(Popup::Help { scroll: last - 1 }));
+}
+
+/// Types a query into a list, letter by letter.
+fn query(model: &mut Model, opens: &str, text: &str) {
+    press(model, opens);
+    for c in text.chars() {
+        update(model, Message::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)));
+    }
+}
+
+#[test]
+fn every_command_is_reached_by_its_name_with_its_key() {
+    for spec in COMMANDS {
+        for mut model in [model(80, 24), in_lesson(80, 24, view(1, false))] {
+            query(&mut model, ":", spec.name);
+            let Some(Popup::Picker { list, query, .. }) = &model.popup else { panic!("no list") };
+            let (shown, keys, pick) = matches(&model, *list, query).swap_remove(0);
+            assert_eq!(pick, crate::tui::app::Pick::Command(spec.command), "{}", spec.name);
+            assert!(shown.starts_with(spec.name) && keys == spec.all_keys(&model.keys), "{shown} {keys}");
+            let reason = spec.why_not(&model);
+            press(&mut model, "enter");
+            // What makes no sense now says why.
+            if let Some(reason) = reason {
+                assert_eq!(model.notice.map(|notice| notice.text).as_deref(), Some(reason));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_found_in_another_lesson_is_opened_there() {
+    for (keys, text, order) in [
+        ("/", "step 3 of uts", "Open { lesson: \"02-uts\", step: Some(\"step-2\") }"),
+        ("/", "host name own", "Open { lesson: \"02-uts\", step: None }"),
+        ("/", "not enough", "Goto(2)"),
+    ] {
+        let mut model = in_lesson(80, 24, view(1, false));
+        query(&mut model, keys, text);
+        let effects = press(&mut model, "enter");
+        assert_eq!(told(&effects), [format!("Send({order})")], "{text}");
+    }
+    // Without a lesson all is to be opened.
+    let mut outside = model(80, 24);
+    query(&mut outside, "/", "not enough");
+    assert_eq!(
+        told(&press(&mut outside, "enter")),
+        ["Send(Open { lesson: \"03-pid\", step: Some(\"without-fork\") })"]
+    );
+    // What would be lost is asked about.
+    let mut shown = view(1, true);
+    shown.shell_at_stake = true;
+    let mut model = in_lesson(80, 24, shown);
+    query(&mut model, "/", "host name own");
+    assert!(press(&mut model, "enter").is_empty());
+    assert_eq!(told(&press(&mut model, "y")), ["Send(Open { lesson: \"02-uts\", step: None })"]);
+    assert!(model.view.is_none() && model.open.as_deref() == Some("02-uts"));
+    // A late word of the lesson that was left does not come in between.
+    update(&mut model, Message::News(News::View(Arc::new(view(1, true)))));
+    assert!(model.view.is_none());
+}
+
+#[test]
+fn rows_and_words_are_found_too() {
+    let mut model = in_lesson(80, 24, view(1, true));
+    query(&mut model, "/", "box pid_for");
+    press(&mut model, "enter");
+    assert!(matches!(&model.popup, Some(Popup::Explain { rows, .. }) if rows[0].key == "pid_for_children"));
+    press(&mut model, "esc");
+    query(&mut model, "/", "zombie");
+    press(&mut model, "enter");
+    assert!(matches!(&model.popup, Some(Popup::Text { title, .. }) if title == "zombie"));
+    press(&mut model, "esc w");
+    let Some(Popup::Picker { list: List::Words, .. }) = model.popup else { panic!("no words") };
+    find(&model, "in this step");
+    query(&mut model, "esc w", "uidm");
+    press(&mut model, "enter");
+    find(&model, "user_namespaces(7)");
+    press(&mut model, "esc H");
+    find(&model, "chroot in BSD");
+}
+
+#[test]
+fn the_course_is_looked_at_without_leaving_the_lesson() {
+    let mut model = in_lesson(80, 24, view(1, false));
+    press(&mut model, "m");
+    find(&model, "Namespaces: the OS lies");
+    assert_eq!(model.at, 2);
+    // The lesson goes on behind it.
+    assert_eq!(told(&update(&mut model, Message::Tick)), ["Send(Sample)"]);
+    assert!(press(&mut model, "n 1").is_empty());
+    assert!(press(&mut model, "esc").is_empty() && !model.map);
+    // Its own step, and then another lesson's.
+    assert_eq!(told(&press(&mut model, "m tab down down enter")), ["Send(Goto(3))"]);
+    assert!(!model.map);
+    assert_eq!(told(&press(&mut model, "m up enter")), ["Send(Open { lesson: \"02-uts\", step: None })"]);
+    let mut model = self::model(80, 24);
+    let effects = press(&mut model, "down tab down enter");
+    assert_eq!(told(&effects), ["Send(Open { lesson: \"04-mount\", step: Some(\"step-1\") })"]);
+}
+
+#[test]
+fn steps_of_the_course_are_opened_by_clicks() {
+    let mut model = model(80, 24);
+    let (x, y) = find(&model, "Tab steps");
+    click(&mut model, x, y);
+    assert!(model.step_at.is_some());
+    let (x, y) = find(&model, "unshare alone");
+    model.step_at = None;
+    assert!(click(&mut model, x, y).is_empty());
+    assert_eq!(model.step_at, Some(2));
+    assert_eq!(told(&click(&mut model, x, y)), ["Send(Open { lesson: \"03-pid\", step: Some(\"without-fork\") })"]);
+}
+
+#[test]
+fn calls_of_earlier_steps_can_be_paged_to() {
+    let mut shown = view(2, true);
+    shown.history.insert(0, view(1, true).report.unwrap());
+    let mut model = in_lesson(80, 24, shown);
+    press(&mut model, "[");
+    assert_eq!((model.focus, model.traced()), (Pane::Trace, 1));
+    find(&model, "unshare(CLONE_NEWPID)");
+    find(&model, "made  a pid namespace, held by box");
+    press(&mut model, "[");
+    find(&model, "Done by hand");
+    press(&mut model, "[");
+    assert!(model.notice.is_some() && model.traced() == 0);
+    press(&mut model, "] ]");
+    assert_eq!((model.traced(), model.trace_of), (2, None));
+    press(&mut model, "]");
+    assert!(model.notice.is_some());
+    // Another step is not hidden behind an earlier one.
+    press(&mut model, "[");
+    update(&mut model, Message::News(News::View(Arc::new(view(3, false)))));
+    assert_eq!(model.trace_of, None);
+}
+
+#[test]
+fn frozen_panels_stand_still_and_say_since_when() {
+    let mut model = in_lesson(120, 40, view(1, false));
+    press(&mut model, "f");
+    for _ in 0..7 {
+        assert!(update(&mut model, Message::Tick).is_empty());
+    }
+    find(&model, "frozen for 7 s");
+    let before = model.view.clone().unwrap();
+    update(&mut model, Message::News(News::View(Arc::new(view(1, true)))));
+    let now = model.view.clone().unwrap();
+    assert!(now.position.done && now.rows == before.rows && now.since_step.is_empty());
+    for _ in 0..120 {
+        update(&mut model, Message::Tick);
+    }
+    find(&model, "frozen for 2 min");
+    assert_eq!(told(&press(&mut model, "f")), ["Send(Sample)"]);
+    assert_eq!(model.view.unwrap().since_step.len(), 2);
+}
+
+#[test]
+fn keys_of_the_learners_own_are_in_force_and_shown() {
+    let mut model = in_lesson(80, 24, view(1, false));
+    let (keys, faults) = crate::tui::keys::Keys::read("next = f5\nfreeze = n\nleave = ctrl-g");
+    assert_eq!(faults, []);
+    model.keys = keys;
+    find(&model, "F5 next");
+    assert!(press(&mut model, "n").is_empty() && model.frozen.is_some());
+    assert_eq!(told(&press(&mut model, "f5")), ["Send(Next)"]);
+    press(&mut model, "?");
+    find(&model, "F5        ");
+    press(&mut model, "esc");
+    with_shell(&mut model);
+    find(&model, "Ctrl-G leaves the pane");
+    press(&mut model, "ctrl-]");
+    assert!(model.capture);
+    press(&mut model, "ctrl-g");
+    assert!(!model.capture);
+}
+
+#[test]
+fn a_theme_is_chosen_and_kept() {
+    let mut model = model(80, 24);
+    query(&mut model, "ctrl-t", "light");
+    assert_eq!(told(&press(&mut model, "enter")), ["KeepTheme(\"light\")"]);
+    assert_eq!(model.theme.name, "light");
+}
+
+#[test]
+fn each_pane_can_have_the_whole_small_screen() {
+    let mut model = in_lesson(80, 24, view(1, true));
+    press(&mut model, "+");
+    for pane in Pane::ALL {
+        model.focus = pane;
+        let place = *layout::layout(&model).place(pane).unwrap();
+        assert_eq!((place.outer.y, place.inner.height), (0, 21), "{pane:?}");
+        find(&model, "step 2/5");
+    }
+    let seen: Vec<Pane> = (0..Pane::ALL.len())
+        .map(|_| {
+            press(&mut model, "tab");
+            model.focus
+        })
+        .collect();
+    assert!(Pane::ALL.iter().all(|pane| seen.contains(pane)), "{seen:?}");
+    press(&mut model, "-");
+    assert!(layout::layout(&model).tabs.is_some());
+}
+
+#[test]
+fn trouble_of_the_start_is_told_one_after_the_other() {
+    let trouble = |what: &str| Explanation::new(what, "why", "fix");
+    let mut model = model(80, 24);
+    model.troubles.extend([trouble("first"), trouble("second")]);
+    update(&mut model, Message::Tick);
+    assert_eq!(model.popup, Some(Popup::Trouble(trouble("first"))));
+    press(&mut model, "esc");
+    assert_eq!(model.popup, Some(Popup::Trouble(trouble("second"))));
+    press(&mut model, "esc");
+    assert!(model.popup.is_none());
 }

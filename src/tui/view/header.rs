@@ -14,7 +14,7 @@ use crate::tui::layout::TABS;
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect) {
     let theme = &model.theme;
     let mut right: Vec<Span<'static>> = Vec::new();
-    if model.frozen {
+    if model.frozen.is_some() {
         right.push(Span::styled("FROZEN  ", theme.warn));
     }
     if let Some(busy) = &model.busy {
@@ -24,7 +24,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect) {
     right.push(Span::raw(" "));
     let room = usize::from(area.width).saturating_sub(right.iter().map(Span::width).sum::<usize>() + 2);
     let mut left = vec![Span::raw(" "), Span::styled("hardway", theme.heading)];
-    if let (Some(view), Some(step)) = (&model.view, model.step()) {
+    if let (Some(view), Some(step), false) = (&model.view, model.step(), model.map) {
         let at = format!("step {}/{}", view.position.step + 1, view.lesson.steps.len());
         let title = cut(&view.lesson.title, room.saturating_sub(14 + at.len()));
         let rest = room.saturating_sub(20 + width(&title) + at.len());

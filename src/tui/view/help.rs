@@ -25,7 +25,10 @@ pub struct Item {
 pub fn line(model: &Model, columns: u16) -> Vec<Item> {
     let pair = |key: String, word: &str, command| Item { columns: 0..0, command, key, word: word.to_owned() };
     let mut items: Vec<Item> = if model.capture {
-        vec![pair(model.leave.name(), "leave the shell", None), pair("Shift+mouse".to_owned(), "select text", None)]
+        vec![
+            pair(model.keys.leave.name(), "leave the shell", None),
+            pair("Shift+mouse".to_owned(), "select text", None),
+        ]
     } else if model.answer.is_some() {
         vec![pair("Enter".to_owned(), "send", None), pair("Esc".to_owned(), "leave", None)]
     } else {
@@ -81,21 +84,21 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         doc.heading(title, theme.heading, theme.border);
         for spec in COMMANDS.iter().filter(|spec| spec.place == place) {
             let line = Line::from(vec![
-                Span::styled(fit(&spec.all_keys(), 10), theme.key),
+                Span::styled(fit(&spec.all_keys(&model.keys), 10), theme.key),
                 Span::raw(" "),
-                Span::raw(fit(spec.name, 14)),
+                Span::raw(fit(spec.name, 17)),
                 Span::styled(spec.help, theme.dim),
             ]);
-            doc.wrap(&line, 25, None);
+            doc.wrap(&line, 28, None);
         }
     }
     doc.heading("In the shell pane", theme.heading, theme.border);
     let line = Line::from(vec![
-        Span::styled(fit(&model.leave.name(), 10), theme.key),
-        Span::raw(fit(" leave", 15)),
+        Span::styled(fit(&model.keys.leave.name(), 10), theme.key),
+        Span::raw(fit(" leave", 18)),
         Span::styled("Every other key goes to the shell", theme.dim),
     ]);
-    doc.wrap(&line, 25, None);
+    doc.wrap(&line, 28, None);
     doc.heading("With the mouse", theme.heading, theme.border);
     for (what, does) in [
         ("$ command", "A click types it into the shell"),
@@ -103,7 +106,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         ("a step", "A click offers to go there"),
         ("wheel", "Scrolls; with Shift, the mouse is your terminal's own"),
     ] {
-        doc.wrap(&Line::from(vec![Span::raw(fit(what, 25)), Span::styled(does, theme.dim)]), 25, None);
+        doc.wrap(&Line::from(vec![Span::raw(fit(what, 28)), Span::styled(does, theme.dim)]), 28, None);
     }
     doc
 }

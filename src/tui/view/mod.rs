@@ -27,6 +27,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Widget};
 
 use super::app::{Base, Model, Pane};
+use super::command::Command;
 use super::doc::Doc;
 use super::layout::{self, Place, SMALLEST};
 use super::theme::Theme;
@@ -38,13 +39,14 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model) {
         // The terminal was resized a moment ago and the model does not know yet: its message is on the way.
         return;
     }
+    frame.buffer_mut().set_style(area, model.theme.ground);
     if !layout::fits((area.width, area.height)) {
         return too_small(frame, model, area);
     }
-    if model.view.is_some() {
-        lesson(frame, model);
-    } else {
+    if model.on_course() {
         course::draw(frame, model);
+    } else {
+        lesson(frame, model);
     }
     popup::draw(frame, model);
 }
@@ -91,7 +93,11 @@ pub fn doc(model: &Model, pane: Pane, width: u16) -> Option<Doc> {
 fn pane(frame: &mut Frame<'_>, model: &Model, place: &Place) {
     let theme = &model.theme;
     let focused = model.focus == place.pane;
-    let (title, aside) = title(model, place.pane);
+    let (mut title, aside) = title(model, place.pane);
+    if let (true, false, Some(view)) = (model.zoom, place.framed, &model.view) {
+        // In the place of the first line.
+        title = format!("{title} · step {}/{}", view.position.step + 1, view.lesson.steps.len());
+    }
     let title_style = if focused { theme.heading } else { theme.dim };
     let border = if focused { theme.focus } else { theme.border };
     if place.framed {
@@ -158,24 +164,35 @@ pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
     match pane {
         Pane::Steps => ("Steps".to_owned(), Vec::new()),
         Pane::Text => ("Step".to_owned(), Vec::new()),
+        Pane::Trace if model.trace_of.is_some() => {
+            let keys = format!("{} {}", model.key(Command::EarlierCalls), model.key(Command::LaterCalls));
+            (format!("System calls of step {}", model.traced() + 1), aside(format!("{keys} page")))
+        }
         Pane::Trace => {
             let done = model.view.as_ref().is_some_and(|view| view.report.is_some());
             let acts = model.step().is_some_and(|step| !step.actions.is_empty());
             let aside = match (done, acts) {
                 (_, false) => Vec::new(),
                 (true, true) => aside("as the kernel answered them".to_owned()),
-                (false, true) => aside("what n will do".to_owned()),
+                (false, true) => aside(format!("what {} will do", model.key(Command::Next))),
             };
             ("System calls".to_owned(), aside)
         }
         Pane::Shell => ("Shell".to_owned(), shell::aside(model)),
         Pane::State => {
-            let word = if model.frozen { "frozen" } else { "live" };
-            ("Kernel state".to_owned(), aside(word.to_owned()))
+            let aside = match &model.frozen {
+                Some(frozen) => vec![Span::styled(format!(" {} ", state::frozen(frozen)), theme.warn)],
+                None => aside("live".to_owned()),
+            };
+            ("Kernel state".to_owned(), aside)
         }
         Pane::Diff => {
             let since = if model.base == Base::Step { "Changed by this step" } else { "Changed since the start" };
-            (format!("{since}: {}", diff::count(model)), aside("d switches".to_owned()))
+            let beside = if model.beside { ", before │ now" } else { "" };
+            let keys = format!("{} {} switch", model.key(Command::Diff), model.key(Command::Beside));
+            // Both do not fit into a narrow pane.
+            let aside = if model.beside { Vec::new() } else { aside(keys) };
+            (format!("{since}: {}{beside}", diff::count(model)), aside)
         }
     }
 }
@@ -185,6 +202,7 @@ fn popup_frame(frame: &mut Frame<'_>, area: Rect, title: &str, foot: Line<'stati
     // A column of nothing at each side sets it apart from what is behind.
     let around = Rect { x: area.x.saturating_sub(1), width: area.width + 2, ..area };
     frame.render_widget(Clear, around.intersection(frame.area()));
+    frame.buffer_mut().set_style(around, theme.ground);
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.focus)

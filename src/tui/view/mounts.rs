@@ -9,6 +9,7 @@ use super::table;
 use crate::kernel::namespace::Namespace;
 use crate::probe::{ChangeKind, Mount, Panel, Row};
 use crate::tui::app::{Base, pid_of};
+use crate::tui::command::Command;
 use crate::tui::doc::{Doc, Target, clean, cut, fit, width};
 
 /// How many lines without a change one namespace may have while the panel is folded.
@@ -56,7 +57,11 @@ pub(super) fn add(doc: &mut Doc, state: &State<'_>) {
         }
         let differing = group.rows.iter().filter(|(index, row)| own(*index, row)).count();
         if differing > shown.len() {
-            let text = format!("    … {} more that differ: x unfolds", differing - shown.len());
+            let text = format!(
+                "    … {} more that differ: {} unfolds",
+                differing - shown.len(),
+                state.model.key(Command::Unfold)
+            );
             doc.cut(Line::styled(text, state.theme.dim), Some(Target::Unfold));
         }
         lacking(doc, state, group, &groups);

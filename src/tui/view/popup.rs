@@ -132,6 +132,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
                 List::Steps => "Go to",
                 List::Everything => "Search",
                 List::Commands => "Commands",
+                List::Words => "Words",
+                List::Themes => "Theme",
             };
             (title.to_owned(), [key("↑↓", "choose"), key("Enter", "do"), key("Esc", "close")].concat(), 0)
         }
@@ -150,7 +152,7 @@ fn asked(deed: Deed) -> String {
         Deed::Back => "One step back?".to_owned(),
         Deed::Reset => "Start the lesson again?".to_owned(),
         Deed::Goto(step) => format!("Go to step {}?", step + 1),
-        Deed::Close => "Leave the lesson?".to_owned(),
+        Deed::Close | Deed::Open(..) => "Leave the lesson?".to_owned(),
         Deed::NewShell => "A new shell?".to_owned(),
         Deed::Quit => "Leave hardway?".to_owned(),
     }
@@ -173,7 +175,7 @@ fn picker(frame: &mut Frame<'_>, model: &Model, inner: Rect, list: List, query: 
     let room = usize::from(inner.height.saturating_sub(2));
     let from = first_item(at, room);
     for (index, (what, more, _)) in items.iter().enumerate().skip(from).take(room) {
-        let more = cut(more, doc.width / 3);
+        let more = cut(more, if list == List::Everything { doc.width * 9 / 20 } else { doc.width / 3 });
         let left = fit(what, doc.width.saturating_sub(width(&more) + 1));
         let mut line = Line::from(vec![Span::raw(left), Span::raw(" "), Span::styled(more, theme.dim)]);
         if index == at {

@@ -6,6 +6,7 @@ use ratatui::text::{Line, Span};
 
 use crate::lesson::Kind;
 use crate::tui::app::{Model, ShellState};
+use crate::tui::command::Command;
 use crate::tui::doc::cut;
 
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect) {
@@ -22,47 +23,59 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect) {
 
 /// What one can do now, in a sentence.
 fn guide(model: &Model) -> String {
-    let (Some(view), Some(step)) = (&model.view, model.step()) else {
-        return match &model.open {
-            Some(_) => "the lab host is being made".to_owned(),
-            None => "↑ and ↓ choose a lesson, Enter opens it where you left it".to_owned(),
+    let key = |command| model.key(command);
+    let (Some(view), Some(step), false) = (&model.view, model.step(), model.map) else {
+        let (open, steps, back) = (key(Command::Open), key(Command::Steps), key(Command::Return));
+        return match (&model.open, model.step_at) {
+            (Some(_), _) if !model.map => "the lab host is being made".to_owned(),
+            (_, Some(_)) => {
+                format!("↑ and ↓ choose a step, {open} opens the lesson there, {back} leads to the lessons")
+            }
+            (_, None) if model.map && model.lesson_at() == Some(model.at) => {
+                format!("{back} leads back to your lesson · {steps} shows its steps")
+            }
+            (_, None) if model.map => format!("{back} leads back to your lesson · {open} leaves it for the chosen one"),
+            (_, None) => format!("↑ and ↓ choose a lesson, {open} opens it where you left it · {steps}: its steps"),
         };
     };
     let done = view.position.done;
     let last = view.position.step + 1 == view.lesson.steps.len();
+    let leave = model.keys.leave.name();
     if model.capture {
         return match model.shell.state {
-            ShellState::Asked => format!("the shell is being opened; {} leaves the pane", model.leave.name()),
-            _ => format!("every key goes to the shell; {} leaves the pane", model.leave.name()),
+            ShellState::Asked => format!("the shell is being opened; {leave} leaves the pane"),
+            _ => format!("every key goes to the shell; {leave} leaves the pane"),
         };
     }
     if model.answer.is_some() {
         return "write the answer, then Enter; Esc leaves it".to_owned();
     }
+    let (next, back, types) = (key(Command::Next), key(Command::Back), key(Command::Type));
+    let (shell, check, answer) = (key(Command::Shell), key(Command::Check), key(Command::Answer));
     let to_type = step.by_hand.len().saturating_sub(model.typed);
     if view.skipped.get(view.position.step).is_some_and(Option::is_some) {
-        return "this step can not be done here; n goes on".to_owned();
+        return format!("this step can not be done here; {next} goes on");
     }
     let predicted = view.records.get(view.position.step).and_then(|record| record.predicted);
     match (done, &step.predict, &step.question) {
-        (true, _, _) if last => "the lesson is done: Esc leads back to the course".to_owned(),
-        (true, ..) => "done: n goes on to the next step, b takes it back".to_owned(),
+        (true, _, _) if last => format!("the lesson is done: {} leads back to the course", key(Command::Course)),
+        (true, ..) => format!("done: {next} goes on to the next step, {back} takes it back"),
         (false, Some(predict), _) if predicted.is_none() => {
-            format!("guess first: 1 to {} · then n does the step, or your own hands do", predict.choices.len())
+            format!("guess first: 1 to {} · then {next} does the step, or your own hands do", predict.choices.len())
         }
         (false, _, Some(_)) if step.kind == Kind::Observe && view.answer.is_none() => {
-            "look at the state, then a writes the answer".to_owned()
+            format!("look at the state, then {answer} writes the answer")
         }
         (false, ..) if to_type > 0 && model.size.0 < 110 => {
-            "n does the step by calls · by hand: t types it for you, s is the shell".to_owned()
+            format!("{next} does the step by calls · by hand: {types} types it for you, {shell} is the shell")
         }
-        (false, ..) if to_type > 0 => {
-            "n does the step by system calls · or by hand: t types the commands for you, s is the shell, c checks"
-                .to_owned()
-        }
+        (false, ..) if to_type > 0 => format!(
+            "{next} does the step by system calls · or by hand: {types} types the commands for you, {shell} is the \
+             shell, {check} checks"
+        ),
         (false, ..) if model.typed > 0 && !step.check.is_empty() => {
-            "all is typed: c checks what came of it · n does the step by calls".to_owned()
+            format!("all is typed: {check} checks what came of it · {next} does the step by calls")
         }
-        (false, ..) => "n does the step by system calls".to_owned(),
+        (false, ..) => format!("{next} does the step by system calls"),
     }
 }

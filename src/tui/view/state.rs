@@ -4,7 +4,8 @@ use ratatui::text::{Line, Span};
 
 use super::{diff, grid, mounts, table, tree};
 use crate::probe::{ChangeKind, Panel, Row};
-use crate::tui::app::{Model, Pane};
+use crate::tui::app::{Frozen, Model, Pane};
+use crate::tui::command::Command;
 use crate::tui::doc::{Doc, Target, clean};
 use crate::tui::theme::Theme;
 use crate::walk::View;
@@ -40,11 +41,20 @@ impl<'a> State<'a> {
 
     /// Adds a line that stands for rows; the chosen one stands out.
     pub fn line(&self, doc: &mut Doc, spans: Vec<Span<'static>>, target: Target) {
-        let mut line = Line::from(spans);
-        if self.model.focus == Pane::State && is_selected(self.model, &target) {
-            line = line.style(self.theme.selected);
-        }
+        let line = self.chosen(spans, &target);
         doc.cut(line, Some(target));
+    }
+
+    /// As [`State::line`], with what does not fit on lines below, from this column on.
+    pub fn wrapped(&self, doc: &mut Doc, spans: Vec<Span<'static>>, hang: usize, target: Target) {
+        let line = self.chosen(spans, &target);
+        doc.wrap(&line, hang, Some(target));
+    }
+
+    fn chosen(&self, spans: Vec<Span<'static>>, target: &Target) -> Line<'static> {
+        let line = Line::from(spans);
+        let chosen = self.model.focus == Pane::State && is_selected(self.model, target);
+        if chosen { line.style(self.theme.selected) } else { line }
     }
 }
 
@@ -56,29 +66,53 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     let state = State { model, view, theme };
     let watch = model.step().map_or(&USUAL[..], |step| if step.watch.is_empty() { &USUAL } else { &step.watch });
     for panel in watch {
-        let aside = match panel {
-            Panel::Namespaces => "inodes, last digits",
-            Panel::Mounts | Panel::Credentials if model.unfolded => "x folds",
-            Panel::Mounts | Panel::Credentials => "x unfolds",
-            Panel::Processes | Panel::Hostname | Panel::Clocks => "",
+        let mut body = Doc::new(columns);
+        let aside = if view.observation.processes.is_empty() {
+            body.text("nothing sampled yet: the first sample is taken when the lab host stands", theme.dim);
+            String::new()
+        } else {
+            add(&mut body, &state, *panel)
         };
+        if body.is_empty() {
+            body.text("the last sample holds nothing of this kind", theme.dim);
+        }
         doc.heading_with(&panel.to_string(), Span::styled(aside, theme.dim), theme.heading, theme.border);
-        let from = doc.len();
-        if view.observation.processes.is_empty() {
-            doc.text("nothing sampled yet: the first sample is taken when the lab host stands", theme.dim);
-            continue;
-        }
-        match panel {
-            Panel::Processes => tree::add(&mut doc, &state),
-            Panel::Namespaces => grid::add(&mut doc, &state),
-            Panel::Mounts => mounts::add(&mut doc, &state),
-            Panel::Hostname | Panel::Credentials | Panel::Clocks => table::add(&mut doc, &state, *panel),
-        }
-        if doc.len() == from {
-            doc.text("nothing of this kind was read in the last sample", theme.dim);
-        }
+        doc.lines.extend(body.lines);
     }
     doc
+}
+
+/// That the panels stand still, and since when.
+pub(super) fn frozen(frozen: &Frozen) -> String {
+    let since = match frozen.seconds {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
+    };
+    format!("frozen for {since}")
+}
+
+/// One panel, in its own shape or else as a table; what stands beside its heading.
+fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> String {
+    let foldable = match panel {
+        Panel::Processes => {
+            tree::add(doc, state);
+            false
+        }
+        Panel::Namespaces => {
+            grid::add(doc, state);
+            return "inodes, last digits".to_owned();
+        }
+        Panel::Mounts => {
+            mounts::add(doc, state);
+            true
+        }
+        _ => table::add(doc, state, panel),
+    };
+    match (foldable, state.model.unfolded) {
+        (false, _) => String::new(),
+        (true, false) => format!("{} unfolds", state.model.key(Command::Unfold)),
+        (true, true) => format!("{} folds", state.model.key(Command::Unfold)),
+    }
 }
 
 /// The rows of a panel that are gone: of each subject one line.
@@ -117,6 +151,9 @@ pub(super) fn mark(kind: Option<&ChangeKind>, theme: &Theme) -> Span<'static> {
 
 /// A value in the colour of its change, with the value before.
 pub(super) fn value(kind: Option<&ChangeKind>, value: &str, theme: &Theme) -> Vec<Span<'static>> {
+    if value.is_empty() {
+        return self::value(kind, "(empty)", theme);
+    }
     match kind {
         None => vec![Span::raw(clean(value))],
         Some(ChangeKind::Added) => vec![Span::styled(clean(value), theme.added)],

@@ -1,4 +1,4 @@
-//! Panels of keys and values: host names, credentials.
+//! Keys and values under their subjects: the shape of every panel that has none of its own.
 
 use std::collections::HashMap;
 
@@ -8,30 +8,41 @@ use ratatui::text::{Line, Span};
 use super::state::{State, mark, removed, value};
 use crate::probe::{ChangeKind, Panel, Row};
 use crate::tui::app::pid_of;
-use crate::tui::doc::{Doc, Target, clean, fit, width};
+use crate::tui::command::Command;
+use crate::tui::doc::{Doc, Target, clean, cut, fit, width};
 use crate::tui::theme::Theme;
 
 /// How many values of one subject are shown while the panel is folded.
 const FOLDED: usize = 10;
+/// How many lines of one value are shown while the panel is folded.
+const LINES: usize = 3;
+
+/// Rows with their indices.
+type Rows<'a> = Vec<(usize, &'a Row)>;
 
 /// The values of one subject: those that are shown, and how many are folded away.
 struct Group<'a> {
     subject: &'a str,
-    shown: Vec<(usize, &'a Row)>,
+    shown: Rows<'a>,
     /// Rows that say the same as the host's.
     as_host: Vec<usize>,
     more: usize,
 }
 
-/// Adds a panel: values under their subject, aligned. Folded, it shows what differs from the lab host.
-pub(super) fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) {
+/// Adds a panel: values under their subject, aligned. Folded, it shows what differs from the lab host. Says whether there is
+/// anything to fold.
+pub(super) fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> bool {
     let theme = state.theme;
-    let groups = groups(state, panel);
-    // One value a subject: the subject is the key.
-    let single = groups.iter().all(|group| group.shown.len() == 1 && group.as_host.is_empty() && group.more == 0);
+    let all = by_subject(state, panel);
+    let foldable = all.iter().any(|(_, rows)| rows.len() > 1);
+    let groups = groups(state, all, foldable && !state.model.unfolded);
+    // One value a subject, and everywhere the same one: the subject is the key.
+    let single = !foldable && groups.windows(2).all(|two| two[0].shown[0].1.key == two[1].shown[0].1.key);
     let label = |row: &Row| if single { row.subject.clone() } else { row.key.clone() };
     let widest = groups.iter().flat_map(|group| &group.shown).map(|(_, row)| width(&label(row))).max().unwrap_or(0);
     let column = widest.min(doc.width * 2 / 5);
+    let indent = if single { "" } else { "  " };
+    let hang = 2 + indent.len() + column + 2;
     for group in groups {
         if !single {
             let subject = Span::styled(clean(group.subject), style(group.subject, theme));
@@ -44,40 +55,56 @@ pub(super) fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) {
             doc.cut(Line::from(spans), (as_host > 0).then_some(Target::Unfold));
         }
         for (index, row) in group.shown {
-            let (style, indent) = if single { (style(&row.subject, theme), "") } else { (theme.dim, "  ") };
+            let style = if single { style(&row.subject, theme) } else { theme.dim };
             let mut spans = vec![
                 mark(state.kind(index), theme),
                 Span::raw(indent),
                 Span::styled(fit(&label(row), column), style),
                 Span::raw("  "),
             ];
-            spans.extend(value(state.kind(index), &row.value, theme));
-            state.line(doc, spans, Target::Rows(vec![(0, index)]));
+            let room = doc.width.saturating_sub(hang).max(8) * LINES;
+            let text = |text: &str| if state.model.unfolded { text.to_owned() } else { cut(text, room) };
+            let kind = match state.kind(index) {
+                Some(ChangeKind::Changed { before }) => Some(ChangeKind::Changed { before: text(before) }),
+                other => other.cloned(),
+            };
+            spans.extend(value(kind.as_ref(), &text(&row.value), theme));
+            state.wrapped(doc, spans, hang, Target::Rows(vec![(0, index)]));
         }
         if group.more > 0 {
-            let line = Line::styled(format!("    … {} more: x unfolds", group.more), theme.dim);
+            let line = Line::styled(
+                format!("    … {} more: {} unfolds", group.more, state.model.key(Command::Unfold)),
+                theme.dim,
+            );
             doc.cut(line, Some(Target::Unfold));
         }
     }
     removed(doc, state, panel);
+    foldable
 }
 
-fn groups<'a>(state: &State<'a>, panel: Panel) -> Vec<Group<'a>> {
-    let mut groups: Vec<(&str, Vec<(usize, &Row)>)> = Vec::new();
+/// The rows of a panel, those of one subject together.
+fn by_subject<'a>(state: &State<'a>, panel: Panel) -> Vec<(&'a str, Rows<'a>)> {
+    let mut groups: Vec<(&str, Rows<'a>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for (index, row) in state.view.rows.iter().enumerate().filter(|(_, row)| row.panel == panel) {
-        match groups.last_mut() {
-            Some((subject, group)) if *subject == row.subject => group.push((index, row)),
-            _ => groups.push((&row.subject, vec![(index, row)])),
-        }
+        let place = *places.entry(&row.subject).or_insert_with(|| {
+            groups.push((&row.subject, Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push((index, row));
     }
-    let folded = !state.model.unfolded && groups.iter().any(|(_, group)| group.len() > 1);
+    groups
+}
+
+fn groups<'a>(state: &State<'a>, groups: Vec<(&'a str, Rows<'a>)>, folded: bool) -> Vec<Group<'a>> {
     let is_host = |subject: &str| pid_of(subject) == Some(state.view.names.host);
     let host: HashMap<&str, &str> = groups
         .iter()
         .filter(|(subject, _)| is_host(subject))
         .flat_map(|(_, group)| group.iter().map(|(_, row)| (row.key.as_str(), row.value.as_str())))
         .collect();
-    let fold = |(subject, rows): (&'a str, Vec<(usize, &'a Row)>)| {
+    let fold = |(subject, rows): (&'a str, Rows<'a>)| {
         let mut group = Group { subject, shown: rows, as_host: Vec::new(), more: 0 };
         if folded {
             let changed = |index: usize| matches!(state.kind(index), Some(ChangeKind::Changed { .. }));

@@ -9,10 +9,10 @@ use ratatui::backend::TestBackend;
 use crate::explain::Explanation;
 use crate::kernel::namespace::Namespace;
 use crate::probe::{Change, ChangeKind, Mount, Panel, Reading, Row};
-use crate::tui::app::Model;
+use crate::tui::app::{Model, Pane};
 use crate::tui::event::Message;
-use crate::tui::fixture::{in_lesson, model, press, view, with_shell};
-use crate::tui::theme::Theme;
+use crate::tui::fixture::{in_lesson, model, panel_view, press, view, with_shell};
+use crate::tui::theme::{Depth, Theme};
 use crate::tui::update::update;
 use crate::walk::{News, View};
 
@@ -57,6 +57,45 @@ fn failing_step() {
 }
 
 #[test]
+fn calls_with_what_they_made() {
+    let mut model = in_lesson(80, 24, view(1, true));
+    press(&mut model, "tab");
+    insta::assert_snapshot!("calls", drawn(&model).backend());
+}
+
+#[test]
+fn changes_side_by_side() {
+    let mut model = in_lesson(80, 24, panel_view(Panel::Credentials));
+    press(&mut model, "D +");
+    insta::assert_snapshot!("beside", drawn(&model).backend());
+}
+
+#[test]
+fn words_and_timeline() {
+    let mut model = in_lesson(80, 24, view(1, true));
+    press(&mut model, "w");
+    insta::assert_snapshot!("words", drawn(&model).backend());
+    press(&mut model, "enter");
+    insta::assert_snapshot!("word", drawn(&model).backend());
+    press(&mut model, "esc H");
+    insta::assert_snapshot!("history", drawn(&model).backend());
+}
+
+#[test]
+fn search_of_the_course() {
+    let mut model = in_lesson(120, 40, view(1, true));
+    press(&mut model, "/ n a m e");
+    insta::assert_snapshot!("search", drawn(&model).backend());
+}
+
+#[test]
+fn steps_of_the_course() {
+    let mut model = model(160, 45);
+    press(&mut model, "tab");
+    insta::assert_snapshot!("course_steps", drawn(&model).backend());
+}
+
+#[test]
 fn question() {
     snap("question", |columns, rows| {
         let mut model = in_lesson(columns, rows, view(3, false));
@@ -89,10 +128,42 @@ fn values_are_folded_unless_they_differ_from_the_host() {
     let lesson = Arc::make_mut(&mut shown.lesson);
     lesson.steps[1].watch = vec![Panel::Hostname, Panel::Credentials];
     let mut model = in_lesson(80, 24, shown);
-    model.focus = crate::tui::app::Pane::State;
+    model.focus = Pane::State;
     insta::assert_snapshot!("folded", drawn(&model).backend());
     press(&mut model, "x");
     insta::assert_snapshot!("unfolded", drawn(&model).backend());
+}
+
+#[test]
+fn panel_as_a_table() {
+    snap("table", |columns, rows| {
+        let mut model = in_lesson(columns, rows, panel_view(Panel::Credentials));
+        model.focus = Pane::State;
+        model
+    });
+}
+
+/// A new panel needs a probe, and nothing here.
+#[test]
+fn every_panel_shows_its_rows_at_every_size() {
+    for panel in Panel::ALL {
+        for (columns, rows) in SIZES {
+            let mut model = in_lesson(columns, rows, panel_view(panel));
+            model.focus = Pane::State;
+            press(&mut model, "x");
+            drawn(&model);
+            let doc = super::state::doc(&model, columns / 3);
+            assert!(doc.lines.iter().all(|(line, _)| line.width() <= doc.width), "{panel}: too wide");
+            let text: String = doc.lines.iter().map(|(line, _)| format!("{line}\n")).collect();
+            // Two panels have shapes that are drawn from the observation itself.
+            let own = matches!(panel, Panel::Processes | Panel::Namespaces);
+            assert!(text.starts_with(&format!("{panel} ─")), "{text}");
+            let words = ["host (pid 1)", "box (pid 12)", "changed", "+", "added", "−", "pid 17 ls"];
+            for word in words.into_iter().filter(|_| !own) {
+                assert!(text.contains(word), "{panel}: no {word}\n{text}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -155,6 +226,24 @@ fn mono_has_no_colour_at_all() {
     }
 }
 
+/// What is measured for contrast is what is seen: no cell has the terminal's own colours, whatever they are.
+#[test]
+fn every_cell_stands_on_the_ground_of_the_theme() {
+    for name in ["dark", "light", "colour-blind"] {
+        let mut with_popup = in_lesson(120, 40, view(1, true));
+        press(&mut with_popup, "?");
+        let mut in_shell = in_lesson(80, 24, view(1, true));
+        with_shell(&mut in_shell);
+        for mut model in [model(80, 24), model(60, 20), in_lesson(120, 40, view(1, true)), with_popup, in_shell] {
+            model.theme = Theme::named(name, Depth::Many).unwrap();
+            for cell in drawn(&model).backend().buffer().content() {
+                assert_ne!(cell.fg, ratatui::style::Color::Reset, "{name}: {cell:?}");
+                assert_ne!(cell.bg, ratatui::style::Color::Reset, "{name}: {cell:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn any_size_and_any_state_can_be_drawn() {
     for (columns, rows) in
@@ -164,9 +253,10 @@ fn any_size_and_any_state_can_be_drawn() {
             for at in 0..5 {
                 let mut model = in_lesson(columns, rows, view(at, done));
                 drawn(&model);
-                for keys in
-                    ["tab", "tab", "tab", "ctrl-]", "tab", "+", "-", "p", "pgdn", "d", "f", "g", "esc", "N", "esc"]
-                {
+                for keys in [
+                    "tab", "tab", "tab", "ctrl-]", "tab", "+", "-", "p", "pgdn", "d", "D", "[", "]", "f", "g", "esc",
+                    "N", "esc", "w", "esc", "/", "esc", "H", "esc", "m", "tab", "esc", "esc",
+                ] {
                     press(&mut model, keys);
                     drawn(&model);
                 }
@@ -243,7 +333,7 @@ fn what_changed_comes_into_view_unless_the_learner_scrolls() {
     let changed = Arc::new(vec![Change { kind: ChangeKind::Added, row: last }]);
     shown.since_step = Arc::clone(&changed);
     update(&mut model, Message::News(News::View(Arc::new(shown.clone()))));
-    let state = crate::tui::app::Pane::State;
+    let state = Pane::State;
     assert!(model.scroll_of(state) > 400);
     model.focus = state;
     press(&mut model, "home");
@@ -276,7 +366,7 @@ fn hundreds_of_processes_and_mounts_are_drawn_in_a_frame() {
     hundreds(&mut shown);
     with_mounts(&mut shown, 200);
     let mut model = in_lesson(200, 60, shown);
-    model.focus = crate::tui::app::Pane::State;
+    model.focus = Pane::State;
     model.unfolded = true;
     let mut terminal = Terminal::new(TestBackend::new(200, 60)).unwrap();
     let rounds = 20;

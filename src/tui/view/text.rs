@@ -8,6 +8,7 @@ use super::{diff, markdown, trace};
 use crate::lesson::{Depth, Kind, Step};
 use crate::session::How;
 use crate::tui::app::{Base, Model};
+use crate::tui::command::Command;
 use crate::tui::doc::{Doc, Target, clean, width};
 use crate::tui::layout;
 use crate::walk::View;
@@ -60,7 +61,20 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         checks(&mut doc, model, view);
         hints(&mut doc, model, view);
     }
+    words(&mut doc, model);
     doc
+}
+
+/// The words of the step that the glossary explains.
+fn words(doc: &mut Doc, model: &Model) {
+    let theme = &model.theme;
+    let words: Vec<&str> = model.derived.words().iter().map(|term| term.name).collect();
+    if words.is_empty() {
+        return;
+    }
+    let key = Span::styled(format!("{} explains", model.key(Command::Words)), theme.dim);
+    doc.heading_with("Words in this step", key, theme.dim, theme.border);
+    doc.wrap(&Line::styled(words.join(" · "), theme.dim), 0, Some(Target::Words));
 }
 
 fn title(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
@@ -109,7 +123,7 @@ fn summary(doc: &mut Doc, model: &Model, view: &View) {
     let changes = diff::count(model);
     match model.base {
         Base::Step if changes > 0 => told.push(count(changes, "change")),
-        Base::Step if !told.is_empty() => told.push("nothing changed that lasts".to_owned()),
+        Base::Step if !told.is_empty() => told.push("no panel shows a change".to_owned()),
         _ => {}
     }
     if told.is_empty() {
@@ -119,7 +133,7 @@ fn summary(doc: &mut Doc, model: &Model, view: &View) {
     let (mark, style) = if holds { ("✓ ", theme.good) } else { ("✗ ", theme.bad) };
     let mut spans = vec![Span::styled(mark, style), Span::styled(told.join(" · "), style)];
     if calls > 0 || changes > 0 {
-        spans.push(Span::styled("  Tab shows them", theme.dim));
+        spans.push(Span::styled(format!("  {} shows them", model.key(Command::NextPane)), theme.dim));
     }
     // Right below the title.
     if doc.lines.last().is_some_and(|(line, _)| line.width() == 0) {
@@ -200,7 +214,10 @@ fn question(doc: &mut Doc, model: &Model, view: &View, step: &Step) {
             doc.wrap(&Line::from(vec![Span::raw("  "), Span::styled(read, theme.dim)]), 2, None);
         }
         (None, None) => {
-            let spans = vec![Span::styled("› ", theme.key), Span::styled("a writes the answer", theme.dim)];
+            let spans = vec![
+                Span::styled("› ", theme.key),
+                Span::styled(format!("{} writes the answer", model.key(Command::Answer)), theme.dim),
+            ];
             doc.wrap(&Line::from(spans), 2, Some(Target::Answer));
         }
     }

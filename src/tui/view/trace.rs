@@ -1,48 +1,92 @@
 //! Both truths of a step: the system calls as they were made, and the lines that do the same in a shell.
 
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::markdown;
-use crate::kernel::trace::{Answer, Call};
+use crate::kernel::trace::{Answer, Call, Part, folded};
 use crate::lesson::Step;
-use crate::runtime::action::Performed;
+use crate::runtime::action::{Effect, Performed};
+use crate::session::How;
 use crate::tui::app::Model;
+use crate::tui::command::Command;
 use crate::tui::doc::{Doc, Target, clean, width};
+use crate::tui::theme::Theme;
 use crate::walk::View;
 
-/// Before the step: what will be done. Afterwards: each action with its calls. The shell lines in both.
+/// Before the step: what will be done. Afterwards: each action with its calls and effects. The shell lines in both. Of an
+/// earlier step: what was done in this lab host.
 pub fn doc(model: &Model, columns: u16) -> Doc {
     let theme = &model.theme;
-    let sentence = |text: &str, ground| Line::from(markdown::inline(text, ground, theme));
     let mut doc = Doc::new(columns);
-    let (Some(view), Some(step)) = (&model.view, model.step()) else { return doc };
-    match &view.report {
-        Some(report) if report.step == view.position.step && !report.actions.is_empty() => {
+    let Some(view) = &model.view else { return doc };
+    let at = model.traced();
+    let Some(step) = view.lesson.steps.get(at) else { return doc };
+    let current = at == view.position.step;
+    if !current {
+        let title = format!("{}  {}", at + 1, clean(&step.title));
+        doc.wrap(&Line::styled(title, theme.heading), 3, None);
+    }
+    let report = view.history.iter().rfind(|report| report.step == at).filter(|report| !report.actions.is_empty());
+    let how = view.records.get(at).and_then(|record| record.how);
+    match report {
+        Some(report) => {
             for (action, performed) in &report.actions {
-                doc.wrap(&sentence(&action.mechanism().sentence(), theme.strong), 2, None);
-                if let Some(line) = action.mechanism().shell() {
+                let mechanism = action.mechanism();
+                doc.wrap(&sentence(&mechanism.sentence(), theme.strong, theme), 2, None);
+                if let Some(line) = mechanism.shell() {
                     shell_line(&mut doc, model, &line, true);
                 }
                 deeds(&mut doc, model, performed);
+                if performed.result.is_ok() {
+                    effects(&mut doc, theme, &mechanism.effects());
+                }
             }
         }
-        _ if view.position.done && !step.actions.is_empty() => {
-            doc.text(
-                "Done by hand: the calls were your shell's, and hardway made none. b, then n, makes them here.",
-                theme.dim,
-            );
-        }
-        _ if step.actions.is_empty() => {
+        None if step.actions.is_empty() => {
             doc.text("This step makes no system call: it looks at what is there.", theme.dim);
         }
-        _ => {
+        None if current && view.position.done => {
+            let (back, next) = (model.key(Command::Back), model.key(Command::Next));
+            let text = format!(
+                "Done by hand: the calls were your shell's, and hardway made none. {back}, then {next}, makes them here."
+            );
+            doc.text(&text, theme.dim);
+        }
+        None if current => {
             for action in &step.actions {
-                doc.wrap(&sentence(&action.mechanism().sentence(), theme.text), 2, None);
+                doc.wrap(&sentence(&action.mechanism().sentence(), theme.text, theme), 2, None);
             }
         }
+        None => {
+            let text = match (view.skipped.get(at).and_then(Option::as_ref), how) {
+                (Some(reason), _) => format!("not here: {reason}"),
+                (None, Some(How::Hands)) => {
+                    "Done by hand: the calls were your shell's, and hardway made none.".to_owned()
+                }
+                (None, _) => "Not done by calls in this lab host.".to_owned(),
+            };
+            doc.text(&text, theme.dim);
+        }
     }
-    by_hand(&mut doc, model, step, view.report.is_some());
+    by_hand(&mut doc, model, step, report.is_some());
     doc
+}
+
+fn sentence(text: &str, ground: Style, theme: &Theme) -> Line<'static> {
+    Line::from(markdown::inline(text, ground, theme))
+}
+
+/// What an action has made, and when that ends.
+fn effects(doc: &mut Doc, theme: &Theme, effects: &[Effect]) {
+    for effect in effects {
+        let spans = vec![
+            Span::styled("  made  ", theme.dim),
+            Span::raw(clean(&effect.what)),
+            Span::styled(format!(" · {}", effect.home.end()), theme.dim),
+        ];
+        doc.wrap(&Line::from(spans), 8, None);
+    }
 }
 
 /// How many calls the step made, and how many of them the kernel refused.
@@ -60,7 +104,7 @@ fn by_hand(doc: &mut Doc, model: &Model, step: &Step, performed: bool) {
     }
     doc.heading("By hand", model.theme.dim, model.theme.border);
     for (index, line) in step.by_hand.iter().enumerate() {
-        let typed = index < model.typed;
+        let typed = index < model.typed && model.trace_of.is_none();
         shell_line(doc, model, line, !typed);
     }
 }
@@ -80,8 +124,16 @@ fn shell_line(doc: &mut Doc, model: &Model, line: &str, bright: bool) {
 fn deeds(doc: &mut Doc, model: &Model, performed: &Performed) {
     let theme = &model.theme;
     let who = performed.calls.iter().map(|call| width(&call.by)).max().unwrap_or(0);
-    for call in &performed.calls {
-        call_line(doc, model, call, who);
+    let parts =
+        if model.unfolded { performed.calls.iter().map(Part::Call).collect() } else { folded(&performed.calls) };
+    for part in parts {
+        match part {
+            Part::Call(call) => call_line(doc, model, call, who),
+            Part::Folded { count, kinds } => {
+                let text = format!("  … {count} more: {kinds}; x unfolds");
+                doc.wrap(&Line::styled(text, theme.dim), 4, Some(Target::Unfold));
+            }
+        }
     }
     if let Ok(outcome) = &performed.result {
         for line in outcome.output.lines().take(12) {

@@ -1,0 +1,90 @@
+//! Cgroups: how they are mounted, where each controller lives, and where a lab host may have a group of its own.
+
+use std::path::Path;
+
+use hardway::kernel::cgroup::{self, Hierarchy, Layout, Version};
+use hardway::kernel::host::{Mode, Offer, Person};
+use hardway::lesson::Need;
+
+use super::machine::text;
+use super::{Finding, State, Topic};
+
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// Everything about cgroups.
+pub(super) fn findings(person: &Person) -> Vec<Finding> {
+    let layout = match cgroup::layout() {
+        Layout::None => "not mounted",
+        Layout::V1 => "version 1",
+        Layout::Hybrid => "hybrid: version 1 with controllers, version 2 beside it",
+        Layout::V2 => "version 2",
+    };
+    let mut findings = vec![Finding::new(Topic::Cgroups, "mode", State::Note, layout, MOUNTS)];
+    findings.push(own(person));
+    for hierarchy in cgroup::hierarchies() {
+        findings.extend(controllers(&hierarchy));
+    }
+    let not_mounted = not_mounted(&findings);
+    if !not_mounted.is_empty() {
+        let value = format!("in the kernel, but in no hierarchy: {}", not_mounted.join(", "));
+        findings.push(Finding::new(Topic::Cgroups, "not mounted", State::Note, value, "/proc/cgroups"));
+    }
+    findings
+}
+
+/// The group below which lab hosts get theirs.
+fn own(person: &Person) -> Finding {
+    let source = "/proc/self/cgroup; access of the group's directory and cgroup.procs";
+    match &person.cgroup {
+        Some(place) => {
+            let group = place.own.to_string_lossy();
+            let value = format!("{} is yours: lab hosts get a group below it", group.trim_end_matches('/'));
+            Finding::new(Topic::Cgroups, "own group", State::Good, value, source)
+        }
+        None => {
+            // The mode is of no matter to this need.
+            let why =
+                Need::OwnCgroup.unmet(&Offer { mode: Mode::Root, cgroup: None, real_host: false }).unwrap_or_default();
+            Finding::new(Topic::Cgroups, "own group", State::Limited, "none in which you may make others", source)
+                .fix(format!("a step that needs one says: {why}"))
+        }
+    }
+}
+
+/// A finding for each controller of a hierarchy.
+fn controllers(hierarchy: &Hierarchy) -> Vec<Finding> {
+    let finding =
+        |name: &str, value: String, source: &str| Finding::new(Topic::Cgroups, name, State::Note, value, source);
+    let mount = hierarchy.mount.display();
+    if hierarchy.version == Version::V1 {
+        let names = hierarchy.options.split(',').filter(|name| !name.starts_with("name="));
+        return names.map(|name| finding(name, format!("version 1, {mount}"), MOUNTS)).collect();
+    }
+    let file = hierarchy.mount.join("cgroup.controllers");
+    let own = text(hierarchy.own.join("cgroup.controllers")).unwrap_or_default();
+    let all = text(&file).unwrap_or_default();
+    let given = |name: &str| if own.split(' ').any(|one| one == name) { "" } else { ", not given to your group" };
+    all.split_whitespace()
+        .map(|name| finding(name, format!("version 2, {mount}{}", given(name)), &file.display().to_string()))
+        .collect()
+}
+
+/// Controllers that the kernel has and that are in no hierarchy.
+fn not_mounted(found: &[Finding]) -> Vec<String> {
+    let table = text("/proc/cgroups").unwrap_or_default();
+    let v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            (fields.get(3) == Some(&"1")).then(|| fields[0].to_owned())
+        })
+        // On version 2 these have become BPF programs, or are always there.
+        .filter(|name| {
+            !(v2 && ["devices", "freezer", "cpuacct", "perf_event", "net_cls", "net_prio"].contains(&name.as_str()))
+        })
+        // The table calls by another name what version 2 calls io.
+        .filter(|name| !found.iter().any(|one| one.name == *name || (name == "blkio" && one.name == "io")))
+        .collect()
+}

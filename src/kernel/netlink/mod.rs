@@ -1,0 +1,170 @@
+//! Route netlink: links, addresses and routes of a network namespace (netlink(7), rtnetlink(7)).
+//!
+//! rtnetlink and its packet crates build the requests; sending and receiving is done here. Its own connection needs an async
+//! runtime, whose descriptors would stay in a box (a socket keeps the network namespace in which it was made), and it drops
+//! without a word what it can not decode, such as a link whose name is not UTF-8. The kernel has answered a request before
+//! sendto(2) returns, so there is nothing that a runtime could do meanwhile.
+//!
+//! A socket belongs for ever to the network namespace of the thread that made it.
+
+mod answer;
+mod request;
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use rtnetlink::packet_core::{
+    ErrorBuffer, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+    NetlinkBuffer, NetlinkMessage,
+};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+pub use self::answer::{Address, Link, Route, Table};
+use super::children::readable;
+use super::trace::{CallError, Trace};
+
+/// How long an answer may take. The kernel needs microseconds; this only keeps a wait from being without end.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Room for one datagram: the kernel fills at most so much when it dumps (`NLMSG_GOODSIZE`, 32 KiB where there is room).
+const DATAGRAM: usize = 32 * 1024;
+
+/// A netlink socket of one network namespace.
+pub struct Netlink {
+    socket: Socket,
+    sequence: u32,
+    /// For one datagram at a time.
+    buffer: Vec<u8>,
+}
+
+impl Netlink {
+    /// A socket in the network namespace that the calling thread is in now.
+    ///
+    /// # Errors
+    /// Those of socket(2) and connect(2).
+    pub fn open() -> io::Result<Self> {
+        let socket = Socket::new(NETLINK_ROUTE)?;
+        // Port 0 is the kernel: from here on only it can send to this socket.
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(DATAGRAM) })
+    }
+
+    /// Sets a link up or down (`ip link set NAME up`).
+    ///
+    /// # Errors
+    /// `ENODEV` where there is no link of this name, `EPERM` without CAP_NET_ADMIN in the user namespace that owns the network
+    /// namespace.
+    pub fn set_link(&mut self, trace: &mut Trace, name: &str, up: bool) -> Result<(), CallError> {
+        self.change(trace, request::set_link(name, up), 0)
+    }
+
+    /// Gives a link an address (`ip address add ADDRESS/PREFIX dev NAME`).
+    ///
+    /// # Errors
+    /// As [`Self::set_link`]; `EEXIST` where it has this address, `EADDRNOTAVAIL` or `EINVAL` for one that can be none.
+    pub fn add_address(&mut self, trace: &mut Trace, name: &str, address: IpAddr, prefix: u8) -> Result<(), CallError> {
+        let index = self.index(trace, name)?;
+        self.change(trace, request::add_address(index, address, prefix), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// The index of a link. It is what the kernel's other requests name a link by.
+    fn index(&mut self, trace: &mut Trace, name: &str) -> Result<u32, CallError> {
+        let message = request::get_link(name);
+        let (call, args) = request::words(&message);
+        let index = trace.call(call, args, || {
+            let mut index = 0;
+            self.exchange(message, NLM_F_REQUEST, |payload| {
+                index = Link::parse(payload).map_or(0, |link| link.index);
+            })?;
+            Ok(i64::from(index))
+        })?;
+        Ok(u32::try_from(index).unwrap_or(0))
+    }
+
+    /// Sends a request that changes something, and waits for the kernel's word on it.
+    fn change(&mut self, trace: &mut Trace, message: RouteNetlinkMessage, flags: u16) -> Result<(), CallError> {
+        let (call, args) = request::words(&message);
+        let send = || self.exchange(message, NLM_F_REQUEST | NLM_F_ACK | flags, |_| {}).map(|()| 0);
+        trace.call(call, args, send).map(drop)
+    }
+
+    /// All links of the namespace.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn links(&mut self) -> io::Result<Vec<Link>> {
+        self.dump(request::all_links(), Link::parse)
+    }
+
+    /// All addresses of the namespace, of both families.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn addresses(&mut self) -> io::Result<Vec<Address>> {
+        self.dump(request::all_addresses(), Address::parse)
+    }
+
+    /// The routes of the namespace, of both families. Left out are those to broadcast and multicast addresses, which the
+    /// kernel makes beside every address.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn routes(&mut self) -> io::Result<Vec<Route>> {
+        self.dump(request::all_routes(), Route::parse)
+    }
+
+    fn dump<T>(&mut self, message: RouteNetlinkMessage, parse: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<T>> {
+        let mut all = Vec::new();
+        self.exchange(message, NLM_F_REQUEST | NLM_F_DUMP, |payload| all.extend(parse(payload)))?;
+        Ok(all)
+    }
+
+    /// One request, and the messages that answer it, up to the last one.
+    fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16, mut take: impl FnMut(&[u8])) -> nix::Result<()> {
+        self.sequence += 1;
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = flags;
+        request.header.sequence_number = self.sequence;
+        request.finalize();
+        self.buffer.clear();
+        self.buffer.resize(request.buffer_len(), 0);
+        request.serialize(&mut self.buffer);
+        self.socket.send(&self.buffer, 0).map_err(errno)?;
+        loop {
+            if readable([self.socket.as_fd()], Some(ANSWER_DEADLINE)) == [false] {
+                return Err(Errno::ETIMEDOUT);
+            }
+            self.buffer.clear();
+            self.buffer.reserve(DATAGRAM);
+            self.socket.recv(&mut self.buffer, 0).map_err(errno)?;
+            let mut rest = self.buffer.as_slice();
+            while let Ok(message) = NetlinkBuffer::new_checked(rest) {
+                let length = usize::try_from(message.length()).unwrap_or(rest.len());
+                match message.message_type() {
+                    _ if message.sequence_number() != self.sequence => {}
+                    NLMSG_DONE => return Ok(()),
+                    NLMSG_ERROR => {
+                        let code = ErrorBuffer::new_checked(message.payload()).ok().and_then(|error| error.code());
+                        return code.map_or(Ok(()), |code| Err(Errno::from_raw(-code.get())));
+                    }
+                    _ => {
+                        take(message.payload());
+                        if flags & (NLM_F_DUMP | NLM_F_ACK) == 0 {
+                            return Ok(());
+                        }
+                    }
+                }
+                // Messages begin at multiples of four (netlink(3), NLMSG_ALIGN).
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+fn errno(error: io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}

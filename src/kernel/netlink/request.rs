@@ -1,0 +1,107 @@
+//! The requests that are sent, and the words for them in the trace, which are read off the very message that is sent.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::{AddressMessageBuilder, LinkUnspec};
+
+/// Up or down, for the link of this name.
+pub(super) fn set_link(name: &str, up: bool) -> RouteNetlinkMessage {
+    let link = LinkUnspec::new_with_name(name);
+    RouteNetlinkMessage::NewLink(if up { link.up() } else { link.down() }.build())
+}
+
+/// One link, by its name.
+pub(super) fn get_link(name: &str) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetLink(LinkUnspec::new_with_name(name).build())
+}
+
+/// An address for a link.
+pub(super) fn add_address(index: u32, address: IpAddr, prefix: u8) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewAddress(match address {
+        IpAddr::V4(v4) => AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(v4, prefix).build(),
+        IpAddr::V6(v6) => AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(v6, prefix).build(),
+    })
+}
+
+/// Every link; without its packet counters, which are most of what a link says of itself.
+pub(super) fn all_links() -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    RouteNetlinkMessage::GetLink(message)
+}
+
+/// Every address.
+pub(super) fn all_addresses() -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetAddress(AddressMessage::default())
+}
+
+/// Every route.
+pub(super) fn all_routes() -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetRoute(RouteMessage::default())
+}
+
+/// The name of a request, and what it carries, field by field, under the kernel's names (<linux/rtnetlink.h>).
+pub(super) fn words(message: &RouteNetlinkMessage) -> (&'static str, Vec<String>) {
+    match message {
+        RouteNetlinkMessage::NewLink(link) => ("RTM_NEWLINK", link_words(link)),
+        RouteNetlinkMessage::GetLink(link) => ("RTM_GETLINK", link_words(link)),
+        RouteNetlinkMessage::NewAddress(address) => ("RTM_NEWADDR", address_words(address)),
+        other => ("netlink", vec![format!("{other:?}")]),
+    }
+}
+
+fn link_words(link: &LinkMessage) -> Vec<String> {
+    let flags = |flags: LinkFlags| match flags.iter_names().map(|(name, _)| format!("IFF_{}", name.to_uppercase())) {
+        names if flags.is_empty() => names.chain(["0".to_owned()]).collect::<String>(),
+        names => names.collect::<Vec<_>>().join("|"),
+    };
+    let mut words: Vec<String> = link.attributes.iter().map(link_attribute).collect();
+    if !link.header.change_mask.is_empty() {
+        words.push(format!("ifi_flags={}", flags(link.header.flags)));
+        words.push(format!("ifi_change={}", flags(link.header.change_mask)));
+    }
+    words
+}
+
+fn link_attribute(attribute: &LinkAttribute) -> String {
+    match attribute {
+        LinkAttribute::IfName(name) => format!("IFLA_IFNAME={name:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn address_words(address: &AddressMessage) -> Vec<String> {
+    let header = &address.header;
+    let fixed = [format!("ifa_index={}", header.index), format!("ifa_prefixlen={}", header.prefix_len)];
+    let attribute = |attribute: &AddressAttribute| match attribute {
+        AddressAttribute::Address(ip) => format!("IFA_ADDRESS={ip}"),
+        AddressAttribute::Local(ip) => format!("IFA_LOCAL={ip}"),
+        AddressAttribute::Broadcast(ip) => format!("IFA_BROADCAST={ip}"),
+        other => format!("{other:?}"),
+    };
+    fixed.into_iter().chain(address.attributes.iter().map(attribute)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_told_in_the_kernels_words() {
+        let told = |message| {
+            let (name, args) = words(&message);
+            format!("{name}({})", args.join(", "))
+        };
+        assert_eq!(told(set_link("lo", true)), "RTM_NEWLINK(IFLA_IFNAME=\"lo\", ifi_flags=IFF_UP, ifi_change=IFF_UP)");
+        assert_eq!(told(set_link("lo", false)), "RTM_NEWLINK(IFLA_IFNAME=\"lo\", ifi_flags=0, ifi_change=IFF_UP)");
+        assert_eq!(told(get_link("\u{202e}o")), "RTM_GETLINK(IFLA_IFNAME=\"\\u{202e}o\")");
+        assert_eq!(
+            told(add_address(1, IpAddr::from([10, 0, 0, 1]), 24)),
+            "RTM_NEWADDR(ifa_index=1, ifa_prefixlen=24, IFA_ADDRESS=10.0.0.1, IFA_LOCAL=10.0.0.1, IFA_BROADCAST=10.0.0.255)"
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! A lesson as one bash script: its lines, typed into a shell on a machine of its own made of namespaces.
+//!
+//! Lines are typed on a terminal and not fed to a shell that is not interactive: such a shell ends where an interactive one
+//! goes on (after a fork that fails), and knows no keys. The script makes a small lab host itself, so that it needs no
+//! hardway; [`super::super::walk`] runs it in a real one to prove that it leads where the lesson leads.
+
+use super::{Kind, Lesson, Need, Step};
+use crate::runtime::action::Action;
+use crate::runtime::process::shell_words;
+
+const HEAD: &str = include_str!("script/head.sh");
+const TAIL: &str = include_str!("script/tail.sh");
+
+/// The option by which the script types in the lab host that it is started in, and makes none.
+pub const HERE: &str = "--here";
+
+/// The option by which it waits for a line after each step, and tells which shell it types into.
+pub const PAUSE: &str = "--pause";
+
+/// The script of a lesson, up to and with the step `until`.
+pub fn of(lesson: &Lesson, until: Option<usize>) -> String {
+    let last = until.unwrap_or(usize::MAX).min(lesson.steps.len().saturating_sub(1));
+    let mut text = opening(lesson);
+    if lesson.needs.iter().chain(lesson.steps.iter().flat_map(|step| &step.needs)).any(|need| *need == Need::OwnCgroup)
+    {
+        text.push_str("wants_cgroup=yes\n");
+    }
+    text.push_str(HEAD);
+    for need in &lesson.needs {
+        text.push_str(&format!("require {}\n", need.name()));
+    }
+    for index in 0..=last {
+        text.push_str(&step(lesson, index));
+    }
+    text.push_str(TAIL);
+    text
+}
+
+/// The first lines: what this is and how it is used. They are also what `--help` prints.
+fn opening(lesson: &Lesson) -> String {
+    let Lesson { name, title, goal, .. } = lesson;
+    let goal = goal.split_whitespace().collect::<Vec<_>>().join(" ");
+    format!(
+        "#!/usr/bin/env bash\n\
+         # {name}: {title}\n\
+         # {goal}\n\
+         #\n\
+         # The lines that the lesson types, in order, on a machine of its own: namespaces and a file tree that end with this\n\
+         # script. As root or as an ordinary user; nothing of it reaches the machine.\n\
+         #\n\
+         #   bash {name}.sh            all steps\n\
+         #   bash {name}.sh --pause    waits for Enter after each step\n\
+         #   bash {name}.sh --here     in the lab host that it is started in, which stays as the lesson leaves it\n\
+         #\n\
+         # Exit status: 0 all held; 1 a step did not do what the lesson says; 2 the private machine could not be made.\n\
+         # Made by: hardway lesson script {name}\n\n"
+    )
+}
+
+/// A step: a call of the function `step`, with the lines as its input.
+fn step(lesson: &Lesson, index: usize) -> String {
+    let step = &lesson.steps[index];
+    let mut words = vec!["step".to_owned(), step.id.clone(), step.title.clone()];
+    if lesson.begins_anew(index) {
+        words.push("anew".into());
+    }
+    if stays(step) {
+        words.push("stays".into());
+    }
+    for need in &step.needs {
+        words.extend(["needs".to_owned(), need.name()]);
+    }
+    if let Some(fails) = &step.by_hand_fails {
+        words.extend(["fails".to_owned(), fails.status.to_string(), fails.says.clone()]);
+    }
+    let end = delimiter(step);
+    let kind = match step.kind {
+        Kind::Change => String::new(),
+        Kind::Fail => "# The last line fails, and is meant to.\n".into(),
+        Kind::Observe => {
+            let ask = step.question.as_ref().map_or("", |question| question.ask.as_str());
+            format!("# {}\n", ask.split_whitespace().collect::<Vec<_>>().join(" "))
+        }
+    };
+    format!("\n{kind}{} <<'{end}'\n{}\n{end}\n", shell_words(&words), step.by_hand.join("\n"))
+}
+
+/// Whether the last line is expected to hold the foreground: the box has become a program that stays. Others are waited for.
+fn stays(step: &Step) -> bool {
+    step.kind == Kind::Change && matches!(step.actions.last(), Some(Action::Exec(_)))
+}
+
+/// A word that ends the lines, and that is none of them.
+fn delimiter(step: &Step) -> String {
+    let mut word = "LINES".to_owned();
+    while step.by_hand.contains(&word) {
+        word.push('_');
+    }
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::lesson::builtin;
+
+    #[test]
+    fn a_step_is_its_lines_as_they_are_typed() {
+        let lesson = builtin::find("uts").unwrap();
+        let text = step(&lesson, lesson.step_index("too-long").unwrap());
+        assert_eq!(
+            text,
+            "\n# The last line fails, and is meant to.\n\
+             step too-long '65 bytes are too many' fails 1 'name too long' <<'LINES'\n\
+             hostname $(printf 'x%.0s' {1..65})\n\
+             LINES\n"
+        );
+        let text = step(&lesson, lesson.step_index("runtime").unwrap());
+        assert!(text.contains("step runtime 'The order of a runtime' anew stays <<"), "{text}");
+    }
+
+    #[test]
+    fn a_script_ends_with_the_step_that_is_wished() {
+        let lesson = builtin::find("uts").unwrap();
+        let text = of(&lesson, Some(1));
+        assert!(text.contains("\nstep unshare ") && !text.contains("\nstep rename "));
+        assert!(of(&lesson, None).contains("\nstep runtime "));
+    }
+
+    #[test]
+    fn a_line_never_ends_the_lines() {
+        let mut lesson = builtin::find("uts").unwrap();
+        lesson.steps[0].by_hand = vec!["LINES".into(), "LINES_".into()];
+        assert!(step(&lesson, 0).ends_with("<<'LINES__'\nLINES\nLINES_\nLINES__\n"));
+    }
+}

@@ -1,0 +1,3 @@
+
+reached
+[ "$wrong" = 0 ]

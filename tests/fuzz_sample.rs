@@ -1,0 +1,101 @@
+//! What the fuzzers of `fuzz/` look for, on a few inputs that are nearly right: so that it is looked for at every run.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use hardway::agent::protocol::{KeeperReply, KeeperRequest, LabSpec, Reply, Request, Sample};
+use hardway::explain::Explanation;
+use hardway::kernel::host::Mode;
+use hardway::lesson::builtin;
+use hardway::probe::Panel;
+use proptest::prelude::*;
+use serde::Serialize;
+
+#[path = "../fuzz/properties/frame.rs"]
+mod frame;
+#[path = "../fuzz/properties/lesson.rs"]
+mod lesson;
+#[path = "../fuzz/properties/mountinfo.rs"]
+mod mountinfo;
+
+/// One of these, with some of its bytes replaced.
+fn nearly(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let bytes = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..4),
+        prop::sample::select(vec![&b"\\040"[..], b" - ", b"\xff", b"\0", b"4294967296", b"[[[[", b"\"", b"&a ", b"*a"])
+            .prop_map(<[u8]>::to_vec),
+    ];
+    let edit = (any::<prop::sample::Index>(), 0usize..12, bytes);
+    (prop::sample::select(seeds), prop::collection::vec(edit, 0..5)).prop_map(|(mut text, edits)| {
+        for (at, length, bytes) in edits {
+            let start = at.index(text.len() + 1);
+            let end = (start + length).min(text.len());
+            text.splice(start..end, bytes);
+        }
+        text
+    })
+}
+
+/// The kind of message, and its frame.
+fn framed(kind: u8, message: &impl Serialize) -> Vec<u8> {
+    let body = serde_json::to_vec(message).unwrap();
+    let length = u32::try_from(body.len()).unwrap().to_le_bytes();
+    [&[kind][..], b"HW\x01\0", &length, &body].concat()
+}
+
+fn frames() -> Vec<Vec<u8>> {
+    let lessons = builtin::all();
+    let steps = lessons.iter().flat_map(|lesson| &lesson.steps);
+    // So many that they fit into what a property takes.
+    let actions = steps.flat_map(|step| step.actions.clone()).take(12).collect();
+    let trouble = || Explanation::new("what", "why", "fix");
+    let spec = LabSpec { mode: Mode::Root, uid: 0, gid: 0, sub_ids: None, cgroup: None, real_host: false };
+    vec![
+        framed(0, &Request::Perform(actions)),
+        framed(0, &Request::Observe(vec![Panel::Processes, Panel::Mounts], vec!["bin/sh".to_owned()])),
+        framed(0, &Request::OpenShell(24, 80)),
+        framed(1, &Reply::Observed(Box::<Sample>::default())),
+        framed(1, &Reply::Failed(trouble())),
+        framed(2, &KeeperRequest::Start(spec)),
+        framed(3, &KeeperReply::Started(7)),
+        framed(3, &KeeperReply::Failed(trouble())),
+    ]
+}
+
+#[test]
+fn seeds_are_right_and_written_down_where_that_is_wished() {
+    for (number, frame) in frames().into_iter().enumerate() {
+        if let Some(corpus) = std::env::var_os("HARDWAY_FUZZ_CORPUS") {
+            std::fs::write(Path::new(&corpus).join(format!("frame/{number}")), &frame).unwrap();
+        }
+        assert_eq!(frame::holds(&frame), 1, "{}", String::from_utf8_lossy(&frame));
+        assert_eq!(frame::holds(&[&frame[..], &frame[1..]].concat()), 2);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn frames_are_messages_or_refused(bytes in nearly(frames())) {
+        frame::holds(&bytes);
+    }
+
+    #[test]
+    fn mountinfo_is_understood_or_refused(bytes in nearly(vec![std::fs::read("/proc/self/mountinfo").unwrap()])) {
+        mountinfo::holds(&bytes);
+    }
+}
+
+proptest! {
+    // A lesson takes longer than all of the above.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
+
+    #[test]
+    fn lessons_compile_or_have_faults_somewhere_in_them(bytes in nearly(
+        builtin::all().iter().map(|lesson| builtin::source(&lesson.name).unwrap().as_bytes().to_vec()).collect()
+    )) {
+        lesson::holds(&bytes);
+    }
+}
