@@ -25,7 +25,7 @@ fn main() {
             assert!(command.status().expect("setpriv").success(), "as {user}");
         }
         (0, Err(_)) => {
-            println!("SKIPPED oracle_net, rootless: HARDWAY_TEST_USER names no ordinary user; tests/run does so")
+            println!("SKIPPED oracle_net, rootless: HARDWAY_TEST_USER names no ordinary user; tests/run does so");
         }
         (_, _) => in_a_lab(&person, "rootless_single", single),
     }
@@ -179,18 +179,21 @@ fn expected(lab: &mut Lab, enter: &str) -> BTreeMap<String, String> {
         let kind = link["linkinfo"]["info_kind"].as_str().or(link["link_type"].as_str()).expect("a kind");
         let flags = flags.iter().filter(|flag| *flag != "NO-CARRIER").cloned().collect::<Vec<_>>().join(",");
         let state = text(&link["operstate"]);
-        let mut value = format!("{up} {kind} mtu {} <{flags}> state {state}", link["mtu"]);
+        let mut told = format!("<{flags}> state {state}");
         let address = text(&link["address"]);
         if address.chars().any(|c| !"0:".contains(c)) {
-            value.push_str(&format!(" {address}"));
+            told.push_str(&format!(" {address}"));
         }
+        let name = escaped(&text(&link["ifname"]));
+        rows.insert(format!("{name} flags"), told);
+        let mut value = format!("{up} {kind} mtu {}", link["mtu"]);
         if let Some(master) = link["master"].as_str() {
             value.push_str(&format!(" master {master}"));
         }
         if let (Some(peer), Some(namespace)) = (link["link_index"].as_u64(), link["link_netnsid"].as_i64()) {
             value.push_str(&format!(" peer if{peer} in netnsid {namespace}"));
         }
-        rows.insert(escaped(&text(&link["ifname"])), value);
+        rows.insert(name, value);
     }
     let mut addresses = 0;
     for link in json(lab, &format!("{enter}ip -json address")) {
