@@ -8,6 +8,7 @@ pub mod compile;
 pub mod fault;
 pub mod need;
 pub mod raw;
+pub mod scaffold;
 pub mod script;
 
 use serde::{Deserialize, Serialize};
