@@ -244,3 +244,34 @@ fn completions_know_lessons_and_steps() {
         assert_eq!(output.stdout.trim_end(), offered, "{typed}: {}", output.stderr);
     }
 }
+
+/// `state` tells of the shell that it is typed into, or of another process, each value with its source.
+#[test]
+fn state_of_a_process() {
+    let world = any_world();
+    let mut shell = world.as_person("bash");
+    // The `:` keeps bash from becoming hardway, which would then have another parent.
+    shell.args(["-c", "echo $$; \"$0\" state --json; :", world.binary.to_str().unwrap()]);
+    let output = bounded(&mut shell, ANSWER);
+    let (pid, report) = output.stdout.split_once('\n').unwrap();
+    let report: Value = serde_json::from_str(report).unwrap();
+    assert_eq!((report["pid"].to_string(), &report["format"]), (pid.to_owned(), &Value::from(1)));
+    let rows = report["rows"].as_array().unwrap();
+    let row = |key: &str| rows.iter().find(|row| row["key"] == key).unwrap_or_else(|| panic!("no {key}"));
+    assert_eq!(text(row("comm"), "value"), "bash");
+    assert_eq!(text(row("comm"), "source"), format!("/proc/{pid}/stat"));
+    let panels: BTreeSet<&str> = rows.iter().map(|row| text(row, "panel")).collect();
+    assert!(["credentials", "hostname", "mounts", "namespaces", "processes"].iter().all(|one| panels.contains(one)));
+    for row in rows {
+        assert!(
+            ["subject", "key", "value", "source", "meaning"].iter().all(|field| !text(row, field).is_empty()),
+            "{row}"
+        );
+    }
+
+    let told = bounded(&mut world.hardway(&["state", "1"]), ANSWER);
+    assert!(told.status.success() && told.stdout.contains("[/proc/1/status]"), "{}", told.stdout);
+    let gone = bounded(&mut world.hardway(&["state", "2147483647"]), ANSWER);
+    assert_eq!((gone.status.code(), gone.stdout.as_str()), (Some(1), ""));
+    assert!(gone.stderr.contains("There is no process 2147483647"), "{}", gone.stderr);
+}
