@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use support::{
-    COMMAND, Machine, PROMISE, Process, World, Written, WrittenStep, am_root, bounded, course, eventually, skip,
+    COMMAND, Machine, PROMISE, Process, World, Written, WrittenStep, am_root, bounded, course, eventually,
+    expected_skips, skip,
 };
 
-in_each_mode!(forth_and_back, by_hand, ends_well);
+in_each_mode!(forth_and_back, by_hand, every_lesson_by_hand, workbench, ends_well);
 
 /// Longest wait for the screen to show something.
 const SCREEN: Duration = Duration::from_secs(20);
@@ -123,12 +125,7 @@ impl<'a> Terminal<'a> {
         let at = format!("step {step}/{of}");
         let state = if done { "done" } else { "not done" };
         self.wait(&format!("{at}, {state}"), |screen| {
-            let guide = screen.lines().rev().find(|line| line.starts_with(" ›")).unwrap_or("");
-            // A step that can not be done here says so before and after.
-            let here = !guide.contains("can not be done");
-            screen.contains(&at)
-                && !guide.is_empty()
-                && (!here || DONE.iter().any(|words| guide.contains(words)) == done)
+            screen.contains(&at) && is_done(screen).is_some_and(|is| is == done || cannot_be_done(screen))
         })
     }
 
@@ -140,6 +137,20 @@ impl<'a> Terminal<'a> {
             // Of the wide layout the line also has what stands beside the pane.
             last.is_some_and(|typed| typed.split(['│', '┃', '├']).next().unwrap_or("").trim().is_empty())
         });
+    }
+
+    /// Waits until nothing has been drawn for a while: what was typed has been answered.
+    #[track_caller]
+    fn wait_quiet(&self) -> String {
+        const QUIET: u32 = 6;
+        let (mut last, mut same) = (String::new(), 0);
+        eventually(SCREEN, || {
+            let screen = self.screen();
+            same = if screen == last { same + 1 } else { 0 };
+            last = screen;
+            if same >= QUIET { Ok(()) } else { Err(format!("the screen does not come to rest:\n{last}")) }
+        });
+        last
     }
 
     /// The program in the terminal.
@@ -182,6 +193,22 @@ impl Drop for Terminal<'_> {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// What the line above the keys says.
+fn guide(screen: &str) -> &str {
+    screen.lines().rev().find(|line| line.starts_with(" ›")).unwrap_or("")
+}
+
+/// Whether the step is done; none where the screen does not tell.
+fn is_done(screen: &str) -> Option<bool> {
+    let guide = guide(screen);
+    (!guide.is_empty()).then(|| DONE.iter().any(|words| guide.contains(words)))
+}
+
+/// A step that can not be done here says so before and after.
+fn cannot_be_done(screen: &str) -> bool {
+    guide(screen).contains("can not be done")
 }
 
 /// Whether there is a tmux; says so where there is none.
@@ -328,6 +355,120 @@ fn by_hand(world: &World) {
         terminal.is_over("0");
     }
     before.is_as_before(world);
+}
+
+/// Every line of every lesson, typed into the shell pane: each step that can be done by hand is done by that. On both sizes as
+/// root; in the other modes on one, which differs from lesson to lesson.
+fn every_lesson_by_hand(world: &World) {
+    if no_tmux(world, "every_lesson_by_hand") {
+        return;
+    }
+    let before = Machine::now(world);
+    let skips = expected_skips(world.mode);
+    for (number, lesson) in course().iter().enumerate() {
+        for (index, size) in SIZES.into_iter().enumerate() {
+            if world.mode == support::Mode::Root || number % SIZES.len() == index {
+                lesson_by_hand(world, size, lesson, &skips);
+            }
+        }
+    }
+    before.is_as_before(world);
+}
+
+fn lesson_by_hand(world: &World, size: (u16, u16), lesson: &Written, skips: &BTreeSet<String>) {
+    let Written { name, steps } = lesson;
+    let terminal = Terminal::start(world, size, name, &format!("hands-{}-{name}", size.0));
+    let of = steps.len();
+    // A step without lines of its own has those of its actions, which only the program knows.
+    let built = hardway::lesson::builtin::find(name).unwrap();
+    for (number, step) in (1..).zip(steps) {
+        terminal.wait_step(number, of, false);
+        let place = format!("{name}:{}", step.id);
+        if skips.contains(&place) {
+            terminal.press(&["n"]);
+        } else {
+            for _ in 0..built.steps[number - 1].by_hand.len() {
+                terminal.press(&["t"]);
+                terminal.wait_quiet();
+            }
+            if step.kind == "observe" {
+                // The question is answered by the screen itself.
+                terminal.press(&["n"]);
+                let anew = "Do this step by calls?";
+                let is = |screen: &str| screen.contains(anew) || is_done(screen) == Some(true);
+                if terminal.wait("the answer, or a question", is).contains(anew) {
+                    terminal.press(&["y"]);
+                }
+            }
+            let screen = terminal.wait_step(number, of, true);
+            assert!(!screen.contains("the step did not do what it should"), "{place}:\n{screen}");
+        }
+        if number < of {
+            terminal.press(&["n"]);
+        }
+    }
+    terminal.press(&["q"]);
+    let asks =
+        |screen: &str| screen.contains("Something runs in your shell") || screen.lines().any(|it| it == "finished");
+    if terminal.wait("the end", asks).contains("Something runs in your shell") {
+        terminal.press(&["y"]);
+    }
+    terminal.is_over("0");
+}
+
+/// Keys of one's own, calls of earlier steps, frozen panels, words, the map of the course, search, themes.
+fn workbench(world: &World) {
+    if no_tmux(world, "workbench") {
+        return;
+    }
+    let config = world.home.join(".config/hardway");
+    for place in [config.parent().unwrap(), config.as_path()] {
+        world.make_directory(place);
+    }
+    fs::write(config.join("keys"), "type = f5\n\nfoo = x\n").unwrap();
+    world.give(&config.join("keys"));
+    for (index, size) in SIZES.into_iter().enumerate() {
+        let terminal = Terminal::start(world, size, "05-pid", &format!("bench-{index}"));
+        terminal.wait_for("line 3: there is no command \"foo\"");
+        terminal.press(&["Enter"]);
+        terminal.wait_step(1, 8, false);
+        let screen = terminal.wait_for("F5 type");
+        assert!(!screen.contains("no command"), "{screen}");
+        for (number, done) in [(1, true), (2, false), (2, true)] {
+            terminal.press(&["n"]);
+            terminal.wait_step(number, 8, done);
+        }
+        terminal.press(&["["]);
+        let screen = terminal.wait_for("1  unshare alone is not enough");
+        assert!(screen.contains("made  the process box"), "{screen}");
+        terminal.press(&["]"]);
+        terminal.wait("the calls of this step", |screen| !screen.contains("1  unshare alone is not enough"));
+        terminal.press(&["f"]);
+        terminal.wait_for("FROZEN");
+        terminal.press(&["f"]);
+        terminal.wait("live panels", |screen| !screen.contains("FROZEN"));
+        terminal.press(&["w"]);
+        terminal.type_text("zombie");
+        terminal.press(&["Enter"]);
+        terminal.wait_for("See also: wait(2)");
+        terminal.press(&["Enter"]);
+        terminal.press(&["m"]);
+        terminal.wait_for("Namespaces: the OS lies");
+        terminal.press(&["Escape"]);
+        terminal.wait_step(2, 8, true);
+        terminal.press(&["/"]);
+        terminal.type_text("65 bytes");
+        terminal.press(&["Enter"]);
+        let screen = terminal.wait_step(5, 8, false);
+        assert!(screen.contains("A host name of its own"), "{screen}");
+        terminal.press(&["C-t"]);
+        terminal.type_text("light");
+        terminal.press(&["Enter"]);
+        terminal.wait_for("the theme light, from now on");
+        assert_eq!(fs::read_to_string(config.join("theme")).unwrap(), "light\n");
+        terminal.press(&["q"]);
+        terminal.is_over("0");
+    }
 }
 
 /// Other ends than `q`, other sizes, and keys that must not end it.

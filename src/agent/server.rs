@@ -32,6 +32,9 @@ const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duration::from_sec
 /// How long the end of a signalled process is waited for, so that the next sample shows it.
 const END_DEADLINE: Duration = Duration::from_millis(300);
 
+/// The way on where a box is lost.
+const START_AGAIN: &str = "go back (key b) or start again (key r): the lab host is made anew";
+
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
 pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, ui: Channel) -> ! {
     process_title("hw-agent");
@@ -141,7 +144,7 @@ impl Server {
             let trouble = match first {
                 Action::Box(make) => self.make_box(make).map(|one| performed.push(one)),
                 Action::Kill(kill) if kill.from == HOST => self.kill(kill).map(|one| performed.push(one)),
-                other if other.mechanism().actor() == HOST => on_host(other).map(|one| performed.push(one)),
+                other if other.mechanism().actor() == HOST => self.on_host(other).map(|one| performed.push(one)),
                 _ => self.in_box(&rest[..together], &mut performed),
             };
             if let Err(explanation) = trouble {
@@ -186,12 +189,9 @@ impl Server {
     /// Has a box perform actions on itself, up to the first that fails.
     fn in_box(&mut self, actions: &[Action], performed: &mut Vec<Performed>) -> Result<(), Explanation> {
         let name = actions.first().map_or("", |action| action.mechanism().actor());
-        let fix = "go back (key b) or start again (key r): the lab host is made anew";
-        let Some(handle) = self.boxes.get_mut(name).filter(|handle| handle.lives()) else {
-            let why = format!("the process {name} has ended, or was never made");
-            return Err(Explanation::new(format!("There is no {name} that could do this"), why, fix));
-        };
-        let gone = |error: FrameError| Explanation::new(format!("The {name} did not answer"), error.to_string(), fix);
+        let handle = self.boxes.get_mut(name).filter(|handle| handle.lives()).ok_or_else(|| no_such_box(name))?;
+        let gone =
+            |error: FrameError| Explanation::new(format!("The {name} did not answer"), error.to_string(), START_AGAIN);
         handle.channel.send(&actions).map_err(gone)?;
         for action in actions {
             let one = handle.receive(name).map_err(gone)?;
@@ -230,6 +230,19 @@ impl Server {
         Ok(performed)
     }
 
+    /// Performs an action of the host's in a worker.
+    fn on_host(&self, action: &Action) -> Result<Performed, Explanation> {
+        if let Some(deed) = action.on_box() {
+            let whom = deed.whom();
+            let handle = self.boxes.get(whom).filter(|handle| handle.lives()).ok_or_else(|| no_such_box(whom))?;
+            return worker(|trace| deed.perform_on(trace, handle.pid));
+        }
+        let Some(deed) = action.alone() else {
+            return Err(worker_trouble("the lab host itself neither forks nor executes; only a box does"));
+        };
+        worker(|trace| deed.perform(trace))
+    }
+
     fn names(&self) -> Names {
         let boxes = self.boxes.iter().filter(|(_, it)| it.lives()).map(|(name, it)| (name.clone(), it.pid)).collect();
         let shell = self.shell.as_ref().filter(|shell| shell.lives());
@@ -247,7 +260,7 @@ impl Server {
         let mut names = self.names();
         let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |mut report| {
             let own = i32::try_from(std::process::id()).unwrap_or(0);
-            let wanted = self.wanted(panels).paths(paths.to_vec()).without(own);
+            let wanted = self.wanted(panels).paths(paths.to_vec()).files("/tmp").without(own);
             let observation = self.reader().observe(&wanted);
             if let (Some(shell), Some(foreground)) = (names.shell, names.foreground) {
                 names.subject = shell::subject(&observation.processes, self.own, shell, foreground);
@@ -319,14 +332,6 @@ fn only_child(proc: &File, pid: i32) -> Option<(i32, OwnedFd)> {
     Some((child, sys::pidfd_open(child).ok()?))
 }
 
-/// Performs an action of the host's in a worker.
-fn on_host(action: &Action) -> Result<Performed, Explanation> {
-    let Some(deed) = action.alone() else {
-        return Err(worker_trouble("the lab host itself neither forks nor executes; only a box does"));
-    };
-    worker(|trace| deed.perform(trace))
-}
-
 /// Performs calls in a worker, which reports them.
 fn worker(
     deed: impl FnOnce(&mut Trace) -> Result<Outcome, crate::kernel::trace::CallError>,
@@ -342,6 +347,11 @@ fn worker(
         Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),
         Err(error) => Err(error.explain("A worker could not be started", "end something, and try again")),
     }
+}
+
+fn no_such_box(name: &str) -> Explanation {
+    let why = format!("the process {name} has ended, or was never made");
+    Explanation::new(format!("There is no {name} that could do this"), why, START_AGAIN)
 }
 
 fn worker_trouble(why: &str) -> Explanation {

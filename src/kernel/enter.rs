@@ -80,3 +80,36 @@ fn bounding_set(proc: &Path) -> io::Result<u64> {
     set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no CapBnd in its status"))
 }
+
+/// The clocks that [`clocks`] reads, in its order: monotonic and boot time, which a time namespace shifts, and real time, which it
+/// does not (time_namespaces(7)).
+const CLOCKS: [libc::clockid_t; 3] = [libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME, libc::CLOCK_REALTIME];
+
+/// CLOCK_MONOTONIC, CLOCK_BOOTTIME and CLOCK_REALTIME as this process is told them, in nanoseconds (clock_gettime(2)).
+///
+/// # Errors
+/// `EINVAL` where the kernel lacks one.
+pub fn clocks() -> io::Result<[i128; 3]> {
+    let mut read = [0; 3];
+    for (nanos, clock) in read.iter_mut().zip(CLOCKS) {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the call writes one timespec, which outlives it.
+        nix::errno::Errno::result(unsafe { libc::clock_gettime(clock, &raw mut time) })?;
+        *nanos = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
+    }
+    Ok(read)
+}
+
+/// [`namespace`] for a time namespace, and by how many nanoseconds each of [`clocks`] is ahead of what it was before.
+///
+/// Only for a namespace that has processes: entering one freezes its offsets, so that nobody could set them any more.
+///
+/// # Errors
+/// As [`namespace`]; `EUSERS` in a process with several threads.
+pub fn time_ahead(link: &Path) -> io::Result<[i128; 3]> {
+    let file = File::open(link)?;
+    let before = clocks()?;
+    setns(file, Namespace::Time.bits())?;
+    let after = clocks()?;
+    Ok([0, 1, 2].map(|at| after[at] - before[at]))
+}

@@ -209,28 +209,10 @@ pub fn helper(name: &str) -> Option<PathBuf> {
         .find(|p| p.is_file())
 }
 
-/// Why a user namespace could not be made: what this machine says about it.
+/// Why a user namespace could not be made: what this machine says about it, and what helps.
 pub fn userns_obstacle() -> (String, String) {
-    let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
-    if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
-        return (
-            "AppArmor keeps user namespaces from programs without a profile of their own \
-             (kernel.apparmor_restrict_unprivileged_userns = 1, as on Ubuntu since 23.10)"
-                .into(),
-            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 – or run hardway with sudo".into(),
-        );
-    }
-    if read("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
-        return (
-            "kernel.unprivileged_userns_clone is 0".into(),
-            "sudo sysctl -w kernel.unprivileged_userns_clone=1 – or run hardway with sudo".into(),
-        );
-    }
-    if read("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
-        return (
-            "user.max_user_namespaces is 0".into(),
-            "sudo sysctl -w user.max_user_namespaces=10000 – or run hardway with sudo".into(),
-        );
+    if let Some((why, fix)) = userns_restriction().or_else(userns_limit) {
+        return (why, format!("{fix} – or run hardway with sudo"));
     }
     if !Path::new("/proc/self/ns/user").exists() {
         return ("this kernel has no user namespaces (CONFIG_USER_NS)".into(), "run hardway with sudo".into());
@@ -239,6 +221,32 @@ pub fn userns_obstacle() -> (String, String) {
         "something forbids it: a seccomp filter (inside of a container?) or a security module".into(),
         "run hardway outside of the container, or with sudo".into(),
     )
+}
+
+/// What keeps ordinary users, but not root, from making user namespaces, and what helps.
+pub fn userns_restriction() -> Option<(String, String)> {
+    if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
+        return Some((
+            "AppArmor keeps user namespaces from programs without a profile of their own \
+             (kernel.apparmor_restrict_unprivileged_userns = 1, as on Ubuntu since 23.10)"
+                .into(),
+            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0".into(),
+        ));
+    }
+    let forbidden = setting("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0");
+    forbidden.then(|| {
+        ("kernel.unprivileged_userns_clone is 0".into(), "sudo sysctl -w kernel.unprivileged_userns_clone=1".into())
+    })
+}
+
+/// What keeps everybody, root included, from making user namespaces, and what helps.
+pub fn userns_limit() -> Option<(String, String)> {
+    let none = setting("/proc/sys/user/max_user_namespaces").as_deref() == Some("0");
+    none.then(|| ("user.max_user_namespaces is 0".into(), "sudo sysctl -w user.max_user_namespaces=10000".into()))
+}
+
+fn setting(path: &str) -> Option<String> {
+    fs::read_to_string(path).map(|text| text.trim().to_owned()).ok()
 }
 
 /// The range for a user in the text of subuid(5), given by name or by number.

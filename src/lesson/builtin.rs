@@ -11,6 +11,8 @@ const SOURCES: &[(&str, &str)] = &[
     ("02-mount", include_str!("../../lessons/02-mount.yaml")),
     ("03-uts", include_str!("../../lessons/03-uts.yaml")),
     ("05-pid", include_str!("../../lessons/05-pid.yaml")),
+    ("07-user", include_str!("../../lessons/07-user.yaml")),
+    ("09-time", include_str!("../../lessons/09-time.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

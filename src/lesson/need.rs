@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::host::{Mode, Offer};
+use crate::kernel::host::{self, Mode, Offer};
 use crate::kernel::namespace::Namespace;
 
 /// Something that a machine may lack.
@@ -29,6 +29,12 @@ pub enum Need {
     TimeNamespace,
     /// More than one id is mapped in the lab host: root, or a range from newuidmap(1).
     IdRange,
+    /// Somebody who is not root of the machine may make user namespaces in the lab host.
+    OrdinaryUser,
+    /// setgroups(2) is not given up in the lab host.
+    Setgroups,
+    /// newuidmap(1) and newgidmap(1) are installed.
+    IdHelpers,
     /// The lab host has a cgroup of its own, below which groups can be made.
     OwnCgroup,
 }
@@ -51,6 +57,7 @@ impl Need {
             }
             Self::UserNamespace => {
                 kernel(Namespace::User, "this kernel was built without user namespaces (CONFIG_USER_NS)")
+                    .or_else(|| host::userns_limit().map(|(why, fix)| format!("user namespaces are forbidden here: {why}; {fix}")))
             }
             Self::CgroupNamespace => {
                 kernel(Namespace::Cgroup, "this kernel has no cgroup namespaces (Linux 4.6 and later have, with CONFIG_CGROUPS)")
@@ -61,6 +68,19 @@ impl Need {
             Self::IdRange => (offer.mode == Mode::RootlessSingle).then(|| {
                 "it needs a second user id, and only one is mapped here; with newuidmap(1) and a line in /etc/subuid, or as root, it works"
                     .to_owned()
+            }),
+            Self::OrdinaryUser => {
+                // Without root the lab host itself is the proof that it is allowed.
+                let forbidden = if offer.mode == Mode::Root { host::userns_restriction() } else { None };
+                forbidden.map(|(why, fix)| format!("here only root may make user namespaces: {why}; {fix}"))
+            }
+            Self::Setgroups => (offer.mode == Mode::RootlessSingle).then(|| {
+                "setgroups is given up in this lab host already: its own ids were mapped without privilege; with newuidmap(1) and a \
+                 line in /etc/subuid, or as root, it works"
+                    .to_owned()
+            }),
+            Self::IdHelpers => ["newuidmap", "newgidmap"].iter().any(|name| host::helper(name).is_none()).then(|| {
+                "newuidmap(1) and newgidmap(1) are not installed; on Debian and Ubuntu: sudo apt install uidmap".to_owned()
             }),
             Self::OwnCgroup => offer.cgroup.is_none().then(|| {
                 "it needs a cgroup below which you may make others, and here you may not; with sudo it works, and on a machine with \

@@ -1,48 +1,48 @@
 //! Capability sets in words (capabilities(7), `<linux/capability.h>`).
 
-/// The names of all 41 capabilities, by number.
-pub const NAMES: [&str; 41] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETPCAP",
-    "CAP_LINUX_IMMUTABLE",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN",
-    "CAP_NET_RAW",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
-    "CAP_SYS_MODULE",
-    "CAP_SYS_RAWIO",
-    "CAP_SYS_CHROOT",
-    "CAP_SYS_PTRACE",
-    "CAP_SYS_PACCT",
-    "CAP_SYS_ADMIN",
-    "CAP_SYS_BOOT",
-    "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE",
-    "CAP_SYS_TIME",
-    "CAP_SYS_TTY_CONFIG",
-    "CAP_MKNOD",
-    "CAP_LEASE",
-    "CAP_AUDIT_WRITE",
-    "CAP_AUDIT_CONTROL",
-    "CAP_SETFCAP",
-    "CAP_MAC_OVERRIDE",
-    "CAP_MAC_ADMIN",
-    "CAP_SYSLOG",
-    "CAP_WAKE_ALARM",
-    "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-    "CAP_PERFMON",
-    "CAP_BPF",
-    "CAP_CHECKPOINT_RESTORE",
+/// All 41 capabilities by number: the name, and what it lets a process do.
+const KNOWN: [(&str, &str); 41] = [
+    ("CAP_CHOWN", "give files to other users"),
+    ("CAP_DAC_OVERRIDE", "pass over the permissions of files"),
+    ("CAP_DAC_READ_SEARCH", "read any file, search any directory"),
+    ("CAP_FOWNER", "do what only the owner of a file may"),
+    ("CAP_FSETID", "keep set-uid and set-gid bits of files that it changes"),
+    ("CAP_KILL", "signal processes of other users"),
+    ("CAP_SETGID", "change group ids and groups, write gid_map"),
+    ("CAP_SETUID", "become any user, write uid_map"),
+    ("CAP_SETPCAP", "drop from the bounding set, change securebits"),
+    ("CAP_LINUX_IMMUTABLE", "set files immutable or append-only"),
+    ("CAP_NET_BIND_SERVICE", "listen on ports below 1024"),
+    ("CAP_NET_BROADCAST", "unused"),
+    ("CAP_NET_ADMIN", "configure devices, addresses, routes and firewall"),
+    ("CAP_NET_RAW", "raw and packet sockets: ping, tcpdump, spoofing"),
+    ("CAP_IPC_LOCK", "lock memory"),
+    ("CAP_IPC_OWNER", "pass over the permissions of System V IPC objects"),
+    ("CAP_SYS_MODULE", "load kernel modules"),
+    ("CAP_SYS_RAWIO", "reach ports and memory of the hardware"),
+    ("CAP_SYS_CHROOT", "chroot, enter mount namespaces"),
+    ("CAP_SYS_PTRACE", "trace and read any process"),
+    ("CAP_SYS_PACCT", "switch process accounting"),
+    ("CAP_SYS_ADMIN", "mount, make and enter namespaces, name the host, and much more"),
+    ("CAP_SYS_BOOT", "reboot, load another kernel"),
+    ("CAP_SYS_NICE", "raise priorities, pin to CPUs"),
+    ("CAP_SYS_RESOURCE", "exceed limits and quotas"),
+    ("CAP_SYS_TIME", "set the clock; in a time namespace its offsets"),
+    ("CAP_SYS_TTY_CONFIG", "hang up terminals"),
+    ("CAP_MKNOD", "make device nodes"),
+    ("CAP_LEASE", "lease any file"),
+    ("CAP_AUDIT_WRITE", "write to the audit log"),
+    ("CAP_AUDIT_CONTROL", "configure auditing"),
+    ("CAP_SETFCAP", "give capabilities to files, map the id 0 of the namespace above"),
+    ("CAP_MAC_OVERRIDE", "pass over Smack's policy"),
+    ("CAP_MAC_ADMIN", "change Smack's policy"),
+    ("CAP_SYSLOG", "read the kernel log and kernel addresses"),
+    ("CAP_WAKE_ALARM", "timers that wake the machine"),
+    ("CAP_BLOCK_SUSPEND", "keep the machine from suspending"),
+    ("CAP_AUDIT_READ", "read the audit log"),
+    ("CAP_PERFMON", "performance events of the whole machine"),
+    ("CAP_BPF", "privileged BPF programs"),
+    ("CAP_CHECKPOINT_RESTORE", "checkpoint and restore: choose pids, read maps"),
 ];
 
 /// So few may be missing that "all but" is the shorter way to say it.
@@ -52,12 +52,12 @@ const FEW: usize = 6;
 pub fn words(set: u64) -> String {
     let has = |number: usize| set >> number & 1 == 1;
     let missing: Vec<&str> =
-        NAMES.iter().enumerate().filter(|(number, _)| !has(*number)).map(|(_, name)| *name).collect();
-    let unknown = (NAMES.len()..64).filter(|number| has(*number)).map(|number| format!("CAP_{number}"));
+        KNOWN.iter().enumerate().filter(|(number, _)| !has(*number)).map(|(_, known)| known.0).collect();
+    let unknown = (KNOWN.len()..64).filter(|number| has(*number)).map(|number| format!("CAP_{number}"));
     let mut words: Vec<String> = match missing.len() {
-        0 => vec![format!("all {}", NAMES.len())],
+        0 => vec![format!("all {}", KNOWN.len())],
         few if few <= FEW => vec![format!("all but {}", missing.join(" "))],
-        _ => NAMES.iter().enumerate().filter(|(number, _)| has(*number)).map(|(_, name)| (*name).to_owned()).collect(),
+        _ => KNOWN.iter().enumerate().filter(|(number, _)| has(*number)).map(|(_, known)| known.0.to_owned()).collect(),
     };
     let named_only = words.len();
     words.extend(unknown);
@@ -68,11 +68,31 @@ pub fn words(set: u64) -> String {
     }
 }
 
+/// What each capability that [`words`] names for this set lets a process do; empty where it names none.
+pub fn meanings(set: u64) -> String {
+    let names = words(set);
+    let named = |name: &str| names.split(' ').any(|word| word == name);
+    let list: Vec<String> = KNOWN
+        .iter()
+        .filter(|(name, _)| named(name))
+        .map(|(name, meaning)| format!("{}: {meaning}", name.trim_start_matches("CAP_")))
+        .collect();
+    list.join("; ")
+}
+
+/// The number of a capability, by its name with or without `CAP_`, in any case, as capsh(1) takes them.
+pub fn number(name: &str) -> Option<u32> {
+    let name = name.to_ascii_uppercase();
+    let name = name.strip_prefix("CAP_").unwrap_or(&name);
+    let at = KNOWN.iter().position(|(known, _)| known.strip_prefix("CAP_") == Some(name))?;
+    u32::try_from(at).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{NAMES, words};
+    use super::{KNOWN, meanings, number, words};
 
     const ALL: u64 = (1 << 41) - 1;
 
@@ -88,15 +108,25 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_header() {
-        for (number, name) in [
+        for (at, name) in [
             (0, "CAP_CHOWN"),
             (12, "CAP_NET_ADMIN"),
             (21, "CAP_SYS_ADMIN"),
             (27, "CAP_MKNOD"),
             (40, "CAP_CHECKPOINT_RESTORE"),
         ] {
-            assert_eq!(NAMES[number], name);
+            assert_eq!(KNOWN[at].0, name);
         }
+        assert_eq!((number("cap_sys_admin"), number("SETUID"), number("CAP_41")), (Some(21), Some(7), None));
+    }
+
+    #[test]
+    fn what_is_named_is_explained() {
+        assert_eq!(meanings(ALL), "");
+        assert_eq!(meanings(0), "");
+        assert_eq!(meanings(1), "CHOWN: give files to other users");
+        assert_eq!(meanings(ALL & !1), "CHOWN: give files to other users");
+        assert!(KNOWN.iter().all(|(name, meaning)| name.starts_with("CAP_") && !meaning.is_empty()));
     }
 
     proptest! {

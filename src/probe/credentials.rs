@@ -3,9 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ids::seen_inside;
 use super::processes::status_field;
 use super::rows::Sheet;
-use super::{Panel, Reading, capabilities};
+use super::{Panel, Process, Reading, capabilities};
+use crate::kernel::namespace::Namespace;
 
 /// One line of uid_map or gid_map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,49 +105,82 @@ const CAPS: [(&str, &str); 5] = [
     ("CapAmb", "Ambient: kept across execve(2) of an ordinary program, without being root."),
 ];
 
-/// The rows of the credentials panel.
+/// The rows of the credentials panel: those of each process, the id maps of each user namespace, and the owners of files.
+/// Securebits are not among them: the kernel tells them to the process itself and to nobody else (prctl(2)).
 pub(super) fn rows(sheet: &mut Sheet<'_>) {
+    let namespaces: Vec<u64> = {
+        let all = sheet.observation.processes.iter().filter_map(|it| it.namespaces.inode(Namespace::User));
+        all.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    };
+    let mappers: Vec<i32> =
+        sheet.viewers(Namespace::User, namespaces.iter()).iter().map(|(_, process)| process.pid).collect();
     for process in &sheet.observation.processes {
-        let pid = process.pid;
-        let it = &process.credentials;
-        let status = format!("/proc/{pid}/status");
-        let mut about = sheet.about(Panel::Credentials, process);
-        let mut line = |key: &str, value: String, meaning: &str| {
-            about.row(key, value, status.clone(), format!("grep {key} {status}"), meaning);
-        };
-        line(
-            "Uid",
-            ids(it.uid),
-            "User ids as the reader's user namespace maps them; 65534 stands for one without a map.",
-        );
-        line("Gid", ids(it.gid), "Group ids as the reader's user namespace maps them.");
-        let groups = it.groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        line("Groups", if groups.is_empty() { "none".to_owned() } else { groups }, "Supplementary groups.");
-        for ((key, meaning), set) in CAPS.iter().zip(it.caps) {
-            line(key, capabilities::words(set), meaning);
+        of_process(sheet, process);
+        if mappers.contains(&process.pid) {
+            maps(sheet, process);
         }
-        let no_new_privs = if it.no_new_privs { "1" } else { "0" };
-        line("NoNewPrivs", no_new_privs.to_owned(), "1: no program that it executes can gain rights, setuid or not.");
-        let seccomp = match it.seccomp {
-            0 => "0 (none)".to_owned(),
-            1 => "1 (strict)".to_owned(),
-            2 => "2 (filter)".to_owned(),
-            other => other.to_string(),
-        };
-        line("Seccomp", seccomp, "Whether a filter decides which system calls it may make.");
-        for (file, map, what) in [("uid_map", &it.uid_map, "user"), ("gid_map", &it.gid_map, "group")] {
-            let path = format!("/proc/{pid}/{file}");
-            about.row(file, map.text(|map| map_text(map)), path.clone(), format!("cat {path}"), map_meaning(map, what));
-        }
-        let path = format!("/proc/{pid}/setgroups");
-        about.row(
-            "setgroups",
-            it.setgroups.text(Clone::clone),
-            path.clone(),
-            format!("cat {path}"),
-            "Whether setgroups(2) is allowed in its user namespace; who maps gids without privilege must deny it first.",
-        );
     }
+    super::ids::rows(sheet);
+}
+
+fn of_process(sheet: &mut Sheet<'_>, process: &Process) {
+    let pid = process.pid;
+    let it = &process.credentials;
+    let status = format!("/proc/{pid}/status");
+    let inside = seen_inside(sheet.observation, sheet.names, process);
+    let mut about = sheet.about(Panel::Credentials, process);
+    let mut line = |key: &str, value: String, meaning: &str| {
+        about.row(key, value, status.clone(), format!("grep {key} {status}"), meaning);
+    };
+    line("Uid", ids(it.uid), "User ids as the lab host's user namespace knows them.");
+    line("Gid", ids(it.gid), "Group ids as the lab host's user namespace knows them.");
+    let groups = it.groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    line("Groups", if groups.is_empty() { "none".to_owned() } else { groups }, "Supplementary groups.");
+    for ((key, meaning), set) in CAPS.iter().zip(it.caps) {
+        let named = capabilities::meanings(set);
+        let list = if named.is_empty() { String::new() } else { format!(" Named here: {named}.") };
+        line(key, capabilities::words(set), &format!("{meaning}{list}"));
+    }
+    let no_new_privs = if it.no_new_privs { "1" } else { "0" };
+    line("NoNewPrivs", no_new_privs.to_owned(), "1: no program that it executes can gain rights, setuid or not.");
+    let seccomp = match it.seccomp {
+        0 => "0 (none)".to_owned(),
+        1 => "1 (strict)".to_owned(),
+        2 => "2 (filter)".to_owned(),
+        other => other.to_string(),
+    };
+    line("Seccomp", seccomp, "Whether a filter decides which system calls it may make.");
+    let Some((uid, gid)) = inside else { return };
+    for (key, field, id, file) in [("uid inside", "Uid", uid, "uid_map"), ("gid inside", "Gid", gid, "gid_map")] {
+        let source = format!("{field} of {status} through /proc/{pid}/{file}");
+        let command = format!("nsenter --target {pid} --user --preserve-credentials grep {field} {status}");
+        let meaning = match id.unmapped {
+            true => {
+                "What it is told in its own user namespace: its id has no map there, so the kernel shows the overflow id."
+            }
+            false => "What it is told in its own user namespace: the same id, through the map.",
+        };
+        about.row(key, id.number.to_string(), source, command, meaning);
+    }
+}
+
+/// The maps of a user namespace, as one of its processes has them.
+fn maps(sheet: &mut Sheet<'_>, process: &Process) {
+    let pid = process.pid;
+    let it = &process.credentials;
+    let mut about = sheet.about(Panel::Credentials, process);
+    for (file, map, what) in [("uid_map", &it.uid_map, "user"), ("gid_map", &it.gid_map, "group")] {
+        let path = format!("/proc/{pid}/{file}");
+        about.row(file, map.text(|map| map_text(map)), path.clone(), format!("cat {path}"), map_meaning(map, what));
+    }
+    let path = format!("/proc/{pid}/setgroups");
+    about.row(
+        "setgroups",
+        it.setgroups.text(Clone::clone),
+        path.clone(),
+        format!("cat {path}"),
+        "Whether setgroups(2) is allowed in its user namespace; who maps gids without privilege must deny it first.",
+    );
 }
 
 /// Four ids: one number where all are equal.

@@ -5,9 +5,11 @@
 //! and compared, and [`diff::diff`] compares them.
 
 pub mod capabilities;
+pub mod clocks;
 pub mod credentials;
 pub mod diff;
 pub mod hostname;
+pub mod ids;
 pub mod mounts;
 pub mod namespaces;
 pub mod ownership;
@@ -21,8 +23,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use clocks::Clocks;
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
+pub use ids::{Overflow, Owner};
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use ownership::Ownership;
@@ -49,6 +53,12 @@ pub struct Observation {
     pub roots: Vec<Root>,
     /// What each namespace belongs to, by its inode; no two namespaces of any kind have the same one.
     pub ownership: BTreeMap<u64, Reading<Ownership>>,
+    /// What the kernel shows for an id without a map; none where it was not asked.
+    pub overflow: Option<Reading<Overflow>>,
+    /// Clocks by inode of the time namespace, those that children will be born into included.
+    pub clocks: BTreeMap<u64, Clocks>,
+    /// The owners of the files that were asked for, by path.
+    pub files: BTreeMap<String, Owner>,
 }
 
 impl Observation {

@@ -1,6 +1,6 @@
 //! Mounts: `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,11 @@ impl Mount {
         Some(Self { id, parent, device, root, target, options, propagation, fstype, source, super_options })
     }
 
+    /// The number of the peer group that an optional field names: `shared`, `master`, `propagate_from`.
+    pub fn group(&self, field: &str) -> Option<u32> {
+        self.propagation.iter().find_map(|it| it.strip_prefix(field)?.strip_prefix(':')?.parse().ok())
+    }
+
     /// The mount on one line: type, source with the mounted directory, options, propagation.
     pub fn summary(&self) -> String {
         let root = if self.root == "/" { String::new() } else { format!("[{}]", self.root) };
@@ -121,6 +126,7 @@ fn unescape(text: &[u8]) -> String {
 /// The rows of the mount panel: the mounts of each mount namespace, under the name of a process in it.
 pub(super) fn rows(sheet: &mut Sheet<'_>) {
     let observation = sheet.observation;
+    let groups = Groups::of_all(sheet);
     for (inode, reading) in &observation.mounts {
         let Some(read_from) = observation.representative(Namespace::Mnt, *inode) else { continue };
         let source = format!("/proc/{}/mountinfo", read_from.pid);
@@ -140,8 +146,54 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
                 key = format!("{} #{times}", mount.target);
             }
             let command = format!("findmnt --task {} {}", read_from.pid, quote(&mount.target));
-            about.row(&key, mount.summary(), source.clone(), command, meaning(mount, times));
+            let meaning = format!("{} {}", meaning(mount, times), groups.of(mount));
+            about.row(&key, mount.summary(), source.clone(), command, meaning.trim_end());
         }
+    }
+}
+
+/// Who is in which peer group: members and listeners by its number, as places in mount namespaces.
+#[derive(Default)]
+struct Groups {
+    members: BTreeMap<u32, Vec<String>>,
+    slaves: BTreeMap<u32, Vec<String>>,
+}
+
+impl Groups {
+    fn of_all(sheet: &Sheet<'_>) -> Self {
+        let mut groups = Self::default();
+        for (inode, reading) in &sheet.observation.mounts {
+            let whose = sheet.member(Namespace::Mnt, *inode).map(|it| sheet.subject(it)).unwrap_or_default();
+            for mount in reading.value().into_iter().flatten() {
+                let place = || format!("{} of {whose}", mount.target);
+                if let Some(group) = mount.group("shared") {
+                    groups.members.entry(group).or_default().push(place());
+                }
+                if let Some(group) = mount.group("master") {
+                    groups.slaves.entry(group).or_default().push(place());
+                }
+            }
+        }
+        groups
+    }
+
+    /// Who else is in the groups of a mount, in words.
+    fn of(&self, mount: &Mount) -> String {
+        let list = |map: &BTreeMap<u32, Vec<String>>, group| map.get(&group).map(|it: &Vec<String>| it.join(", "));
+        let mut words = Vec::new();
+        if let Some(group) = mount.group("shared") {
+            words.extend(list(&self.members, group).map(|all| format!("Peer group {group}: {all}.")));
+            words.extend(list(&self.slaves, group).map(|all| format!("Slaves of it: {all}.")));
+        }
+        if let Some(group) = mount.group("master") {
+            let master = list(&self.members, group);
+            let master = master.unwrap_or_else(|| "in no mount namespace that can be seen here".to_owned());
+            words.push(format!("Its master is peer group {group}: {master}."));
+        }
+        if let Some(group) = mount.group("propagate_from") {
+            words.push(format!("Of the groups below this root, {group} is the nearest that mounts come from."));
+        }
+        words.join(" ")
     }
 }
 

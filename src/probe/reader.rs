@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::clocks::parse_offsets;
 use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
 use super::{
-    Credentials, Mount, Namespaces, Observation, Ownership, Panel, Process, Reading, hostname, namespaces, ownership,
-    root,
+    Clocks, Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks,
+    hostname, ids, namespaces, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -28,12 +29,14 @@ pub struct Wanted {
     only: Option<BTreeSet<i32>>,
     below: Option<i32>,
     paths: Vec<String>,
+    files: Option<PathBuf>,
 }
 
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`].
+    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
+    /// [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::clocks`] for [`Panel::Clocks`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -52,6 +55,11 @@ impl Wanted {
     /// one stands for any characters.
     pub fn paths(self, paths: Vec<String>) -> Self {
         Self { paths, ..self }
+    }
+
+    /// Reads the owners of the files in this directory as well, for [`Panel::Credentials`].
+    pub fn files(self, directory: impl Into<PathBuf>) -> Self {
+        Self { files: Some(directory.into()), ..self }
     }
 
     /// Reads this process and no others; called again, this one as well.
@@ -77,9 +85,9 @@ impl Reader {
 
     /// Reads what is wanted. A process that ends meanwhile is left out; a `/proc` that lists nothing gives nothing.
     ///
-    /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**: call
-    /// it in a worker, or in a process that reads nothing else. Where that is not allowed, the host names of foreign
-    /// namespaces are missing with the kernel's reason (setns(2): `EPERM`).
+    /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**, with
+    /// [`Panel::Clocks`] every time namespace that has processes: call it in a worker, or in a process that reads nothing else.
+    /// Where that is not allowed, the values of foreign namespaces are missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
         let mut pids = match (&wanted.only, wanted.below) {
             (Some(only), _) => only.iter().copied().collect(),
@@ -105,9 +113,17 @@ impl Reader {
         if wanted.panels.contains(&Panel::Namespaces) {
             observation.ownership = self.ownership(&observation);
         }
+        // A tree without processes is no proc.
+        if wanted.panels.contains(&Panel::Credentials) && !observation.processes.is_empty() {
+            observation.overflow = Some(Overflow::read(&self.proc));
+            observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
+        }
         // Last, because it changes this thread.
         if wanted.panels.contains(&Panel::Hostname) {
             observation.hostnames = self.hostnames(&observation);
+        }
+        if wanted.panels.contains(&Panel::Clocks) {
+            observation.clocks = self.clocks(&observation);
         }
         observation
     }
@@ -233,6 +249,15 @@ impl Reader {
         })
     }
 
+    /// The clocks of every time namespace. Enters those that are foreign.
+    fn clocks(&mut self, observation: &Observation) -> BTreeMap<u64, Clocks> {
+        let proc = self.proc.clone();
+        clocks::read(&proc, observation, |process| {
+            let path = proc.join(format!("{}/timens_offsets", process.pid));
+            self.parsed(&path, |text| parse_offsets(text).ok_or_else(|| readable(text)))
+        })
+    }
+
     /// A file, parsed; the error of `parse` is the text that it could not understand.
     fn parsed<T>(&mut self, path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Reading<T> {
         match self.text(path).map(parse) {
@@ -251,7 +276,7 @@ impl Reader {
 
 /// What `read` gives for each namespace of a kind, asked through its representative; where that process ended meanwhile,
 /// through the next one.
-fn each<T>(
+pub(super) fn each<T>(
     observation: &Observation,
     kind: Namespace,
     mut read: impl FnMut(&Process) -> Reading<T>,
@@ -285,7 +310,7 @@ fn numbers(dir: &Path) -> io::Result<Vec<i32>> {
 }
 
 /// The target of a link, made readable.
-fn link(path: &Path) -> Reading<String> {
+pub(super) fn link(path: &Path) -> Reading<String> {
     Reading::from(fs::read_link(path)).map(|target: PathBuf| target.to_string_lossy().into_owned())
 }
 

@@ -23,12 +23,14 @@ pub enum Panel {
     Mounts,
     /// User and group ids, capabilities, id maps.
     Credentials,
+    /// Clocks and offsets of each time namespace.
+    Clocks,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 6] =
-        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Root, Self::Mounts, Self::Credentials];
+    pub const ALL: [Self; 7] =
+        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Root, Self::Mounts, Self::Credentials, Self::Clocks];
 }
 
 impl fmt::Display for Panel {
@@ -40,6 +42,7 @@ impl fmt::Display for Panel {
             Self::Root => "root",
             Self::Mounts => "mounts",
             Self::Credentials => "credentials",
+            Self::Clocks => "clocks",
         })
     }
 }
@@ -82,6 +85,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::root::rows(&mut sheet);
     super::mounts::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
+    super::clocks::rows(&mut sheet);
     sheet.rows
 }
 
@@ -104,10 +108,20 @@ pub(super) struct About<'s, 'a> {
 impl<'a> Sheet<'a> {
     /// Begins rows about a process.
     pub fn about<'s>(&'s mut self, panel: Panel, process: &Process) -> About<'s, 'a> {
-        let subject = match self.names.of(process.pid) {
+        let subject = printable(self.subject(process));
+        About { sheet: self, panel, subject }
+    }
+
+    /// How a process is called: `box (pid 12)`, or by pid and program.
+    pub fn subject(&self, process: &Process) -> String {
+        match self.names.of(process.pid) {
             Some(word) => format!("{word} (pid {})", process.pid),
             None => format!("pid {} {}", process.pid, process.comm),
-        };
+        }
+    }
+
+    /// Begins rows about something that is no process.
+    pub fn about_thing<'s>(&'s mut self, panel: Panel, subject: String) -> About<'s, 'a> {
         About { sheet: self, panel, subject: printable(subject) }
     }
 
@@ -171,12 +185,16 @@ pub(super) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// The text with control characters escaped: names of processes and mounts may hold any byte.
+/// The text with characters escaped that act on a terminal: control characters, and those that turn the direction of
+/// writing. Names of processes and mounts may hold any byte.
 fn printable(text: String) -> String {
-    if !text.chars().any(char::is_control) {
+    let acts = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.chars().any(acts) {
         return text;
     }
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if acts(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]

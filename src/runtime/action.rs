@@ -5,7 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clock::SetClockOffset;
+use super::id_map::{NewIdMap, WriteGidMap, WriteUidMap};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
+use super::read::ReadFile;
+use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{file, mount, mount::MountProc, namespace::Unshare, root, rootfs::Rootfs, uts::SetHostname};
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
@@ -51,6 +55,22 @@ pub enum Action {
     Propagation(mount::Propagation),
     /// Take a mount away.
     Umount(mount::Umount),
+    /// Become another user.
+    Become(Become),
+    /// Set the supplementary groups.
+    SetGroups(SetGroups),
+    /// Allow or deny setgroups in the own user namespace.
+    WriteSetgroups(WriteSetgroups),
+    /// Write the map of group ids of the own user namespace.
+    WriteGidMap(WriteGidMap),
+    /// Write the map of user ids of the own user namespace.
+    WriteUidMap(WriteUidMap),
+    /// Map ranges of ids for a box, by the set-uid helpers.
+    NewIdMap(NewIdMap),
+    /// Read a file.
+    ReadFile(ReadFile),
+    /// Shift a clock in the time namespace of the children to come.
+    SetClockOffset(SetClockOffset),
 }
 
 /// What every action can tell.
@@ -110,6 +130,18 @@ pub trait Perform: Mechanism {
     /// # Errors
     /// The call that failed.
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError>;
+}
+
+/// What the lab host does to a box from outside, and for which it has to know its pid.
+pub trait PerformOn: Mechanism {
+    /// The name of the box.
+    fn whom(&self) -> &str;
+
+    /// Makes the calls; `pid` is the box's, as the lab host numbers it.
+    ///
+    /// # Errors
+    /// The call that failed.
+    fn perform_on(&self, trace: &mut Trace, pid: i32) -> Result<Outcome, CallError>;
 }
 
 /// What an action created or changed.
@@ -177,6 +209,14 @@ impl Action {
             Self::Mount(it) => it,
             Self::Propagation(it) => it,
             Self::Umount(it) => it,
+            Self::Become(it) => it,
+            Self::SetGroups(it) => it,
+            Self::WriteSetgroups(it) => it,
+            Self::WriteGidMap(it) => it,
+            Self::WriteUidMap(it) => it,
+            Self::NewIdMap(it) => it,
+            Self::ReadFile(it) => it,
+            Self::SetClockOffset(it) => it,
         }
     }
 
@@ -196,7 +236,22 @@ impl Action {
             Self::Mount(it) => Some(it),
             Self::Propagation(it) => Some(it),
             Self::Umount(it) => Some(it),
-            Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) => None,
+            Self::Become(it) => Some(it),
+            Self::SetGroups(it) => Some(it),
+            Self::WriteSetgroups(it) => Some(it),
+            Self::WriteGidMap(it) => Some(it),
+            Self::WriteUidMap(it) => Some(it),
+            Self::ReadFile(it) => Some(it),
+            Self::SetClockOffset(it) => Some(it),
+            Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) => None,
+        }
+    }
+
+    /// The deed of an action that the lab host performs on a box.
+    pub fn on_box(&self) -> Option<&dyn PerformOn> {
+        match self {
+            Self::NewIdMap(it) => Some(it),
+            _ => None,
         }
     }
 }

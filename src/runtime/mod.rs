@@ -1,12 +1,16 @@
 //! The shared core: actions, their effects, and the steppable init. One file a mechanism.
 
 pub mod action;
+pub mod clock;
 pub mod file;
+pub mod id_map;
 pub mod init;
 pub mod ledger;
 pub mod mount;
 pub mod namespace;
 pub mod process;
+pub mod read;
 pub mod root;
 pub mod rootfs;
+pub mod user;
 pub mod uts;

@@ -34,8 +34,8 @@ impl Mechanism for Unshare {
 
     fn sentence(&self) -> String {
         let who = &self.r#in;
-        if self.namespaces == [Namespace::Pid] {
-            return format!("{who} stays where it is, but its children will be born into a new pid namespace");
+        if let [kind @ (Namespace::Pid | Namespace::Time)] = self.namespaces[..] {
+            return format!("{who} stays where it is, but its children will be born into a new {kind} namespace");
         }
         format!("{who} leaves the shared {} namespace for a new one", self.kinds())
     }
@@ -65,6 +65,9 @@ impl Mechanism for Unshare {
 
 impl Perform for Unshare {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
+        if self.namespaces.contains(&Namespace::User) {
+            sys::remember_ids();
+        }
         sys::unshare(trace, &self.namespaces)?;
         Ok(Outcome::default())
     }

@@ -87,7 +87,10 @@ impl Mechanism for Rootfs {
 
     fn shell(&self) -> Option<String> {
         if self.programs.is_empty() {
-            return Some(format!("rootfs-fetch {}", shell_words(std::slice::from_ref(&self.at))));
+            return Some(format!(
+                "rootfs-fetch build --recipe lessons --no-cache {}",
+                shell_words(std::slice::from_ref(&self.at))
+            ));
         }
         let at = shell_words(std::slice::from_ref(&self.at));
         let programs = format!("$(type -P {})", shell_words(&self.programs));

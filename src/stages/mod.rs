@@ -32,6 +32,16 @@ pub const ALL: &[Stage] = &[
         teaches: "a process tree of its own",
         panels: &[Panel::Processes, Panel::Namespaces, Panel::Mounts],
     },
+    Stage {
+        id: "user",
+        teaches: "user and group ids, and capabilities, of one's own",
+        panels: &[Panel::Credentials, Panel::Namespaces],
+    },
+    Stage {
+        id: "time",
+        teaches: "clocks that have run for longer, or not so long",
+        panels: &[Panel::Clocks, Panel::Namespaces],
+    },
 ];
 
 /// The stage of this name.

@@ -56,10 +56,10 @@ impl Settings {
             troubles.push(told(&dir.join(KEYS), &faults));
         }
         if let Some(name) = var("HARDWAY_LEAVE_KEY") {
-            keys.leave = Chord::parse(&name).ok_or_else(|| {
+            keys.leave = Chord::parse(&name).filter(|chord| !chord.is_typed()).ok_or_else(|| {
                 Explanation::new(
-                    format!("{name:?} is no key."),
-                    "HARDWAY_LEAVE_KEY names the key that leaves the shell pane.",
+                    format!("{name:?} can not leave the shell pane."),
+                    "HARDWAY_LEAVE_KEY names the key that does; it must be a key, and none that one types with.",
                     "Write it as ctrl-], ctrl-g, alt-x or f12.",
                 )
             })?;
@@ -152,6 +152,7 @@ mod tests {
         let [trouble] = settings.troubles.as_slice() else { panic!("{:?}", settings.troubles) };
         assert!(trouble.why.contains("line 3: ") && trouble.why.contains("line 4: b belongs to \"back\""), "{trouble}");
         assert!(Settings::read(None, with(&[("HARDWAY_LEAVE_KEY", "x-y")])).is_err());
+        assert!(Settings::read(None, with(&[("HARDWAY_LEAVE_KEY", "q")])).is_err());
         fs::write(dir.path().join(KEYS), [0xff, 0xfe]).unwrap();
         assert_eq!(Settings::read(Some(dir.path()), with(&[])).unwrap().troubles.len(), 1);
     }

@@ -248,13 +248,16 @@ fn true_colour(index: u8) -> Color {
     }
 }
 
+/// Terminals that have more than sixteen colours without saying so in their names; sudo and ssh may take COLORTERM away.
+const KNOWN: [&str; 6] = ["alacritty", "foot", "ghostty", "kitty", "rxvt-unicode", "wezterm"];
+
 impl Depth {
     /// What the environment says of the terminal.
     pub fn of(var: impl Fn(&str) -> Option<String>) -> Self {
         let (term, colours) = (var("TERM").unwrap_or_default(), var("COLORTERM").unwrap_or_default());
         if matches!(colours.as_str(), "truecolor" | "24bit") || term.ends_with("-direct") {
             Self::True
-        } else if term.contains("256color") || !colours.is_empty() {
+        } else if term.contains("256color") || !colours.is_empty() || KNOWN.iter().any(|name| term.contains(name)) {
             Self::Many
         } else {
             Self::Sixteen

@@ -16,7 +16,7 @@ use crate::agent::client::Keeper;
 use crate::explain::Explanation;
 use crate::kernel::namespace::Namespace;
 use crate::lesson::{Kind, Lesson, Verdict};
-use crate::probe::{Names, Observation};
+use crate::probe::{IdMap, Names, Observation};
 use crate::session::{Position, Session};
 
 /// How long a wrong line is given to make a check true that it must not make true.
@@ -43,11 +43,15 @@ impl Proof {
     }
 }
 
-/// What a process has of its own: the namespaces that differ from the host's, and the host name that it sees.
+/// What a process has of its own: the namespaces that differ from the host's, its root directory, the host name that it sees,
+/// and the maps of its user namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shape {
     own: Vec<Namespace>,
+    root: Option<String>,
     hostname: Option<String>,
+    uid_map: Option<Vec<IdMap>>,
+    gid_map: Option<Vec<IdMap>>,
 }
 
 /// Proves a lesson, by calls, by shell and by its exported script.
@@ -216,6 +220,9 @@ fn shape_of(observation: &Observation, names: &Names) -> Option<Shape> {
     let uts = process.namespaces.inode(Namespace::Uts)?;
     Some(Shape {
         own: Namespace::ALL.into_iter().filter(differs).collect(),
+        root: process.root.value().cloned(),
         hostname: observation.hostnames.get(&uts).and_then(|name| name.value().cloned()),
+        uid_map: process.credentials.uid_map.value().cloned(),
+        gid_map: process.credentials.gid_map.value().cloned(),
     })
 }

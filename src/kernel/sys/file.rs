@@ -112,3 +112,29 @@ fn name(path: &Path) -> String {
 fn octal(mode: u32) -> String {
     format!("{mode:#05o}").replacen("0o", "0", 1)
 }
+
+/// The most that [`read_file`] reads, in bytes.
+const MOST: usize = 4096;
+
+/// Writes a whole text to a file at once, as a command for the kernel wants it.
+///
+/// # Errors
+/// As [`open`] and [`write`]; what the file is about can refuse with errnos of its own, and does so at the write.
+pub fn write_file(trace: &mut Trace, path: &str, text: &str) -> Result<(), CallError> {
+    let file = open(trace, Path::new(path), OFlag::O_WRONLY, None)?;
+    write(trace, &file, text)
+}
+
+/// The beginning of a file, by one read(2), made readable.
+///
+/// # Errors
+/// As [`open`], and `EACCES`, `EISDIR` and others of the read.
+pub fn read_file(trace: &mut Trace, path: &str) -> Result<String, CallError> {
+    let file = open(trace, Path::new(path), OFlag::O_RDONLY, None)?;
+    let mut text = vec![0; MOST];
+    let args = vec![file.as_raw_fd().to_string(), "buffer".into(), MOST.to_string()];
+    let made = || nix::unistd::read(&file, &mut text).map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+    let count = trace.call("read", args, made)?;
+    text.truncate(usize::try_from(count).unwrap_or(0));
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}

@@ -18,8 +18,8 @@ use nix::sched::CloneFlags;
 pub use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-pub use self::credentials::become_user;
-pub use self::file::{OFlag, chmod, close, fchmod, mkdir, open, sendfile, symlink, write};
+pub use self::credentials::{become_user, own_ids, remember_ids, set_dumpable, set_groups};
+pub use self::file::{OFlag, chmod, close, fchmod, mkdir, open, read_file, sendfile, symlink, write, write_file};
 pub use self::mount::{MntFlags, MsFlags, mount, umount2};
 pub use self::root::{chdir, chroot, pivot_root};
 pub use self::uts::sethostname;

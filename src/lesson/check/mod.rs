@@ -3,6 +3,8 @@
 //! One file a family. A check is a struct that implements [`Predicate`], a value one that implements [`Probe`]; [`Check`] and
 //! [`Value`] only gather them, under the names that lessons use.
 
+pub mod clock;
+pub mod credentials;
 pub mod hostname;
 pub mod mount;
 pub mod namespace;
@@ -59,6 +61,22 @@ pub enum Check {
     NotMounted(mount::NotMounted),
     /// The propagation of a mount.
     Propagation(mount::Propagation),
+    /// A user id, as the lab host knows it.
+    Uid(credentials::UidIs),
+    /// A user id, as the process itself is told.
+    UidInside(credentials::UidInsideIs),
+    /// An id is mapped in a user namespace.
+    Maps(credentials::Maps),
+    /// No id is mapped there.
+    NoMap(credentials::NoMap),
+    /// What the file setgroups says.
+    Setgroups(credentials::Setgroups),
+    /// A capability is effective.
+    Capable(credentials::Capable),
+    /// A file belongs to the user that a process is.
+    FileOwnedBy(credentials::FileOwnedBy),
+    /// A clock is so many seconds ahead of the lab host's.
+    ClockAhead(clock::AheadIs),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -83,6 +101,16 @@ pub enum Value {
     RootInode(root::Inode),
     /// The type of a mounted file system.
     Fstype(mount::Fstype),
+    /// The user id, as the lab host knows it.
+    Uid(credentials::Uid),
+    /// The user id, as the process itself is told.
+    UidInside(credentials::UidInside),
+    /// Which id outside stands behind one inside.
+    IdOutside(credentials::IdOutside),
+    /// The seconds by which a clock is ahead of the lab host's.
+    ClockAhead(clock::Ahead),
+    /// The whole days for which the machine seems to be up.
+    DaysUp(clock::DaysUp),
 }
 
 impl Check {
@@ -108,6 +136,14 @@ impl Check {
             Self::Mounted(it) => it,
             Self::NotMounted(it) => it,
             Self::Propagation(it) => it,
+            Self::Uid(it) => it,
+            Self::UidInside(it) => it,
+            Self::Maps(it) => it,
+            Self::NoMap(it) => it,
+            Self::Setgroups(it) => it,
+            Self::Capable(it) => it,
+            Self::FileOwnedBy(it) => it,
+            Self::ClockAhead(it) => it,
         }
     }
 
@@ -144,6 +180,11 @@ impl Value {
             Self::Root(it) => it,
             Self::RootInode(it) => it,
             Self::Fstype(it) => it,
+            Self::Uid(it) => it,
+            Self::UidInside(it) => it,
+            Self::IdOutside(it) => it,
+            Self::ClockAhead(it) => it,
+            Self::DaysUp(it) => it,
         }
     }
 

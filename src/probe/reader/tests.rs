@@ -126,7 +126,7 @@ fn only_what_is_wanted_is_read() {
 fn absence_says_why() {
     let tree = Tree::new();
     tree.process(1, 0, "hardway", 'S', &[]);
-    tree.process(2, 1, "unshared", 'S', &[]);
+    tree.process(2, 1, "unshared", 'S', &[(Namespace::User, 7)]);
     tree.remove("2/ns/pid_for_children");
     tree.process(3, 1, "zombie", 'Z', &[]);
     for kind in Namespace::ALL {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::probe::{Credentials, IdMap, Mount, Namespaces, Ownership, Reading, diff};
+use crate::probe::clocks::{Measured, Offsets};
+use crate::probe::{Clocks, Credentials, IdMap, Mount, Namespaces, Overflow, Owner, Ownership, Reading, diff};
 
 fn namespaces(own: &[(Namespace, u64)]) -> Namespaces {
     let inode = |kind| own.iter().find(|(it, _)| *it == kind).map_or(100, |(_, inode)| *inode);
@@ -56,6 +57,13 @@ fn mount(target: &str, fstype: &str) -> Mount {
     }
 }
 
+/// A time namespace that is so many seconds ahead.
+fn clocks(ahead: i64) -> Clocks {
+    let offsets = Offsets { monotonic: (0, 0), boottime: (ahead, 0) };
+    let measured = Measured { monotonic: 0, boottime: ahead, realtime: 0, days_up: 2 };
+    Clocks { written: Some(Reading::Value(offsets)), measured: Some(Reading::Value(measured)) }
+}
+
 /// hardway's init, and a box with a UTS and a mount namespace of its own.
 fn lab() -> (Observation, Names) {
     let own = [(Namespace::Uts, 7), (Namespace::Mnt, 8)];
@@ -68,6 +76,9 @@ fn lab() -> (Observation, Names) {
         ]
         .into(),
         visible_pids: [(100, Reading::Value(vec![1, 11, 12])), (8, Reading::Value(vec![1]))].into(),
+        overflow: Some(Reading::Value(Overflow { uid: 65_534, gid: 65_533 })),
+        clocks: [(100, clocks(0)), (7, Clocks::default())].into(),
+        files: [("/tmp/a b".to_owned(), Owner { uid: 1000, gid: 0 })].into(),
         ..Observation::default()
     };
     (observation, Names { host: 1, boxes: [("box".to_owned(), 12)].into(), ..Names::default() })
@@ -125,6 +136,53 @@ fn each_value_says_where_it_was_read_and_what_prints_it() {
     let meaning = |key| &find(&rows, Panel::Namespaces, "box (pid 12)", key).meaning;
     assert!(meaning("uts").contains("Not the host's"), "{}", meaning("uts"));
     assert!(meaning("net").contains("same as the host's"), "{}", meaning("net"));
+}
+
+#[test]
+fn one_id_has_two_numbers() {
+    let (mut observation, names) = lab();
+    let rows_of = |observation: &Observation| rows(observation, &names);
+    let inside = |rows: &[Row]| rows.iter().filter(|row| row.key.ends_with(" inside")).count();
+    let all = rows_of(&observation);
+    assert_eq!(inside(&all), 0, "all are in the host's own user namespace");
+    assert_eq!(find(&all, Panel::Credentials, "/tmp/a b", "owner").command, "stat -c %u '/tmp/a b'");
+    assert!(all.iter().all(|row| row.key != "owner for box"));
+
+    observation.processes[2].namespaces.0.insert(Namespace::User, Reading::Value(9));
+    observation.processes[2].credentials.uid = [1000; 4];
+    let all = rows_of(&observation);
+    assert_eq!(inside(&all), 2);
+    let value = |subject: &str, key: &str| find(&all, Panel::Credentials, subject, key).value.as_str();
+    assert_eq!(value("box (pid 12)", "uid inside"), "0");
+    assert_eq!(value("box (pid 12)", "gid inside"), "65533", "the group map is empty");
+    assert_eq!((value("/tmp/a b", "owner"), value("/tmp/a b", "owner for box")), ("1000", "0"));
+    // One of two processes in the host's user namespace has the rows of its maps.
+    let maps: Vec<&str> = all.iter().filter(|row| row.key == "uid_map").map(|row| row.subject.as_str()).collect();
+    assert_eq!(maps, ["host (pid 1)", "box (pid 12)"]);
+}
+
+#[test]
+fn clocks_are_told_of_who_lives_by_them() {
+    let (mut observation, names) = lab();
+    observation.clocks.insert(5, clocks(60));
+    observation.processes[2].namespaces.0.insert(Namespace::TimeForChildren, Reading::Value(5));
+    let seen = rows(&observation, &names);
+    let offsets = |rows: &[Row]| {
+        let row = find(rows, Panel::Clocks, "box (pid 12)", "timens_offsets").clone();
+        (row.value, row.meaning)
+    };
+    let boottime = |rows: &[Row]| find(rows, Panel::Clocks, "box (pid 12)", "CLOCK_BOOTTIME").value.clone();
+    assert_eq!(boottime(&seen), "+0 s", "the box stays where it is");
+    let (value, meaning) = offsets(&seen);
+    assert_eq!(value, "monotonic 0 0, boottime 60 0");
+    assert!(meaning.starts_with("Not its own"), "{meaning}");
+
+    observation.processes[2].namespaces.0.insert(Namespace::Time, Reading::Value(5));
+    let seen = rows(&observation, &names);
+    assert_eq!(boottime(&seen), "+60 s");
+    assert!(offsets(&seen).1.contains("can't be changed any more"));
+    assert_eq!(find(&seen, Panel::Clocks, "box (pid 12)", "up").command, "nsenter --target 12 --time cat /proc/uptime");
+    assert_eq!(find(&seen, Panel::Clocks, "host (pid 1)", "up").command, "cat /proc/uptime");
 }
 
 #[test]
@@ -192,6 +250,9 @@ proptest! {
             mounts: (0..4).map(|inode| (inode, Reading::Value(mounts.clone()))).collect(),
             visible_pids: (0..4).map(|inode| (inode, Reading::Value(vec![1]))).collect(),
             ownership: (0..4).map(|inode| (inode, Reading::Value(ownership.clone()))).collect(),
+            overflow: Some(Reading::Value(Overflow { uid: 65_534, gid: 65_534 })),
+            clocks: (0..4).map(|inode| (inode, clocks(60))).collect(),
+            files: targets.iter().map(|target| (target.clone(), Owner { uid: 0, gid: 0 })).collect(),
             ..Observation::default()
         };
         let names = Names { host, boxes: [("box".to_owned(), boxed)].into(), ..Names::default() };

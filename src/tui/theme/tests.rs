@@ -153,6 +153,7 @@ fn the_environment_says_how_many_colours_there_are() {
     };
     assert_eq!(of("xterm-256color", "truecolor"), Depth::True);
     assert_eq!(of("screen-256color", ""), Depth::Many);
+    assert_eq!(of("xterm-kitty", ""), Depth::Many);
     assert_eq!(of("linux", ""), Depth::Sixteen);
     assert_eq!(Depth::of(|_| None), Depth::Sixteen);
 }

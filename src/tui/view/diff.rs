@@ -15,7 +15,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     if changes.is_empty() {
         let text = match (model.base, model.view.as_ref().is_some_and(|view| view.position.done)) {
             (Base::Step, false) => "nothing: the step has not been done",
-            (Base::Step, true) => "nothing: all is as it was before",
+            (Base::Step, true) => "nothing of what the panels show has changed",
             (Base::Start, _) => "nothing yet",
         };
         doc.wrap(&Line::styled(text, theme.dim), 0, None);

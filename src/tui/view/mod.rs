@@ -190,7 +190,9 @@ pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
             let since = if model.base == Base::Step { "Changed by this step" } else { "Changed since the start" };
             let beside = if model.beside { ", before │ now" } else { "" };
             let keys = format!("{} {} switch", model.key(Command::Diff), model.key(Command::Beside));
-            (format!("{since}: {}{beside}", diff::count(model)), aside(keys))
+            // Both do not fit into a narrow pane.
+            let aside = if model.beside { Vec::new() } else { aside(keys) };
+            (format!("{since}: {}{beside}", diff::count(model)), aside)
         }
     }
 }

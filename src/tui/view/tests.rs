@@ -12,7 +12,7 @@ use crate::probe::{Change, ChangeKind, Mount, Panel, Reading, Row};
 use crate::tui::app::{Model, Pane};
 use crate::tui::event::Message;
 use crate::tui::fixture::{in_lesson, model, panel_view, press, view, with_shell};
-use crate::tui::theme::Theme;
+use crate::tui::theme::{Depth, Theme};
 use crate::tui::update::update;
 use crate::walk::{News, View};
 
@@ -226,6 +226,24 @@ fn mono_has_no_colour_at_all() {
     }
 }
 
+/// What is measured for contrast is what is seen: no cell has the terminal's own colours, whatever they are.
+#[test]
+fn every_cell_stands_on_the_ground_of_the_theme() {
+    for name in ["dark", "light", "colour-blind"] {
+        let mut with_popup = in_lesson(120, 40, view(1, true));
+        press(&mut with_popup, "?");
+        let mut in_shell = in_lesson(80, 24, view(1, true));
+        with_shell(&mut in_shell);
+        for mut model in [model(80, 24), model(60, 20), in_lesson(120, 40, view(1, true)), with_popup, in_shell] {
+            model.theme = Theme::named(name, Depth::Many).unwrap();
+            for cell in drawn(&model).backend().buffer().content() {
+                assert_ne!(cell.fg, ratatui::style::Color::Reset, "{name}: {cell:?}");
+                assert_ne!(cell.bg, ratatui::style::Color::Reset, "{name}: {cell:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn any_size_and_any_state_can_be_drawn() {
     for (columns, rows) in
@@ -235,9 +253,10 @@ fn any_size_and_any_state_can_be_drawn() {
             for at in 0..5 {
                 let mut model = in_lesson(columns, rows, view(at, done));
                 drawn(&model);
-                for keys in
-                    ["tab", "tab", "tab", "ctrl-]", "tab", "+", "-", "p", "pgdn", "d", "f", "g", "esc", "N", "esc"]
-                {
+                for keys in [
+                    "tab", "tab", "tab", "ctrl-]", "tab", "+", "-", "p", "pgdn", "d", "D", "[", "]", "f", "g", "esc",
+                    "N", "esc", "w", "esc", "/", "esc", "H", "esc", "m", "tab", "esc", "esc",
+                ] {
                     press(&mut model, keys);
                     drawn(&model);
                 }

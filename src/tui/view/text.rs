@@ -123,7 +123,7 @@ fn summary(doc: &mut Doc, model: &Model, view: &View) {
     let changes = diff::count(model);
     match model.base {
         Base::Step if changes > 0 => told.push(count(changes, "change")),
-        Base::Step if !told.is_empty() => told.push("nothing changed that lasts".to_owned()),
+        Base::Step if !told.is_empty() => told.push("no panel shows a change".to_owned()),
         _ => {}
     }
     if told.is_empty() {
