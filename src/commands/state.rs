@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use hardway::explain::Explanation;
+use hardway::kernel::host::effective_uid;
 use hardway::kernel::identity::Stat;
 use hardway::kernel::namespace::Namespace;
 use hardway::probe::{Names, Panel, Reader, Row, Wanted, rows};
@@ -32,6 +33,7 @@ pub fn state(pid: Option<i32>, as_json: bool) -> Result<ExitCode, Explanation> {
         // What is read by way of a namespace needs the right to look at it (ptrace(2), access mode checking).
         let reason = match process.namespaces.inode(Namespace::Mnt) {
             Some(_) => "none",
+            None if effective_uid() == 0 => "none that you may read, as with its namespaces above",
             None => "none that you may read, as with its namespaces above; sudo shows more",
         };
         let shown = |panel: &Panel| rows.iter().any(|row| row.panel == *panel);
