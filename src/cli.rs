@@ -202,6 +202,9 @@ pub enum LessonCommand {
         #[command(flatten)]
         ids: Ids,
     },
+    /// Print the syntax of lessons as a JSON schema, for editors
+    #[command(after_help = help::LESSON_SCHEMA)]
+    Schema,
     /// Print a lesson as one bash script that makes its own lab host
     #[command(after_help = help::LESSON_SCRIPT)]
     Script {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hardway::explain::Explanation;
-use hardway::lesson::{Lesson, builtin, compile, scaffold, script};
+use hardway::lesson::{Lesson, builtin, compile, scaffold, schema, script};
 use hardway::stages;
 use hardway::walk::actor::step_number;
 use hardway::walk::gate;
@@ -115,6 +115,12 @@ pub fn test(names: &[String], as_json: bool, ids: Ids) -> Result<ExitCode, Expla
         &format!("{proved} proved, {failed} failed, {skipped} skipped"),
     );
     Ok(if failed > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// `hardway lesson schema`.
+pub fn schema() -> ExitCode {
+    say(&format!("{:#}", schema::schema()));
+    ExitCode::SUCCESS
 }
 
 /// `hardway lesson script`.

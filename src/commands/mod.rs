@@ -31,6 +31,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
         Some(Command::Lesson(LessonCommand::New { id, stage, dir })) => lesson::new(&id, &stage, &dir),
         Some(Command::Lesson(LessonCommand::Check { files })) => Ok(lesson::check(&files)),
         Some(Command::Lesson(LessonCommand::Test { lessons, json, ids })) => lesson::test(&lessons, json, ids),
+        Some(Command::Lesson(LessonCommand::Schema)) => Ok(lesson::schema()),
         Some(Command::Lesson(LessonCommand::Script { lesson, until })) => lesson::script(&lesson, until.as_deref()),
         Some(Command::Doctor { json, ids }) => doctor::run(json, ids),
         Some(Command::State { pid, json }) => state::state(pid, json),
