@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::cgroup::{self, Version};
@@ -9,7 +10,7 @@ use crate::kernel::host::{self, Mode, Offer};
 use crate::kernel::namespace::Namespace;
 
 /// Something that a machine may lack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
     /// The kernel has mount namespaces.

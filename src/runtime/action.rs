@@ -3,6 +3,7 @@
 //! Each mechanism is one file of this module and implements [`Mechanism`]; [`Action`] only gathers them, under the names
 //! that lessons use. Adding a mechanism is: a file, a line in the enum, an arm in [`Action::mechanism`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::{CgroupAttach, CgroupCreate, CgroupRemove};
@@ -22,7 +23,7 @@ use crate::kernel::trace::{CallError, Trace};
 pub const HOST: &str = "host";
 
 /// One typed thing that a step does, as lessons write it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Make a new box.

@@ -1,5 +1,6 @@
 //! Mounts (mount(2), mount_namespaces(7)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -10,7 +11,7 @@ use crate::kernel::sys::{self, MntFlags, MsFlags};
 use crate::kernel::trace::{CallError, Trace};
 
 /// Mounts a new proc on `/proc`: it shows the pid namespace of the process that mounts it (pid_namespaces(7)).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MountProc {
     /// Who.
@@ -50,7 +51,7 @@ impl Perform for MountProc {
 }
 
 /// Mounts a file system, or shows a directory at a second place (`MS_BIND`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
     /// Who.
@@ -149,7 +150,7 @@ impl Perform for Mount {
 }
 
 /// Whether a mount passes on what is mounted below it (mount_namespaces(7), SHARED SUBTREES).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Neither passes on nor receives.
@@ -184,7 +185,7 @@ impl Kind {
 }
 
 /// Changes the propagation of a mount, or of a whole tree of mounts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Propagation {
     /// Who.
@@ -240,7 +241,7 @@ impl Perform for Propagation {
 }
 
 /// Takes a mount away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Umount {
     /// Who.

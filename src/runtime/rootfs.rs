@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use rootfs_fetch::{Entry, Error, Extent, Plan, Recipe, What};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -21,7 +22,7 @@ const MAX_PROGRAMS: usize = 64;
 const UMASK: u32 = 0o022;
 
 /// Makes a rootfs, or adds what is not there yet to one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rootfs {
     /// Who.

@@ -14,6 +14,7 @@ pub mod network;
 pub mod process;
 pub mod root;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::namespace::Namespace;
@@ -21,7 +22,7 @@ use crate::probe::{Names, Observation, Process, Reading};
 use crate::runtime::action::HOST;
 
 /// A predicate. In a by-hand check `box` means the subject: what the learner's shell made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
     /// The process lives (a zombie does not).
@@ -121,7 +122,7 @@ pub enum Check {
 }
 
 /// A value that a probe can give: the answer to a question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
     /// The host name that a process sees.
