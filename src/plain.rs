@@ -188,7 +188,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         let mut lines = view.lesson.steps[step].by_hand.clone();
         if self.hands.is_none() {
             self.order(Order::ReadyForHands)?;
-            lines.splice(0..0, view.lesson.lines_before(step));
+            lines.splice(0..0, view.lesson.lines_before(step, &view.skipped));
         }
         lines.iter().try_for_each(|line| self.type_line(line))
     }
