@@ -1,30 +1,15 @@
 //! The command line: one definition gives parsing and help.
 
+pub mod help;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hardway::kernel::host::Wish;
 
-const EXAMPLES: &str = "\
-Examples:
-  hardway                          the course, on the screen
-  hardway 05-pid                   open a lesson where you left it
-  hardway pid:fork                 open a lesson at a step
-  hardway --plain 03-uts           the same as lines of text
-  hardway run --all --json         prove that every lesson works on this machine
-  hardway cleanup                  take away what a killed hardway has left
-
-Without root, hardway makes a user namespace and teaches on.
-
-Environment:
-  HARDWAY_THEME       dark, light, colour-blind or mono; NO_COLOR is respected
-  HARDWAY_LEAVE_KEY   the key that leaves the shell pane, ctrl-] by default
-  XDG_STATE_HOME      where progress is kept, ~/.local/state by default
-  XDG_CONFIG_HOME     where hardway/keys (lines `command = key`) and the theme are kept, ~/.config by default";
-
 /// Learn Linux containers by building one, one kernel feature at a time, on the real kernel.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(version, after_help = help::after(), args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// What to open on the screen, where no command is given.
     #[command(flatten)]
@@ -75,6 +60,7 @@ impl From<Ids> for Wish {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// The course, with your progress and what works on this machine
+    #[command(after_help = help::LESSONS)]
     Lessons {
         /// One JSON array
         #[arg(long)]
@@ -83,12 +69,14 @@ pub enum Command {
         #[command(flatten)]
         ids: Ids,
     },
-    /// Walk lessons without a screen. Exit status 0: every step that can work here held, and nothing was left behind
+    /// Walk lessons without a screen
+    #[command(after_help = help::RUN)]
     Run(Run),
     /// Tools for authors of lessons
     #[command(subcommand)]
     Lesson(LessonCommand),
-    /// What this machine offers, which lessons work here, and how to fix the rest. Exit status 0: everything works
+    /// What this machine offers, which lessons work here, and how to fix the rest
+    #[command(after_help = help::DOCTOR)]
     Doctor {
         /// One JSON object
         #[arg(long)]
@@ -98,6 +86,7 @@ pub enum Command {
         ids: Ids,
     },
     /// One observation of a process, each value with its source
+    #[command(after_help = help::STATE)]
     State {
         /// The process; your shell by default
         pid: Option<i32>,
@@ -106,6 +95,7 @@ pub enum Command {
         json: bool,
     },
     /// A shell in the lab host that runs, or in a box in it, from another terminal
+    #[command(after_help = help::ENTER)]
     Enter {
         /// `host`, `shell`, the name of a box, or a pid as the lab host numbers it; the lab host itself by default
         #[arg(value_name = "BOX")]
@@ -115,11 +105,32 @@ pub enum Command {
         lab: Option<i32>,
     },
     /// Take away what sessions that were killed have left
+    #[command(after_help = help::CLEANUP)]
     Cleanup {
         /// Only say what would be taken away
         #[arg(long)]
         dry_run: bool,
     },
+    /// Words that a shell offers at the Tab key: commands, options, lessons, steps
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// For which shell
+        shell: CompletionShell,
+    },
+    /// The manual page, as roff
+    #[command(after_help = help::MAN)]
+    Man,
+}
+
+/// A shell that can complete words.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CompletionShell {
+    /// bash(1)
+    Bash,
+    /// zsh(1)
+    Zsh,
+    /// fish(1)
+    Fish,
 }
 
 /// `hardway run`.
@@ -159,13 +170,27 @@ pub enum Via {
 /// `hardway lesson`.
 #[derive(Debug, Subcommand)]
 pub enum LessonCommand {
+    /// Write a new lesson, with one step of each kind and comments that explain them
+    #[command(after_help = help::LESSON_NEW)]
+    New {
+        /// Its short name, also that of its file
+        id: String,
+        /// The mechanism that it teaches
+        #[arg(long, default_value = "uts")]
+        stage: String,
+        /// Where to write it
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
     /// Check lesson files without running them: all faults at once
+    #[command(after_help = help::LESSON_CHECK)]
     Check {
         /// YAML files
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
     /// Prove a lesson on this kernel: by calls and by shell, forth and back, wrong answers too
+    #[command(after_help = help::LESSON_TEST)]
     Test {
         /// Lessons, by name, short name or file
         #[arg(required = true)]
@@ -177,7 +202,11 @@ pub enum LessonCommand {
         #[command(flatten)]
         ids: Ids,
     },
+    /// Print the syntax of lessons as a JSON schema, for editors
+    #[command(after_help = help::LESSON_SCHEMA)]
+    Schema,
     /// Print a lesson as one bash script that makes its own lab host
+    #[command(after_help = help::LESSON_SCRIPT)]
     Script {
         /// The lesson, by name, short name or file
         lesson: String,

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a rootfs will hold, in the order in which it can be made.
@@ -111,7 +112,7 @@ pub struct Missing {
 }
 
 /// How much of what a program needs comes along with it. Each has all that the one before has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Extent {
     /// The program's file alone. Unless it is static, execve(2) of it fails with ENOENT: its loader is not there.

@@ -20,7 +20,8 @@ use crate::kernel::trace::{Answer, Call, Trace};
 use crate::kernel::{process_title, stdio};
 use crate::probe::{Names, Panel, Reader, Wanted};
 use crate::runtime::action::{Action, HOST, Outcome, Performed};
-use crate::runtime::init::{self, Told};
+use crate::runtime::init::{self, Command, Told};
+use crate::runtime::join::Setns;
 use crate::runtime::process::{Kill, MakeBox, RUN_DEADLINE};
 
 /// How long a sample may take.
@@ -189,10 +190,11 @@ impl Server {
     /// Has a box perform actions on itself, up to the first that fails.
     fn in_box(&mut self, actions: &[Action], performed: &mut Vec<Performed>) -> Result<(), Explanation> {
         let name = actions.first().map_or("", |action| action.mechanism().actor());
+        let commands = actions.iter().map(|action| self.command(action)).collect::<Result<Vec<_>, _>>()?;
         let handle = self.boxes.get_mut(name).filter(|handle| handle.lives()).ok_or_else(|| no_such_box(name))?;
         let gone =
             |error: FrameError| Explanation::new(format!("The {name} did not answer"), error.to_string(), START_AGAIN);
-        handle.channel.send(&actions).map_err(gone)?;
+        handle.channel.send(&commands).map_err(gone)?;
         for action in actions {
             let one = handle.receive(name).map_err(gone)?;
             let failed = one.result.is_err();
@@ -206,6 +208,26 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// An action as a box is told of it: with the number of the other process that it concerns.
+    fn command(&self, action: &Action) -> Result<Command, Explanation> {
+        let Action::Setns(Setns { r#in, of: Some(of), .. }) = action else { return Ok((action.clone(), None)) };
+        let pid_of = |name: &str| match name {
+            HOST => Some(self.own),
+            name => self.boxes.get(name).filter(|other| other.lives()).map(|other| other.pid),
+        };
+        let trouble = |why: String| {
+            Explanation::new(format!("{in} can not join the namespaces of {of}"), why, "join those of one that it sees")
+        };
+        let pid = pid_of(of).ok_or_else(|| trouble(format!("the process {of} has ended, or was never made")))?;
+        let numbers = |pid: i32| nix::fcntl::readlinkat(&self.proc, format!("{pid}/ns/pid").as_str()).ok();
+        if pid_of(r#in).and_then(numbers) != numbers(self.own) {
+            return Err(trouble(format!(
+                "{in} is in a pid namespace of its own, where that process has another number"
+            )));
+        }
+        Ok((action.clone(), Some(pid)))
     }
 
     /// A signal from the host, that is from outside of every namespace that the box may have.

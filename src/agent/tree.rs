@@ -27,8 +27,8 @@ const FRESH: [(&str, u32); 6] =
 /// Where lessons put their files; [`FRESH`] in a lab host.
 pub const LAB_DIRECTORY: &str = "/lab";
 
-/// Directories that the lab makes in its own way.
-const OWN: [&str; 3] = ["proc", "sys", "dev"];
+/// Directories that the lab makes in its own way; the last one is there where hardway runs in a lab host.
+const OWN: [&str; 4] = ["proc", "sys", "dev", ".proc"];
 
 /// Files of `/proc/sys` that each namespace has for itself, so that writing them in the lab is writing the lab's.
 const NAMESPACED: [&str; 12] = [
@@ -95,6 +95,14 @@ pub fn build(mode: Mode, cgroup: Option<&Hierarchy>) -> Result<(), Explanation> 
 pub fn build_on_machine(cgroup: Option<&Hierarchy>) -> Result<(), Explanation> {
     attach(NONE, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
     attach(Some("lab"), LAB_DIRECTORY, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=128m"))?;
+    // What lessons make there must not stay, and a mqueue must show the IPC namespace that the lab host has.
+    for (name, fstype, options) in [("shm", "tmpfs", "mode=1777,size=64m"), ("mqueue", "mqueue", "")] {
+        let place = Path::new("/dev").join(name);
+        if place.is_dir() {
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NODEV;
+            attach(Some(fstype), &place, Some(fstype), flags, Some(options))?;
+        }
+    }
     cgroup.map_or(Ok(()), |hierarchy| own_cgroup(Path::new("/"), hierarchy))
 }
 

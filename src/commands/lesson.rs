@@ -1,11 +1,14 @@
 //! `hardway lesson`: tools for authors.
 
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use hardway::explain::Explanation;
-use hardway::lesson::{Lesson, builtin, compile, script};
+use hardway::lesson::{Lesson, builtin, compile, scaffold, schema, script};
+use hardway::stages;
 use hardway::walk::actor::step_number;
 use hardway::walk::gate;
 use serde_json::json;
@@ -14,6 +17,44 @@ use super::run::{in_words, mark};
 use super::{say, start_keeper, tell};
 use crate::cli::Ids;
 use crate::report::FAILED;
+
+/// `hardway lesson new`.
+pub fn new(id: &str, stage: &str, dir: &Path) -> Result<ExitCode, Explanation> {
+    if stages::find(stage).is_none() {
+        let known: Vec<&str> = stages::ALL.iter().map(|stage| stage.id).collect();
+        let why = format!("the stages are: {}", known.join(", "));
+        return Err(Explanation::new(format!("There is no stage {stage:?}"), why, "choose one of them with --stage"));
+    }
+    let text = scaffold::lesson(id, stage);
+    let path = dir.join(format!("{id}.yaml"));
+    // A name that is none would be a fault of the new file, or lead to another directory.
+    if let Err(faults) = compile::compile(id, &path.display().to_string(), &text) {
+        let why = faults.first().map(|fault| fault.what.clone()).unwrap_or_default();
+        let fix = "write at most 40 small letters, digits and hyphens: own-tree";
+        return Err(Explanation::new("The new lesson was not written", why, fix));
+    }
+    write_new(&path, &text)?;
+    say(&format!("{}: a lesson that passes; next: hardway lesson test {0}", path.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a file that is not there yet.
+fn write_new(path: &Path, text: &str) -> Result<(), Explanation> {
+    let mut file = File::create_new(path).map_err(|error| {
+        let fix = match error.kind() {
+            ErrorKind::AlreadyExists => "choose another name; hardway never overwrites a lesson",
+            _ => "choose a directory that is there and yours",
+        };
+        Explanation::new(format!("{} was not written", path.display()), error.to_string(), fix)
+    })?;
+    file.write_all(text.as_bytes()).map_err(|error| {
+        Explanation::new(
+            format!("{} was not written whole", path.display()),
+            error.to_string(),
+            "make room, and remove it",
+        )
+    })
+}
 
 /// `hardway lesson check`.
 pub fn check(files: &[PathBuf]) -> ExitCode {
@@ -74,6 +115,12 @@ pub fn test(names: &[String], as_json: bool, ids: Ids) -> Result<ExitCode, Expla
         &format!("{proved} proved, {failed} failed, {skipped} skipped"),
     );
     Ok(if failed > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// `hardway lesson schema`.
+pub fn schema() -> ExitCode {
+    say(&format!("{:#}", schema::schema()));
+    ExitCode::SUCCESS
 }
 
 /// `hardway lesson script`.

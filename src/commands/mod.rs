@@ -6,6 +6,7 @@ mod enter;
 mod lesson;
 mod lessons;
 mod open;
+mod pages;
 mod run;
 mod state;
 
@@ -27,12 +28,16 @@ pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
         None => open::open(cli.open),
         Some(Command::Lessons { json, ids }) => lessons::lessons(json, ids),
         Some(Command::Run(options)) => run::run(&options),
+        Some(Command::Lesson(LessonCommand::New { id, stage, dir })) => lesson::new(&id, &stage, &dir),
         Some(Command::Lesson(LessonCommand::Check { files })) => Ok(lesson::check(&files)),
         Some(Command::Lesson(LessonCommand::Test { lessons, json, ids })) => lesson::test(&lessons, json, ids),
+        Some(Command::Lesson(LessonCommand::Schema)) => Ok(lesson::schema()),
         Some(Command::Lesson(LessonCommand::Script { lesson, until })) => lesson::script(&lesson, until.as_deref()),
         Some(Command::Doctor { json, ids }) => doctor::run(json, ids),
         Some(Command::State { pid, json }) => state::state(pid, json),
         Some(Command::Enter { whom, lab }) => enter::enter(whom.as_deref(), lab),
+        Some(Command::Completions { shell }) => Ok(pages::completions(shell)),
+        Some(Command::Man) => Ok(pages::man()),
         Some(Command::Cleanup { dry_run }) => Ok(cleanup::cleanup(dry_run)),
     }
 }

@@ -34,6 +34,18 @@ pub enum Layout {
     V2,
 }
 
+impl Layout {
+    /// The layout of a machine on which these versions are mounted.
+    pub fn of(v1: bool, v2: bool) -> Self {
+        match (v1, v2) {
+            (false, false) => Self::None,
+            (true, false) => Self::V1,
+            (true, true) => Self::Hybrid,
+            (false, true) => Self::V2,
+        }
+    }
+}
+
 /// A hierarchy, as mountinfo and `/proc/self/cgroup` tell of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hierarchy {
@@ -47,22 +59,49 @@ pub struct Hierarchy {
     pub own: PathBuf,
 }
 
+impl Hierarchy {
+    /// Whether a line of a cgroup file that names these controllers is about this hierarchy: in any order.
+    pub fn is_called(&self, version: Version, controllers: &str) -> bool {
+        self.version == version && same_words(controllers, &self.options)
+    }
+}
+
+/// The version of the hierarchy that a mount of this type shows, and what names it; none for other file systems.
+pub fn called(fstype: &str, super_options: &str) -> Option<(Version, String)> {
+    match fstype {
+        "cgroup2" => Some((Version::V2, String::new())),
+        "cgroup" => Some((Version::V1, hierarchy_options(super_options))),
+        _ => None,
+    }
+}
+
 /// All hierarchies in which this process's group can be seen, in the order in which they are mounted.
 pub fn hierarchies() -> Vec<Hierarchy> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))
+    let mut found: Vec<Hierarchy> = Vec::new();
+    for one in parse(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup")) {
+        let known = found.iter().any(|other| other.is_called(one.version, &one.options));
+        if !known && is_visible(&one) {
+            found.push(one);
+        }
+    }
+    found
+}
+
+/// Whether a mount is not covered by another one: mountinfo lists those as well.
+fn is_visible(hierarchy: &Hierarchy) -> bool {
+    let magic = match hierarchy.version {
+        Version::V1 => nix::sys::statfs::CGROUP_SUPER_MAGIC,
+        Version::V2 => nix::sys::statfs::CGROUP2_SUPER_MAGIC,
+    };
+    nix::sys::statfs::statfs(&hierarchy.mount).is_ok_and(|seen| seen.filesystem_type() == magic)
 }
 
 /// How cgroups are mounted here.
 pub fn layout() -> Layout {
     let all = hierarchies();
     let has = |version: Version| all.iter().any(|one| one.version == version);
-    match (has(Version::V1), has(Version::V2)) {
-        (false, false) => Layout::None,
-        (true, false) => Layout::V1,
-        (true, true) => Layout::Hybrid,
-        (false, true) => Layout::V2,
-    }
+    Layout::of(has(Version::V1), has(Version::V2))
 }
 
 /// Where this process may make groups below its own: in version 2 where it can be, else in a hierarchy of version 1. Of those
@@ -80,13 +119,35 @@ pub fn place() -> Option<Hierarchy> {
     all.into_iter().min_by_key(rank)
 }
 
+/// Why there is no such place, and the way on.
+pub fn obstacle() -> (&'static str, &'static str) {
+    let all = hierarchies();
+    if all.is_empty() {
+        return ("no cgroup file system is mounted here", "as root: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+    }
+    let read_only = |one: &Hierarchy| {
+        let flags = nix::sys::statvfs::statvfs(&one.mount).map(|seen| seen.flags());
+        flags.is_ok_and(|flags| flags.contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
+    };
+    if all.iter().all(read_only) {
+        return (
+            "the cgroup file systems are mounted read-only, as engines do it in containers",
+            "run hardway outside of the container, or give the container a writable cgroup",
+        );
+    }
+    (
+        "this user may make none below the group that hardway runs in",
+        "with sudo it works, and on a machine with systemd and cgroup v2 also by: systemd-run --user --scope -p Delegate=yes hardway",
+    )
+}
+
 /// Whether this process may make a group there, and move itself from this one into it.
 fn may_make(directory: &Path) -> bool {
     let may = |path: &Path, how| faccessat(nix::fcntl::AT_FDCWD, path, how, AtFlags::AT_EACCESS).is_ok();
     may(directory, AccessFlags::W_OK | AccessFlags::X_OK) && may(&directory.join("cgroup.procs"), AccessFlags::W_OK)
 }
 
-/// The hierarchies in the texts of mountinfo and of a cgroup file.
+/// The mounts of hierarchies in the texts of mountinfo and of a cgroup file, in which this process's group is.
 fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mountinfo.lines() {
@@ -95,11 +156,7 @@ fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
         let (Some(root), Some(target)) = (fields.next(), fields.next()) else { continue };
         let mut fields = system.split(' ');
         let (fstype, super_options) = (fields.next(), fields.nth(1).unwrap_or_default());
-        let (version, options) = match fstype {
-            Some("cgroup2") => (Version::V2, String::new()),
-            Some("cgroup") => (Version::V1, hierarchy_options(super_options)),
-            _ => continue,
-        };
+        let Some((version, options)) = called(fstype.unwrap_or_default(), super_options) else { continue };
         let path = cgroup.lines().find_map(|line| {
             let mut fields = line.splitn(3, ':');
             let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -111,10 +168,7 @@ fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
         });
         // Where only a part of the hierarchy is mounted (in a container), the path still counts from its root.
         let below = path.and_then(|path| Path::new(path).strip_prefix(root).ok());
-        let Some(below) = below.filter(|_| !found.iter().any(|one| one.version == version && one.options == options))
-        else {
-            continue;
-        };
+        let Some(below) = below else { continue };
         let mount = PathBuf::from(target);
         found.push(Hierarchy { version, own: mount.join(below), mount, options });
     }

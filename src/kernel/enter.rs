@@ -4,8 +4,12 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use nix::dir::Dir;
+use nix::fcntl::OFlag;
 use nix::sched::setns;
+use nix::sys::stat::Mode;
 
+use super::mount;
 use super::namespace::Namespace;
 
 /// Moves the calling thread into the namespace behind a link of `/proc/PID/ns` (setns(2)), **for good**.
@@ -24,6 +28,23 @@ pub fn namespace(link: &Path, kind: Namespace) -> io::Result<()> {
 pub fn uts_hostname(link: &Path) -> io::Result<String> {
     namespace(link, Namespace::Uts)?;
     Ok(nix::unistd::gethostname()?.to_string_lossy().into_owned())
+}
+
+/// The names of the POSIX message queues in the IPC namespace that the calling thread is in: a mqueue file system shows those
+/// of the namespace that it was mounted from (mq_overview(7)), so this one is mounted for the occasion, and nowhere.
+///
+/// # Errors
+/// As [`mount::detached`].
+pub fn message_queues() -> io::Result<Vec<String>> {
+    let root = mount::detached(c"mqueue")?;
+    // Such a descriptor is like one of O_PATH: what is listed is opened below it.
+    let mut root = Dir::openat(&root, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in root.iter() {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.retain(|name| name != "." && name != "..");
+    Ok(names)
 }
 
 /// Brings the calling process to where another one is: into its namespaces, its root directory and under its limits of

@@ -1,8 +1,10 @@
 //! The kernel's error numbers with their names and words (errno(3)).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// An error number as the kernel returned it. Written as its name, `ENOMEM`, in lessons, frames and `--json`.
@@ -84,6 +86,17 @@ impl fmt::Display for Errno {
 impl fmt::Debug for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())
+    }
+}
+
+/// A name of letters and digits; which of them there are, [`FromStr`] knows.
+impl JsonSchema for Errno {
+    fn schema_name() -> Cow<'static, str> {
+        "Errno".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^E[A-Z0-9]+$", "description": "An error of the kernel, as errno(3) names it: ENOMEM" })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The part of the mount interface that libraries lack.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -26,4 +27,26 @@ pub fn set_attributes(path: &Path, set: u64, clear: u64, recursive: bool) -> nix
         )
     };
     Errno::result(result).map(drop)
+}
+
+/// fsopen(2), fsconfig(2), fsmount(2): a file system of this type with no options, mounted nowhere. It is gone with the
+/// descriptor of its root.
+///
+/// # Errors
+/// `ENODEV` for a type that the kernel does not know, `EPERM` without CAP_SYS_ADMIN where the file system wants it, `ENOSYS`
+/// before Linux 5.2.
+pub fn detached(fstype: &CStr) -> nix::Result<OwnedFd> {
+    let made = |result: libc::c_long| {
+        let fd = Errno::result(result)?;
+        // SAFETY: the kernel has just made this descriptor for us alone.
+        Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) })
+    };
+    // SAFETY: a C string that outlives the call, and a number.
+    let context: OwnedFd = made(unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), libc::FSOPEN_CLOEXEC) })?;
+    let (create, null) = (libc::FSCONFIG_CMD_CREATE, std::ptr::null::<libc::c_char>());
+    // SAFETY: this command takes neither key nor value.
+    let result = unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), create, null, null, 0) };
+    Errno::result(result)?;
+    // SAFETY: three numbers.
+    made(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), libc::FSMOUNT_CLOEXEC, 0) })
 }

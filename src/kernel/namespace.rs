@@ -3,10 +3,11 @@
 use std::fmt;
 
 use nix::sched::CloneFlags;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One link of `/proc/PID/ns`, under the kernel's name for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)] // each is documented by what `meaning` returns
 pub enum Namespace {

@@ -127,12 +127,26 @@ impl Trace {
         args: Vec<String>,
         made: impl FnOnce() -> nix::Result<i64>,
     ) -> Result<i64, CallError> {
+        self.made(name, args, made, |value| *value)
+    }
+
+    /// [`Self::call`] for one that makes something, such as a descriptor; `number` is what the kernel returned for it.
+    ///
+    /// # Errors
+    /// The call's own errno, with the call.
+    pub fn made<T>(
+        &mut self,
+        name: &str,
+        args: Vec<String>,
+        made: impl FnOnce() -> nix::Result<T>,
+        number: impl FnOnce(&T) -> i64,
+    ) -> Result<T, CallError> {
         let start = Instant::now();
         let result = made();
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let answer = match result {
-            Ok(value) => Answer::Returned(value),
-            Err(errno) => Answer::Failed(errno.into()),
+        let answer = match &result {
+            Ok(value) => Answer::Returned(number(value)),
+            Err(errno) => Answer::Failed((*errno).into()),
         };
         let call = Call { by: self.by.clone(), name: name.to_owned(), args, answer, nanos };
         self.calls.push(call.clone());

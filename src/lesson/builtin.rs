@@ -10,8 +10,11 @@ const SOURCES: &[(&str, &str)] = &[
     ("01-chroot", include_str!("../../lessons/01-chroot.yaml")),
     ("02-mount", include_str!("../../lessons/02-mount.yaml")),
     ("03-uts", include_str!("../../lessons/03-uts.yaml")),
+    ("04-ipc", include_str!("../../lessons/04-ipc.yaml")),
     ("05-pid", include_str!("../../lessons/05-pid.yaml")),
+    ("06-net", include_str!("../../lessons/06-net.yaml")),
     ("07-user", include_str!("../../lessons/07-user.yaml")),
+    ("08-cgroup-ns", include_str!("../../lessons/08-cgroup-ns.yaml")),
     ("09-time", include_str!("../../lessons/09-time.yaml")),
 ];
 

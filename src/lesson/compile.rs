@@ -170,7 +170,7 @@ impl Compiler<'_> {
         }
         if let Some(question) = &step.question {
             let here = join(&join(path, key("question")), key("value"));
-            self.refer(&here, &question.value, &["of", "from"], boxes);
+            self.refer(&here, &question.value, &["of", "from", "by"], boxes);
         }
         for (index, RawHint(hint)) in step.hints.iter().enumerate() {
             if let Hint::When { when, .. } = hint {

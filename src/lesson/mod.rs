@@ -8,8 +8,11 @@ pub mod compile;
 pub mod fault;
 pub mod need;
 pub mod raw;
+pub mod scaffold;
+pub mod schema;
 pub mod script;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use check::{Check, Value, Verdict};
@@ -41,7 +44,7 @@ pub struct Lesson {
 }
 
 /// What a step proves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The check is false before, true after, false after undo.
@@ -53,7 +56,7 @@ pub enum Kind {
 }
 
 /// How far a step goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Depth {
     /// For everybody.
@@ -103,7 +106,7 @@ pub struct Step {
 }
 
 /// A guess to make before the effect.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Predict {
     /// The question.
@@ -117,7 +120,7 @@ pub struct Predict {
 }
 
 /// A question about the state of the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// The question.
@@ -127,7 +130,7 @@ pub struct Question {
 }
 
 /// How a failing line ends in a shell.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HandFailure {
     /// Exit status, `$?`.

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::cgroup::{self, Version};
 use crate::kernel::host::{self, Mode, Offer};
 use crate::kernel::namespace::Namespace;
 
 /// Something that a machine may lack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
     /// The kernel has mount namespaces.
@@ -35,8 +37,16 @@ pub enum Need {
     Setgroups,
     /// newuidmap(1) and newgidmap(1) are installed.
     IdHelpers,
+    /// perl(1) is there: the by-hand way to listen on a port.
+    Perl,
     /// The lab host has a cgroup of its own, below which groups can be made.
     OwnCgroup,
+    /// It has, in the hierarchy of version 2.
+    OwnCgroupV2,
+    /// It has, in the hierarchy of version 1 with the controller `pids`.
+    OwnCgroupV1,
+    /// The limits of an IPC namespace can be set.
+    IpcLimits,
 }
 
 impl Need {
@@ -82,16 +92,49 @@ impl Need {
             Self::IdHelpers => ["newuidmap", "newgidmap"].iter().any(|name| host::helper(name).is_none()).then(|| {
                 "newuidmap(1) and newgidmap(1) are not installed; on Debian and Ubuntu: sudo apt install uidmap".to_owned()
             }),
-            Self::OwnCgroup => offer.cgroup.is_none().then(|| {
-                "it needs a cgroup below which you may make others, and here you may not; with sudo it works, and on a machine with \
-                 systemd and cgroup v2 also by: systemd-run --user --scope -p Delegate=yes hardway"
-                    .to_owned()
+            Self::Perl => {
+                let there = ["/usr/local/bin/perl", "/usr/bin/perl", "/bin/perl"].iter().any(|path| Path::new(path).exists());
+                (!there).then(|| {
+                    "it needs a program that listens on a port, and perl is not installed (Debian: perl-base)".to_owned()
+                })
+            }
+            Self::OwnCgroup => offer.cgroup.is_none().then(no_group),
+            Self::OwnCgroupV2 => match &offer.cgroup {
+                None => Some(no_group()),
+                Some(own) => (own.version == Version::V1).then(|| {
+                    "it is for cgroups of version 2, and the lab host has its group in version 1 here; the step beside it does the same there"
+                        .to_owned()
+                }),
+            },
+            Self::OwnCgroupV1 => match &offer.cgroup {
+                None => Some(no_group()),
+                Some(own) => (own.version == Version::V2 || own.options != "pids").then(|| {
+                    "it is for the controller pids of cgroups of version 1, and the lab host has its group elsewhere; the step beside it \
+                     is for version 2"
+                        .to_owned()
+                }),
+            },
+            Self::IpcLimits => (offer.mode != Mode::Root && release() < (6, 9)).then(|| {
+                "without root the limits of an IPC namespace can be set since Linux 6.9; with sudo it works on older kernels too".to_owned()
             }),
         }
     }
 }
 
+/// Why there is no group of the lab's own, and how there would be one.
+fn no_group() -> String {
+    let (why, fix) = cgroup::obstacle();
+    format!("it needs cgroups of its own: {why}; {fix}")
+}
+
 fn kernel(kind: Namespace, missing: &str) -> Option<String> {
     let there = Path::new("/proc/self/ns").join(kind.link()).symlink_metadata().is_ok();
     (!there).then(|| missing.to_owned())
+}
+
+/// The kernel's version: the first two numbers of its release (uname(2)).
+fn release() -> (u32, u32) {
+    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

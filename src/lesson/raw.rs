@@ -5,9 +5,11 @@
 
 pub mod pick;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde_yaml::with::singleton_map_recursive;
@@ -20,7 +22,7 @@ use crate::runtime::action::Action;
 use pick::{Path, Segment, join};
 
 /// A lesson as it is written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawLesson {
     /// Version of the format.
@@ -43,7 +45,7 @@ pub struct RawLesson {
 }
 
 /// A step as it is written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawStep {
     /// Short name.
@@ -99,7 +101,7 @@ pub struct RawStep {
 #[derive(Clone, Debug)]
 pub struct RawHint(pub Hint);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawWhen {
     when: Check,
@@ -126,6 +128,18 @@ impl<'de> Deserialize<'de> for RawHint {
             }
         }
         deserializer.deserialize_any(Either)
+    }
+}
+
+/// As [`Deserialize`] takes it: a text, or a mapping of two fields.
+impl JsonSchema for RawHint {
+    fn schema_name() -> Cow<'static, str> {
+        "Hint".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let when = generator.subschema_for::<RawWhen>();
+        json_schema!({ "description": "A text, or one that is given only while a check holds", "anyOf": [{ "type": "string" }, when] })
     }
 }
 

@@ -5,13 +5,16 @@
 //! and compared, and [`diff::diff`] compares them.
 
 pub mod capabilities;
+pub mod cgroups;
 pub mod clocks;
 pub mod credentials;
 pub mod diff;
 pub mod hostname;
 pub mod ids;
+pub mod ipc;
 pub mod mounts;
 pub mod namespaces;
+pub mod network;
 pub mod ownership;
 pub mod processes;
 pub mod reader;
@@ -23,12 +26,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use cgroups::Cgroups;
 pub use clocks::Clocks;
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
 pub use ids::{Overflow, Owner};
+pub use ipc::Ipc;
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
+pub use network::{Network, Pin};
 pub use ownership::Ownership;
 pub use processes::Process;
 pub use reader::{Reader, Wanted};
@@ -51,6 +57,10 @@ pub struct Observation {
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
     /// The root directories that there are.
     pub roots: Vec<Root>,
+    /// Links, addresses and routes by inode of the network namespace, of those too that only a mount holds.
+    pub networks: BTreeMap<u64, Reading<Network>>,
+    /// The namespaces that are mounted on files where the reader is.
+    pub pins: Vec<Pin>,
     /// What each namespace belongs to, by its inode; no two namespaces of any kind have the same one.
     pub ownership: BTreeMap<u64, Reading<Ownership>>,
     /// What the kernel shows for an id without a map; none where it was not asked.
@@ -59,6 +69,12 @@ pub struct Observation {
     pub clocks: BTreeMap<u64, Clocks>,
     /// The owners of the files that were asked for, by path.
     pub files: BTreeMap<String, Owner>,
+    /// What IPC namespaces hold, by their inodes.
+    pub ipc: BTreeMap<u64, Reading<Ipc>>,
+    /// `/dev/mqueue` and `/dev/shm`, by inode of the mount namespace.
+    pub ipc_directories: BTreeMap<u64, ipc::Directories>,
+    /// In which cgroups processes are, and which there are.
+    pub cgroups: Cgroups,
 }
 
 impl Observation {

@@ -1,8 +1,12 @@
 //! The reader: one observation of the processes under a `/proc`.
 
+mod cgroups;
+mod ipc;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::clocks::parse_offsets;
@@ -10,8 +14,8 @@ use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
 use super::{
-    Clocks, Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks,
-    hostname, ids, namespaces, ownership, root,
+    Clocks, Credentials, Mount, Namespaces, Network, Observation, Overflow, Ownership, Panel, Pin, Process, Reading,
+    clocks, hostname, ids, namespaces, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -36,8 +40,9 @@ impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
     /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
-    /// [`Observation::overflow`] for [`Panel::Credentials`],
-    /// [`Observation::clocks`] for [`Panel::Clocks`].
+    /// [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::clocks`] for [`Panel::Clocks`],
+    /// [`Observation::ipc`] and [`Observation::ipc_directories`] for [`Panel::Ipc`], [`Observation::cgroups`] for [`Panel::Cgroups`],
+    /// [`Observation::networks`] for [`Panel::Network`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -87,8 +92,10 @@ impl Reader {
     /// Reads what is wanted. A process that ends meanwhile is left out; a `/proc` that lists nothing gives nothing.
     ///
     /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**, with
-    /// [`Panel::Clocks`] every time namespace that has processes: call it in a worker, or in a process that reads nothing else.
-    /// Where that is not allowed, the values of foreign namespaces are missing with the kernel's reason (setns(2): `EPERM`).
+    /// [`Panel::Network`] every network namespace, with
+    /// [`Panel::Clocks`] every time namespace that has processes, with [`Panel::Ipc`] every IPC namespace, with [`Panel::Cgroups`]
+    /// every cgroup namespace: call it in a worker, or in a process that reads nothing else. Where that is not allowed, what
+    /// foreign namespaces hold is missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
         let mut pids = match (&wanted.only, wanted.below) {
             (Some(only), _) => only.iter().copied().collect(),
@@ -119,12 +126,28 @@ impl Reader {
             observation.overflow = Some(Overflow::read(&self.proc));
             observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
         }
-        // Last, because it changes this thread.
+        if wanted.panels.contains(&Panel::Ipc) {
+            observation.ipc_directories = self.ipc_directories(&observation);
+        }
+        let network = wanted.panels.contains(&Panel::Network);
+        if network {
+            observation.pins = self.pins(&observation, wanted);
+        }
+        // Last, because these change this thread.
+        if network {
+            observation.networks = self.networks(&observation);
+        }
         if wanted.panels.contains(&Panel::Hostname) {
             observation.hostnames = self.hostnames(&observation);
         }
         if wanted.panels.contains(&Panel::Clocks) {
             observation.clocks = self.clocks(&observation);
+        }
+        if wanted.panels.contains(&Panel::Ipc) {
+            observation.ipc = self.ipc(&observation);
+        }
+        if wanted.panels.contains(&Panel::Cgroups) {
+            observation.cgroups = self.cgroups(&observation, wanted.without);
         }
         observation
     }
@@ -234,12 +257,66 @@ impl Reader {
         ownership::KINDS.into_iter().flat_map(of_kind).collect()
     }
 
+    /// The namespaces that are mounted on files where this thread is. Where some processes are wanted, theirs only; where the
+    /// lab host is the machine itself, those that the machine had before are its own affair.
+    fn pins(&mut self, observation: &Observation, wanted: &Wanted) -> Vec<Pin> {
+        let own = self.own_link("mountinfo");
+        let mut pins = self.parsed(&own, parse_mountinfo).value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
+        let is_wanted = |pin: &Pin| {
+            let inodes = |process: &Process| process.namespaces.0.values().any(|it| it.value() == Some(&pin.inode));
+            wanted.only.is_none() || observation.processes.iter().any(inodes)
+        };
+        pins.retain(is_wanted);
+        if wanted.below.is_some() {
+            let machine = self.parsed(&self.proc.join("1/mountinfo"), parse_mountinfo);
+            let machine = machine.value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
+            pins.retain(|pin| !machine.contains(pin));
+        }
+        pins
+    }
+
+    /// Every network namespace: first the one that this thread is in, then the others by entering them one after the other.
+    fn networks(&self, observation: &Observation) -> BTreeMap<u64, Reading<Network>> {
+        let own = self.own_inode(Namespace::Net);
+        let here = Network::read();
+        let enter = |path: &Path| match enter::namespace(path, Namespace::Net) {
+            Ok(()) => Network::read(),
+            Err(error) => Reading::Missing(Errno::from(&error)),
+        };
+        let mut networks =
+            each(observation, Namespace::Net, |process| match process.namespaces.inode(Namespace::Net) {
+                inode if inode.is_some() && inode == own => here.clone(),
+                _ => enter(&self.proc.join(format!("{}/ns/net", process.pid))),
+            });
+        for pin in observation.pins.iter().filter(|pin| pin.kind == Namespace::Net.link()) {
+            // Another mount may cover the file.
+            let is_there = || fs::metadata(&pin.at).is_ok_and(|it| it.ino() == pin.inode);
+            networks.entry(pin.inode).or_insert_with(|| match own == Some(pin.inode) {
+                true => here.clone(),
+                false if is_there() => enter(Path::new(&pin.at)),
+                false => Reading::Missing(nothing()),
+            });
+        }
+        networks
+    }
+
+    /// A file of the directory that `/proc` has for this thread.
+    fn own_link(&self, name: &str) -> PathBuf {
+        let own = ["thread-self", "self"].map(|it| self.proc.join(it).join(name));
+        let [thread, process] = own;
+        if thread.symlink_metadata().is_ok() { thread } else { process }
+    }
+
+    /// The inode of a namespace that this thread is in.
+    fn own_inode(&self, kind: Namespace) -> Option<u64> {
+        let link = link(&self.own_link(&format!("ns/{kind}")));
+        link.value().and_then(|text| namespaces::parse_link(text))
+    }
+
     /// The host name of every UTS namespace: first that of the namespace this thread is in, then the others by entering
     /// them one after the other.
     fn hostnames(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<String>> {
-        let own = ["thread-self", "self"].iter().find_map(|it| {
-            link(&self.proc.join(it).join("ns/uts")).value().and_then(|text| namespaces::parse_link(text))
-        });
+        let own = self.own_inode(Namespace::Uts);
         let here = match self.text(&self.proc.join("sys/kernel/hostname")) {
             Ok(text) => hostname::parse(text),
             Err(error) => Reading::Missing(Errno::from(&error)),

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Names, Observation, Process};
 use crate::kernel::namespace::Namespace;
 
 /// A state panel. A step's `watch` chooses among them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Panel {
     /// The process tree.
@@ -25,12 +26,28 @@ pub enum Panel {
     Credentials,
     /// Clocks and offsets of each time namespace.
     Clocks,
+    /// System V objects, message queues and limits of each IPC namespace.
+    Ipc,
+    /// The groups of each process, and the groups below the lab host's own.
+    Cgroups,
+    /// Links, addresses and routes of each network namespace.
+    Network,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 7] =
-        [Self::Processes, Self::Namespaces, Self::Hostname, Self::Root, Self::Mounts, Self::Credentials, Self::Clocks];
+    pub const ALL: [Self; 10] = [
+        Self::Processes,
+        Self::Namespaces,
+        Self::Hostname,
+        Self::Root,
+        Self::Mounts,
+        Self::Ipc,
+        Self::Network,
+        Self::Credentials,
+        Self::Cgroups,
+        Self::Clocks,
+    ];
 }
 
 impl fmt::Display for Panel {
@@ -43,6 +60,9 @@ impl fmt::Display for Panel {
             Self::Mounts => "mounts",
             Self::Credentials => "credentials",
             Self::Clocks => "clocks",
+            Self::Ipc => "ipc",
+            Self::Cgroups => "cgroups",
+            Self::Network => "network",
         })
     }
 }
@@ -86,6 +106,9 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::mounts::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
     super::clocks::rows(&mut sheet);
+    super::ipc::rows(&mut sheet);
+    super::cgroups::rows(&mut sheet);
+    super::network::rows(&mut sheet);
     sheet.rows
 }
 

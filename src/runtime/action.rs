@@ -3,14 +3,19 @@
 //! Each mechanism is one file of this module and implements [`Mechanism`]; [`Action`] only gathers them, under the names
 //! that lessons use. Adding a mechanism is: a file, a line in the enum, an arm in [`Action::mechanism`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{CgroupAttach, CgroupCreate, CgroupRemove};
 use super::clock::SetClockOffset;
 use super::id_map::{NewIdMap, WriteGidMap, WriteUidMap};
+use super::ipc::{IpcRemove, MqCreate, MsgCreate, SemCreate, ShmCreate, ShmFind};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
-use super::{file, mount, mount::MountProc, namespace::Unshare, root, rootfs::Rootfs, uts::SetHostname};
+use super::{
+    file, join, link, mount, mount::MountProc, namespace::Unshare, pin, root, rootfs::Rootfs, socket, uts::SetHostname,
+};
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
 
@@ -18,7 +23,7 @@ use crate::kernel::trace::{CallError, Trace};
 pub const HOST: &str = "host";
 
 /// One typed thing that a step does, as lessons write it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Make a new box.
@@ -71,6 +76,40 @@ pub enum Action {
     ReadFile(ReadFile),
     /// Shift a clock in the time namespace of the children to come.
     SetClockOffset(SetClockOffset),
+    /// Make a segment of shared memory.
+    ShmCreate(ShmCreate),
+    /// Look for a segment by its key.
+    ShmFind(ShmFind),
+    /// Make a set of semaphores.
+    SemCreate(SemCreate),
+    /// Make a System V message queue.
+    MsgCreate(MsgCreate),
+    /// Take a System V IPC object away.
+    IpcRemove(IpcRemove),
+    /// Make a POSIX message queue.
+    MqCreate(MqCreate),
+    /// Make a cgroup.
+    CgroupCreate(CgroupCreate),
+    /// Move a process into a cgroup.
+    CgroupAttach(CgroupAttach),
+    /// Take a cgroup away.
+    CgroupRemove(CgroupRemove),
+    /// Set a link up.
+    LinkUp(link::LinkUp),
+    /// Set a link down.
+    LinkDown(link::LinkDown),
+    /// Give a link an address.
+    AddAddress(link::AddAddress),
+    /// Open a TCP connection.
+    Connect(socket::Connect),
+    /// Listen on a TCP port.
+    Listen(socket::Listen),
+    /// Join namespaces that exist.
+    Setns(join::Setns),
+    /// Keep a namespace by a mount.
+    Pin(pin::Pin),
+    /// Take that mount away.
+    Unpin(pin::Unpin),
 }
 
 /// What every action can tell.
@@ -217,6 +256,23 @@ impl Action {
             Self::NewIdMap(it) => it,
             Self::ReadFile(it) => it,
             Self::SetClockOffset(it) => it,
+            Self::ShmCreate(it) => it,
+            Self::ShmFind(it) => it,
+            Self::SemCreate(it) => it,
+            Self::MsgCreate(it) => it,
+            Self::IpcRemove(it) => it,
+            Self::MqCreate(it) => it,
+            Self::CgroupCreate(it) => it,
+            Self::CgroupAttach(it) => it,
+            Self::CgroupRemove(it) => it,
+            Self::LinkUp(it) => it,
+            Self::LinkDown(it) => it,
+            Self::AddAddress(it) => it,
+            Self::Connect(it) => it,
+            Self::Listen(it) => it,
+            Self::Setns(it) => it,
+            Self::Pin(it) => it,
+            Self::Unpin(it) => it,
         }
     }
 
@@ -227,6 +283,14 @@ impl Action {
             Self::Unshare(it) => Some(it),
             Self::SetHostname(it) => Some(it),
             Self::MountProc(it) => Some(it),
+            Self::LinkUp(it) => Some(it),
+            Self::LinkDown(it) => Some(it),
+            Self::AddAddress(it) => Some(it),
+            Self::Connect(it) => Some(it),
+            Self::Listen(it) => Some(it),
+            Self::Setns(it) => Some(it),
+            Self::Pin(it) => Some(it),
+            Self::Unpin(it) => Some(it),
             Self::Rootfs(it) => Some(it),
             Self::Mkdir(it) => Some(it),
             Self::Write(it) => Some(it),
@@ -243,6 +307,15 @@ impl Action {
             Self::WriteUidMap(it) => Some(it),
             Self::ReadFile(it) => Some(it),
             Self::SetClockOffset(it) => Some(it),
+            Self::ShmCreate(it) => Some(it),
+            Self::ShmFind(it) => Some(it),
+            Self::SemCreate(it) => Some(it),
+            Self::MsgCreate(it) => Some(it),
+            Self::IpcRemove(it) => Some(it),
+            Self::MqCreate(it) => Some(it),
+            Self::CgroupCreate(it) => Some(it),
+            Self::CgroupAttach(it) => Some(it),
+            Self::CgroupRemove(it) => Some(it),
             Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) => None,
         }
     }
@@ -251,6 +324,7 @@ impl Action {
     pub fn on_box(&self) -> Option<&dyn PerformOn> {
         match self {
             Self::NewIdMap(it) => Some(it),
+            Self::CgroupAttach(it) if it.r#in == HOST => Some(it),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! Offsets of clocks in a time namespace (time_namespaces(7)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Outcome, Perform};
@@ -11,7 +12,7 @@ use crate::kernel::trace::{CallError, Trace};
 const OFFSETS: &str = "/proc/self/timens_offsets";
 
 /// Sets the offset of one clock in the time namespace that the children of the process will be born into.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetClockOffset {
     /// Who.
@@ -34,7 +35,7 @@ fn is_zero(nanos: &u32) -> bool {
 }
 
 /// A clock, as `timens_offsets` calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
     /// CLOCK_MONOTONIC.

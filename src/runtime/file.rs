@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -14,7 +15,7 @@ use crate::kernel::trace::{CallError, Trace};
 const MAX_PATH: usize = 4095;
 
 /// Makes a directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mkdir {
     /// Who.
@@ -64,7 +65,7 @@ impl Perform for Mkdir {
 }
 
 /// Writes a file, which is made where it is not there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Write {
     /// Who.

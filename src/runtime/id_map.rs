@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform, PerformOn};
@@ -20,7 +21,7 @@ const OWN: &str = "own";
 const OWN_IN_SHELL: &str = "$me";
 
 /// Writes the map of user ids of the user namespace that the process is in, from inside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WriteUidMap {
     /// Who.
@@ -66,7 +67,7 @@ impl Perform for WriteUidMap {
 }
 
 /// Writes the map of group ids of the user namespace that the process is in, from inside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WriteGidMap {
     /// Who.
@@ -113,7 +114,7 @@ impl Perform for WriteGidMap {
 
 /// The lab host maps ranges of ids for the user namespace of a box, by newuidmap(1) and newgidmap(1): a set-uid program may
 /// map what `/etc/subuid` and `/etc/subgid` give to whoever calls it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewIdMap {
     /// Whose user namespace.
@@ -179,7 +180,7 @@ fn helper_words(map: &[Line]) -> Vec<String> {
 
 /// One line of an id map, written `INSIDE OUTSIDE COUNT`. OUTSIDE may be `own`: the id that the writer had before it made its
 /// user namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Line {
     /// First id inside.

@@ -16,6 +16,9 @@ use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{CallError, Trace};
 use crate::kernel::{process_name, process_title, program, stdio};
 
+/// What a box is told to do, and where that concerns another process, which number the lab host has for it.
+pub type Command = (Action, Option<i32>);
+
 /// What a box answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Told {
@@ -37,20 +40,21 @@ pub fn serve(name: &str, channel: Channel) -> ! {
         if !command {
             continue;
         }
-        let Ok(actions) = channel.receive::<Vec<Action>>(None) else { stdio::exit_now(0) };
-        for action in &actions {
+        let Ok(commands) = channel.receive::<Vec<Command>>(None) else { stdio::exit_now(0) };
+        for (action, other) in &commands {
             let mut trace = Trace::new(name);
-            let result = match action {
-                Action::Fork(_) => match fork(name, &channel, &mut trace) {
+            let result = match (action, other) {
+                (Action::Fork(_), _) => match fork(name, &channel, &mut trace) {
                     Ok(own) => {
                         children = own;
                         continue;
                     }
                     Err(error) => Err(error),
                 },
-                Action::Exec(exec) => Err(execute(exec, &channel, &mut trace)),
-                Action::Kill(kill) => signal_self(kill, &mut trace),
-                other => match other.alone() {
+                (Action::Exec(exec), _) => Err(execute(exec, &channel, &mut trace)),
+                (Action::Kill(kill), _) => signal_self(kill, &mut trace),
+                (Action::Setns(setns), Some(pid)) => setns.join(&mut trace, *pid),
+                (action, _) => match action.alone() {
                     Some(deed) => deed.perform(&mut trace),
                     // Only the agent makes boxes, and it never passes that on.
                     None => stdio::exit_now(1),

@@ -1,5 +1,6 @@
 //! Mounts (mount(2), mount_namespaces(7)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -10,7 +11,7 @@ use crate::kernel::sys::{self, MntFlags, MsFlags};
 use crate::kernel::trace::{CallError, Trace};
 
 /// Mounts a new proc on `/proc`: it shows the pid namespace of the process that mounts it (pid_namespaces(7)).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MountProc {
     /// Who.
@@ -50,7 +51,7 @@ impl Perform for MountProc {
 }
 
 /// Mounts a file system, or shows a directory at a second place (`MS_BIND`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
     /// Who.
@@ -149,7 +150,7 @@ impl Perform for Mount {
 }
 
 /// Whether a mount passes on what is mounted below it (mount_namespaces(7), SHARED SUBTREES).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Neither passes on nor receives.
@@ -184,7 +185,7 @@ impl Kind {
 }
 
 /// Changes the propagation of a mount, or of a whole tree of mounts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Propagation {
     /// Who.
@@ -240,7 +241,7 @@ impl Perform for Propagation {
 }
 
 /// Takes a mount away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Umount {
     /// Who.
@@ -302,5 +303,66 @@ impl Perform for Umount {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
         sys::umount2(trace, &self.at, self.flags())?;
         Ok(Outcome::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        let actions: Vec<crate::runtime::action::Action> = serde_json::from_str(text).expect("actions");
+        let good = actions.iter().all(|action| action.mechanism().misuses().is_empty());
+        assert!(good, "{actions:?}");
+        actions.iter().filter_map(|action| action.mechanism().shell()).collect()
+    }
+
+    #[test]
+    fn shell_lines_are_what_a_person_types() {
+        let text = r#"[
+            {"mount": {"in": "box", "source": "tmpfs", "at": "/lab/a b", "fstype": "tmpfs"}},
+            {"mount": {"in": "box", "source": "t", "at": "/t", "fstype": "tmpfs", "flags": ["MS_RDONLY", "MS_NOSUID"], "options": "size=1m"}},
+            {"mount": {"in": "box", "source": "/a", "at": "/b", "flags": ["MS_BIND"]}},
+            {"mount": {"in": "box", "source": "/a", "at": "/b", "flags": ["MS_BIND", "MS_REC"]}},
+            {"propagation": {"in": "box", "at": "/", "becomes": "private", "recursive": true}},
+            {"propagation": {"in": "box", "at": "/x", "becomes": "unbindable"}},
+            {"umount": {"in": "box", "at": "/old", "flags": ["MNT_DETACH"]}},
+            {"umount": {"in": "box", "at": "/old"}},
+            {"pivot_root": {"in": "box", "new_root": ".", "put_old": "."}},
+            {"chroot": {"in": "box", "to": "/usr", "as_user": 1000}}
+        ]"#;
+        let expected = [
+            "mount -t tmpfs tmpfs '/lab/a b'",
+            "mount -t tmpfs -o ro,nosuid,size=1m t /t",
+            "mount --bind /a /b",
+            "mount --rbind /a /b",
+            "mount --make-rprivate /",
+            "mount --make-unbindable /x",
+            "umount -l /old",
+            "umount /old",
+            "pivot_root . .",
+            "setpriv --reuid 1000 --regid 1000 --clear-groups chroot /usr",
+        ];
+        assert_eq!(lines(text), expected);
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_refused() {
+        let mount = |fstype: Option<&str>, flags: &[&str]| Mount {
+            r#in: "box".into(),
+            source: "s".into(),
+            at: "/t".into(),
+            fstype: fstype.map(String::from),
+            flags: flags.iter().map(|name| (*name).to_owned()).collect(),
+            options: None,
+            fails_with: None,
+        };
+        let fields = |mount: Mount| mount.misuses().iter().map(|it| it.field).collect::<Vec<_>>();
+        assert_eq!(fields(mount(Some("tmpfs"), &["MS_BIND"])), ["fstype"]);
+        assert_eq!(fields(mount(None, &[])), ["fstype"]);
+        assert_eq!(fields(mount(Some("tmpfs"), &["ms_bind"])), ["flags"]);
+        assert!(fields(mount(None, &["MS_BIND"])).is_empty());
+        let umount = Umount { r#in: "box".into(), at: "\0".into(), flags: vec!["-l".into()], fails_with: None };
+        assert_eq!(umount.misuses().iter().map(|it| it.field).collect::<Vec<_>>(), ["at", "flags"]);
     }
 }

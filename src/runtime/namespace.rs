@@ -1,5 +1,6 @@
 //! Namespaces: leaving shared ones for new ones (namespaces(7), unshare(2)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -9,7 +10,7 @@ use crate::kernel::sys;
 use crate::kernel::trace::{CallError, Trace};
 
 /// A process leaves the namespaces that it shares, and is the first in new ones.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unshare {
     /// Who.

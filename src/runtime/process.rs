@@ -4,6 +4,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform};
@@ -26,7 +27,7 @@ const MAX_ARGUMENTS: usize = 32;
 const MAX_ARGUMENT: usize = 1024;
 
 /// The agent makes a new process, the box, and gives it a name. A box of that name that lives is ended first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MakeBox {
     /// Its name.
@@ -61,7 +62,7 @@ impl Mechanism for MakeBox {
 }
 
 /// The box forks. Its handle moves to the child, which is where a new pid namespace begins; the parent only waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fork {
     /// Who.
@@ -94,7 +95,7 @@ impl Mechanism for Fork {
 }
 
 /// The box becomes another program: same process, same pid, same namespaces.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exec {
     /// Who.
@@ -133,7 +134,7 @@ impl Mechanism for Exec {
 }
 
 /// The actor forks a child that runs a program, and waits for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
     /// Who.
@@ -250,7 +251,7 @@ impl Perform for Run {
 }
 
 /// A signal for the process that a box is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kill {
     /// Whom.

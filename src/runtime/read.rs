@@ -1,5 +1,6 @@
 //! Reading a file (open(2), read(2)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Mechanism, Misuse, Outcome, Perform};
@@ -12,7 +13,7 @@ use crate::kernel::trace::{CallError, Trace};
 const MAX_PATH: usize = 4095;
 
 /// Reads the beginning of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadFile {
     /// Who.

@@ -1,5 +1,6 @@
 //! Where paths begin: the root directory and the working directory (chroot(2), chdir(2), pivot_root(2)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -10,7 +11,7 @@ use crate::kernel::sys;
 use crate::kernel::trace::{CallError, Trace};
 
 /// Changes the root directory of the actor, and nothing else: its working directory stays where it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Chroot {
     /// Who.
@@ -75,7 +76,7 @@ impl Perform for Chroot {
 }
 
 /// Changes the working directory of the actor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Chdir {
     /// Who.
@@ -121,7 +122,7 @@ impl Perform for Chdir {
 }
 
 /// Makes a mount the root of the mount namespace; the old root is mounted elsewhere, from where it can be taken away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PivotRoot {
     /// Who.

@@ -1,5 +1,6 @@
 //! Who a process is: user, groups, and whether groups may be changed at all (credentials(7), user_namespaces(7)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform};
@@ -8,7 +9,7 @@ use crate::kernel::sys;
 use crate::kernel::trace::{CallError, Trace};
 
 /// Becomes another user: groups, group and user, in this order, for good.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Become {
     /// Who.
@@ -64,7 +65,7 @@ impl Perform for Become {
 }
 
 /// Sets the supplementary groups.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetGroups {
     /// Who.
@@ -119,7 +120,7 @@ fn host_can_not(who: &str) -> Vec<Misuse> {
 }
 
 /// Allows or denies setgroups(2) in the user namespace of the process that writes. Denied is denied for ever.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WriteSetgroups {
     /// Who.
@@ -132,7 +133,7 @@ pub struct WriteSetgroups {
 }
 
 /// A word for `/proc/PID/setgroups`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
     /// As in a namespace whose parent allows it.

@@ -1,5 +1,6 @@
 //! The host name, a value of the UTS namespace (uts_namespaces(7), sethostname(2)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -15,7 +16,7 @@ const MAX_HOSTNAME: usize = 64;
 const MAX_TRIED: usize = 1024;
 
 /// Sets the host name of the UTS namespace that the actor is in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetHostname {
     /// Who.

@@ -27,6 +27,7 @@ pub const ALL: &[Stage] = &[
         panels: &[Panel::Mounts, Panel::Root],
     },
     Stage { id: "uts", teaches: "a host name of its own", panels: &[Panel::Hostname, Panel::Namespaces] },
+    Stage { id: "ipc", teaches: "shared memory and queues of its own", panels: &[Panel::Ipc, Panel::Namespaces] },
     Stage {
         id: "pid",
         teaches: "a process tree of its own",
@@ -36,6 +37,12 @@ pub const ALL: &[Stage] = &[
         id: "user",
         teaches: "user and group ids, and capabilities, of one's own",
         panels: &[Panel::Credentials, Panel::Namespaces],
+    },
+    Stage { id: "net", teaches: "a network of its own", panels: &[Panel::Network, Panel::Namespaces] },
+    Stage {
+        id: "cgroup-ns",
+        teaches: "which cgroup is seen as the root of the tree",
+        panels: &[Panel::Cgroups, Panel::Namespaces],
     },
     Stage {
         id: "time",

@@ -44,7 +44,7 @@ impl Proof {
 }
 
 /// What a process has of its own: the namespaces that differ from the host's, its root directory, the host name that it sees,
-/// and the maps of its user namespace.
+/// the maps of its user namespace, its cgroup, and its network: links with their state, and addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shape {
     own: Vec<Namespace>,
@@ -52,6 +52,8 @@ struct Shape {
     hostname: Option<String>,
     uid_map: Option<Vec<IdMap>>,
     gid_map: Option<Vec<IdMap>>,
+    cgroup: Option<String>,
+    network: Option<Vec<String>>,
 }
 
 /// Proves a lesson, by calls, by shell and by its exported script.
@@ -218,11 +220,20 @@ fn shape_of(observation: &Observation, names: &Names) -> Option<Shape> {
     let (process, host) = (observation.process(*names.boxes.get("box")?)?, observation.process(names.host)?);
     let differs = |kind: &Namespace| process.namespaces.inode(*kind) != host.namespaces.inode(*kind);
     let uts = process.namespaces.inode(Namespace::Uts)?;
+    let cgroups = observation.cgroups.memberships.get(&process.pid).and_then(|list| list.value());
+    let net = process.namespaces.inode(Namespace::Net)?;
+    let network = observation.networks.get(&net).and_then(|network| network.value()).map(|network| {
+        let links =
+            network.links.iter().map(|link| format!("{} {}", link.name, if link.is_up() { "up" } else { "down" }));
+        links.chain(network.addresses.iter().map(|it| format!("{}/{}", it.ip, it.prefix))).collect()
+    });
     Some(Shape {
         own: Namespace::ALL.into_iter().filter(differs).collect(),
         root: process.root.value().cloned(),
         hostname: observation.hostnames.get(&uts).and_then(|name| name.value().cloned()),
         uid_map: process.credentials.uid_map.value().cloned(),
         gid_map: process.credentials.gid_map.value().cloned(),
+        cgroup: cgroups.and_then(|list| observation.cgroups.own_path(list)).map(str::to_owned),
+        network,
     })
 }

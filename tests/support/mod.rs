@@ -151,7 +151,8 @@ pub fn course() -> Vec<Written> {
 
 /// `v1`, `hybrid` or `v2`.
 pub fn cgroup_mode() -> &'static str {
-    match (Path::new("/sys/fs/cgroup/cgroup.controllers").exists(), Path::new("/sys/fs/cgroup/unified").exists()) {
+    match (Path::new("/sys/fs/cgroup/cgroup.procs").exists(), Path::new("/sys/fs/cgroup/unified/cgroup.procs").exists())
+    {
         (true, _) => "v2",
         (false, true) => "hybrid",
         (false, false) => "v1",

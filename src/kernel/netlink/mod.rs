@@ -8,20 +8,22 @@
 //! A socket belongs for ever to the network namespace of the thread that made it.
 
 mod answer;
+mod diag;
 mod request;
 
 use std::io;
-use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use rtnetlink::packet_core::{
     ErrorBuffer, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NetlinkBuffer, NetlinkMessage,
+    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rtnetlink::sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
+use rtnetlink::sys::{Socket, SocketAddr as Port};
 
 pub use self::answer::{Address, Link, Route, Table};
 use super::children::readable;
@@ -47,10 +49,24 @@ impl Netlink {
     /// # Errors
     /// Those of socket(2) and connect(2).
     pub fn open() -> io::Result<Self> {
-        let socket = Socket::new(NETLINK_ROUTE)?;
+        Self::of(NETLINK_ROUTE)
+    }
+
+    fn of(protocol: isize) -> io::Result<Self> {
+        let socket = Socket::new(protocol)?;
         // Port 0 is the kernel: from here on only it can send to this socket.
-        socket.connect(&SocketAddr::new(0, 0))?;
+        socket.connect(&Port::new(0, 0))?;
         Ok(Self { socket, sequence: 0, buffer: Vec::with_capacity(DATAGRAM) })
+    }
+
+    /// [`Self::open`] for an action, in its trace.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_traced(trace: &mut Trace) -> Result<Self, CallError> {
+        let args = ["AF_NETLINK", "SOCK_DGRAM|SOCK_CLOEXEC", "NETLINK_ROUTE"].map(str::to_owned).to_vec();
+        let number = |netlink: &Self| i64::from(netlink.socket.as_raw_fd());
+        trace.made("socket", args, || Self::open().map_err(errno), number)
     }
 
     /// Sets a link up or down (`ip link set NAME up`).
@@ -117,16 +133,21 @@ impl Netlink {
         self.dump(request::all_routes(), Route::parse)
     }
 
-    fn dump<T>(&mut self, message: RouteNetlinkMessage, parse: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<T>> {
+    fn dump<T>(&mut self, message: impl NetlinkSerializable, parse: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<T>> {
         let mut all = Vec::new();
         self.exchange(message, NLM_F_REQUEST | NLM_F_DUMP, |payload| all.extend(parse(payload)))?;
         Ok(all)
     }
 
     /// One request, and the messages that answer it, up to the last one.
-    fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16, mut take: impl FnMut(&[u8])) -> nix::Result<()> {
+    fn exchange(
+        &mut self,
+        message: impl NetlinkSerializable,
+        flags: u16,
+        mut take: impl FnMut(&[u8]),
+    ) -> nix::Result<()> {
         self.sequence += 1;
-        let mut request = NetlinkMessage::from(message);
+        let mut request = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(message));
         request.header.flags = flags;
         request.header.sequence_number = self.sequence;
         request.finalize();
@@ -163,6 +184,20 @@ impl Netlink {
             }
         }
     }
+}
+
+/// The addresses at which somebody listens for TCP, in the network namespace that the calling thread is in now, sorted.
+///
+/// # Errors
+/// `ENOENT` where the kernel was built without sock_diag(7) for TCP, and those of [`Netlink::open`].
+pub fn listeners() -> io::Result<Vec<SocketAddr>> {
+    let mut netlink = Netlink::of(NETLINK_SOCK_DIAG)?;
+    let mut all = netlink.dump(diag::Listeners::V4, diag::parse)?;
+    // A kernel without IPv6 has no such sockets.
+    all.extend(netlink.dump(diag::Listeners::V6, diag::parse).unwrap_or_default());
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
 }
 
 fn errno(error: io::Error) -> Errno {

@@ -3,6 +3,7 @@
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::path::Path;
 
+use nix::errno::Errno;
 pub use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
@@ -15,6 +16,19 @@ use crate::kernel::trace::{CallError, Trace};
 /// `EEXIST`, `ENOENT`, `EACCES`, `ENOSPC` and others of the path.
 pub fn mkdir(trace: &mut Trace, path: &Path, mode: u32) -> Result<(), CallError> {
     trace.call("mkdir", vec![name(path), octal(mode)], || nix::unistd::mkdir(path, bits(mode)).map(|()| 0)).map(drop)
+}
+
+/// rmdir(2).
+///
+/// # Errors
+/// `ENOENT`; `EBUSY` for a cgroup with processes or groups in it; `ENOTEMPTY` for an ordinary directory.
+pub fn rmdir(trace: &mut Trace, path: &Path) -> Result<(), CallError> {
+    let made = || {
+        std::fs::remove_dir(path)
+            .map(|()| 0)
+            .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+    };
+    trace.call("rmdir", vec![name(path)], made).map(drop)
 }
 
 /// chmod(2).

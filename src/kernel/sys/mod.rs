@@ -5,7 +5,10 @@
 
 pub mod credentials;
 pub mod file;
+pub mod ipc;
 pub mod mount;
+pub mod namespace;
+pub mod net;
 pub mod root;
 pub mod uts;
 
@@ -19,8 +22,12 @@ pub use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 pub use self::credentials::{become_user, own_ids, remember_ids, set_dumpable, set_groups};
-pub use self::file::{OFlag, chmod, close, fchmod, mkdir, open, read_file, sendfile, symlink, write, write_file};
+pub use self::file::{
+    OFlag, chmod, close, fchmod, mkdir, open, read_file, rmdir, sendfile, symlink, write, write_file,
+};
 pub use self::mount::{MntFlags, MsFlags, mount, umount2};
+pub use self::namespace::{make_file, open_namespace, open_process, setns, unlink};
+pub use self::net::{connect, listen};
 pub use self::root::{chdir, chroot, pivot_root};
 pub use self::uts::sethostname;
 use super::namespace::Namespace;

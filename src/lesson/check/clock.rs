@@ -1,5 +1,6 @@
 //! What the clocks say that a process sees.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen, View, value};
@@ -8,7 +9,7 @@ use crate::probe::clocks::Measured;
 use crate::runtime::clock::Clock;
 
 /// A clock of a process is so many seconds ahead of the lab host's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AheadIs {
     /// Whose.
@@ -32,7 +33,7 @@ impl Predicate for AheadIs {
 }
 
 /// The seconds by which a clock of a process is ahead.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ahead {
     /// Whose.
@@ -52,7 +53,7 @@ impl Probe for Ahead {
 }
 
 /// For how many days the machine seems to be up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DaysUp {
     /// To whom.

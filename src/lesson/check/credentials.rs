@@ -1,5 +1,6 @@
 //! Who a process is: ids outside and inside, id maps, capabilities, and whose files are.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Predicate, Probe, Seen, View, value};
@@ -9,7 +10,7 @@ use crate::probe::{IdMap, Process, Reading, capabilities};
 use crate::runtime::action::HOST;
 
 /// The user id of a process, as the lab host knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UidIs {
     /// Whose.
@@ -30,7 +31,7 @@ impl Predicate for UidIs {
 }
 
 /// The user id itself, as the lab host knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Uid {
     /// Whose.
@@ -48,7 +49,7 @@ impl Probe for Uid {
 }
 
 /// The user id of a process, as it is told itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UidInsideIs {
     /// Whose.
@@ -69,7 +70,7 @@ impl Predicate for UidInsideIs {
 }
 
 /// The user id itself, as the process is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UidInside {
     /// Whose.
@@ -87,7 +88,7 @@ impl Probe for UidInside {
 }
 
 /// The user id outside for one inside a user namespace: for a process of the lab host's own, the id on the machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdOutside {
     /// In whose user namespace.
@@ -110,7 +111,7 @@ impl Probe for IdOutside {
 }
 
 /// Users or groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ids {
     /// User ids, `uid_map`.
@@ -136,7 +137,7 @@ impl Ids {
 }
 
 /// An id inside has a map.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Maps {
     /// In whose user namespace.
@@ -160,7 +161,7 @@ impl Predicate for Maps {
 }
 
 /// No id has a map.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoMap {
     /// In whose user namespace.
@@ -181,7 +182,7 @@ impl Predicate for NoMap {
 }
 
 /// What `/proc/PID/setgroups` says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Setgroups {
     /// Whose.
@@ -202,7 +203,7 @@ impl Predicate for Setgroups {
 }
 
 /// A capability is effective.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Capable {
     /// Who.
@@ -234,7 +235,7 @@ impl Predicate for Capable {
 }
 
 /// A file belongs to the user that a process is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileOwnedBy {
     /// The file, in `/tmp`.

@@ -1,12 +1,13 @@
 //! The host name that a process sees.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen as Known, View, inode, value};
 use crate::kernel::namespace::Namespace;
 
 /// The host name is this.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Is {
     /// Whose.
@@ -27,7 +28,7 @@ impl Predicate for Is {
 }
 
 /// The host name itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Seen {
     /// Whose.

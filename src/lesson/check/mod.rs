@@ -3,14 +3,18 @@
 //! One file a family. A check is a struct that implements [`Predicate`], a value one that implements [`Probe`]; [`Check`] and
 //! [`Value`] only gather them, under the names that lessons use.
 
+pub mod cgroup;
 pub mod clock;
 pub mod credentials;
 pub mod hostname;
+pub mod ipc;
 pub mod mount;
 pub mod namespace;
+pub mod network;
 pub mod process;
 pub mod root;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::namespace::Namespace;
@@ -18,7 +22,7 @@ use crate::probe::{Names, Observation, Process, Reading};
 use crate::runtime::action::HOST;
 
 /// A predicate. In a by-hand check `box` means the subject: what the learner's shell made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
     /// The process lives (a zombie does not).
@@ -77,10 +81,48 @@ pub enum Check {
     FileOwnedBy(credentials::FileOwnedBy),
     /// A clock is so many seconds ahead of the lab host's.
     ClockAhead(clock::AheadIs),
+    /// How many objects of a kind are in a process's IPC namespace.
+    IpcCount(ipc::Count),
+    /// A segment of shared memory there.
+    ShmSegment(ipc::Segment),
+    /// A POSIX message queue there.
+    PosixQueue(ipc::Queue),
+    /// A limit of that namespace.
+    IpcLimit(ipc::Limit),
+    /// The cgroup in which the lab host sees a process.
+    Cgroup(cgroup::In),
+    /// The cgroup in which a process sees itself.
+    CgroupInside(cgroup::InsideIs),
+    /// There is a cgroup below the lab host's own.
+    CgroupExists(cgroup::Exists),
+    /// There is none.
+    CgroupGone(cgroup::Gone),
+    /// The root of a cgroup mount, as a process sees it.
+    CgroupMounted(cgroup::Mounted),
+    /// A link is in the network namespace of a process.
+    LinkExists(network::LinkExists),
+    /// A link is up, or down.
+    LinkState(network::LinkState),
+    /// There is no link but the loopback device.
+    OnlyLoopback(network::OnlyLoopback),
+    /// A link has an address.
+    AddressOn(network::AddressOn),
+    /// A route leads to a network.
+    RouteTo(network::RouteTo),
+    /// Somebody listens on a TCP port.
+    Listens(network::Listens),
+    /// A namespace is mounted on a file.
+    Pinned(network::Pinned),
+    /// A process is in the namespace that is mounted on a file.
+    InPinned(network::InPinned),
+    /// No namespace of a kind is left but that of a process.
+    NoOther(network::NoOther),
+    /// A process shares a namespace with a program.
+    SharesWith(network::SharesWith),
 }
 
 /// A value that a probe can give: the answer to a question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
     /// The host name that a process sees.
@@ -111,6 +153,22 @@ pub enum Value {
     ClockAhead(clock::Ahead),
     /// The whole days for which the machine seems to be up.
     DaysUp(clock::DaysUp),
+    /// How many objects of a kind are in a process's IPC namespace.
+    IpcCount(ipc::HowMany),
+    /// How many files are in `/dev/shm`.
+    DevShmFiles(ipc::DevShm),
+    /// The cgroup in which the lab host sees a process.
+    Cgroup(cgroup::Path),
+    /// The cgroup in which a process sees another one, or itself.
+    CgroupSeen(cgroup::PathSeen),
+    /// The root of the lab host's cgroup mount, as a process sees it.
+    CgroupMountRoot(cgroup::MountRoot),
+    /// How many cgroup hierarchies a process is in.
+    Hierarchies(cgroup::Hierarchies),
+    /// How many links a network namespace has.
+    Links(network::Links),
+    /// The flags of a link.
+    LinkFlags(network::LinkFlags),
 }
 
 impl Check {
@@ -124,6 +182,16 @@ impl Check {
             Self::Adopted(it) => it,
             Self::NoProcess(it) => it,
             Self::NamespaceDiffers(it) => it,
+            Self::LinkExists(it) => it,
+            Self::LinkState(it) => it,
+            Self::OnlyLoopback(it) => it,
+            Self::AddressOn(it) => it,
+            Self::RouteTo(it) => it,
+            Self::Listens(it) => it,
+            Self::Pinned(it) => it,
+            Self::InPinned(it) => it,
+            Self::NoOther(it) => it,
+            Self::SharesWith(it) => it,
             Self::NamespaceSame(it) => it,
             Self::OwnedBy(it) => it,
             Self::Hostname(it) => it,
@@ -144,6 +212,15 @@ impl Check {
             Self::Capable(it) => it,
             Self::FileOwnedBy(it) => it,
             Self::ClockAhead(it) => it,
+            Self::IpcCount(it) => it,
+            Self::ShmSegment(it) => it,
+            Self::PosixQueue(it) => it,
+            Self::IpcLimit(it) => it,
+            Self::Cgroup(it) => it,
+            Self::CgroupInside(it) => it,
+            Self::CgroupExists(it) => it,
+            Self::CgroupGone(it) => it,
+            Self::CgroupMounted(it) => it,
         }
     }
 
@@ -185,6 +262,14 @@ impl Value {
             Self::IdOutside(it) => it,
             Self::ClockAhead(it) => it,
             Self::DaysUp(it) => it,
+            Self::IpcCount(it) => it,
+            Self::DevShmFiles(it) => it,
+            Self::Cgroup(it) => it,
+            Self::CgroupSeen(it) => it,
+            Self::CgroupMountRoot(it) => it,
+            Self::Hierarchies(it) => it,
+            Self::Links(it) => it,
+            Self::LinkFlags(it) => it,
         }
     }
 
@@ -200,7 +285,8 @@ impl Value {
 
     /// Whether a text, what a learner answered or what a command printed, has the value as a word of its own.
     pub fn is_word_of(value: &str, text: &str) -> bool {
-        text.split_whitespace().any(|word| word.trim_matches(|c: char| "\"'`.,;".contains(c)) == value)
+        // As it stands first: `/..` is a path.
+        text.split_whitespace().any(|word| word == value || word.trim_matches(|c: char| "\"'`.,;".contains(c)) == value)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Mounts: what is mounted where, and what it passes on.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen, View, inode, value};
@@ -8,7 +9,7 @@ use crate::probe::Mount;
 use crate::runtime::mount::Kind;
 
 /// Something is mounted at a place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mounted {
     /// In whose mount namespace.
@@ -38,7 +39,7 @@ impl Predicate for Mounted {
 }
 
 /// Nothing is mounted there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotMounted {
     /// In whose mount namespace.
@@ -61,7 +62,7 @@ impl Predicate for NotMounted {
 }
 
 /// A mount has this propagation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Propagation {
     /// In whose mount namespace.
@@ -95,7 +96,7 @@ impl Predicate for Propagation {
 }
 
 /// The type of the file system at a place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fstype {
     /// In whose mount namespace.

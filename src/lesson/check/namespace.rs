@@ -1,5 +1,6 @@
 //! Which namespaces processes are in, and whether they share them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen, View, value};
@@ -7,7 +8,7 @@ use crate::kernel::namespace::Namespace;
 use crate::probe::{Process, Reading};
 
 /// Two processes are in different namespaces of a kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Differs {
     /// Who.
@@ -35,7 +36,7 @@ impl Predicate for Differs {
 }
 
 /// Two processes are in the same namespace of a kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Same {
     /// Who.
@@ -63,7 +64,7 @@ impl Predicate for Same {
 }
 
 /// A namespace of a process is owned by the user namespace of a process: rights over the one are rights in the other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnedBy {
     /// Whose namespace.
@@ -89,7 +90,7 @@ impl Predicate for OwnedBy {
 }
 
 /// How many namespace links of two processes differ.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HowManyDiffer {
     /// Who.

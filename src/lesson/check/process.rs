@@ -1,5 +1,6 @@
 //! Processes: that they live, what they run, which pids they have, and what `/proc` shows to them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen, View, inode, lives, value};
@@ -10,7 +11,7 @@ use crate::probe::Process;
 const MAX_COMM: usize = 15;
 
 /// The process lives (a zombie does not).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exists {
     /// Who.
@@ -28,7 +29,7 @@ impl Predicate for Exists {
 }
 
 /// It does not live.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gone {
     /// Who.
@@ -46,7 +47,7 @@ impl Predicate for Gone {
 }
 
 /// Its program's name (`comm`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Comm {
     /// Who.
@@ -67,7 +68,7 @@ impl Predicate for Comm {
 }
 
 /// The pid that a process has in its own pid namespace (the last of `NSpid`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PidInside {
     /// Who.
@@ -89,7 +90,7 @@ impl Predicate for PidInside {
 }
 
 /// The `/proc` that a process sees lists exactly the members of its own pid namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProcShowsOwn {
     /// Who.
@@ -133,7 +134,7 @@ impl Predicate for ProcShowsOwn {
 }
 
 /// A program of this name lives in the pid namespace of a process, and its parent is PID 1 of that namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Adopted {
     /// Whose pid namespace.
@@ -168,7 +169,7 @@ impl Predicate for Adopted {
 }
 
 /// No process of this name lives in the lab.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoProcess {
     /// The program's name.
@@ -190,7 +191,7 @@ impl Predicate for NoProcess {
 }
 
 /// The pid in its own pid namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnPid {
     /// Whose.
@@ -208,7 +209,7 @@ impl Probe for OwnPid {
 }
 
 /// The pid as the lab host numbers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pid {
     /// Whose.
@@ -226,7 +227,7 @@ impl Probe for Pid {
 }
 
 /// The parent's pid as the lab host numbers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ppid {
     /// Whose parent.
@@ -244,7 +245,7 @@ impl Probe for Ppid {
 }
 
 /// How many processes `/proc` shows to a process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Visible {
     /// To whom.

@@ -1,5 +1,6 @@
 //! Root and working directories, and what can be found from there.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen, View, value};
@@ -7,7 +8,7 @@ use crate::probe::Root;
 use crate::probe::root::is_within;
 
 /// The root directory has this path, as the lab host names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Is {
     /// Whose.
@@ -28,7 +29,7 @@ impl Predicate for Is {
 }
 
 /// Two processes have the same directory for their root, in the same mount namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Same {
     /// Who.
@@ -48,7 +49,7 @@ impl Predicate for Same {
 }
 
 /// They have not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Differs {
     /// Who.
@@ -68,7 +69,7 @@ impl Predicate for Differs {
 }
 
 /// The working directory is outside of the root directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CwdOutside {
     /// Whose.
@@ -88,7 +89,7 @@ impl Predicate for CwdOutside {
 }
 
 /// A path leads to something, looked at with the root directory of a process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Found {
     /// Whose root directory.
@@ -112,7 +113,7 @@ impl Predicate for Found {
 }
 
 /// It leads to nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotFound {
     /// Whose root directory.
@@ -136,7 +137,7 @@ impl Predicate for NotFound {
 }
 
 /// The path of the root directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
     /// Whose.
@@ -154,7 +155,7 @@ impl Probe for Link {
 }
 
 /// The inode of the root directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Inode {
     /// Whose.

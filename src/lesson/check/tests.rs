@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod files;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -322,6 +324,7 @@ fn orphans_are_children_of_the_namespaces_init() {
 fn an_answer_is_a_word_of_its_text() {
     assert!(Value::is_word_of("0", "PPid:\t0\r\n"));
     assert!(Value::is_word_of("lab", " \"lab\". "));
+    assert!(Value::is_word_of("/..", "/\n/..\n") && !Value::is_word_of("/..", "/../.."));
     assert!(!Value::is_word_of("1", "12 21"));
     assert!(!Value::is_word_of("0", ""));
 }

@@ -253,6 +253,7 @@ proptest! {
             overflow: Some(Reading::Value(Overflow { uid: 65_534, gid: 65_534 })),
             clocks: (0..4).map(|inode| (inode, clocks(60))).collect(),
             files: targets.iter().map(|target| (target.clone(), Owner { uid: 0, gid: 0 })).collect(),
+            ipc: (0..4).map(|inode| (inode, Reading::Missing("EPERM".parse().unwrap()))).collect(),
             ..Observation::default()
         };
         let names = Names { host, boxes: [("box".to_owned(), boxed)].into(), ..Names::default() };

@@ -1,0 +1,17 @@
+//! The syntax of lessons as a JSON schema, for editors: made from the same shapes that read them.
+
+use serde_json::{Value, json};
+
+use super::compile::FORMAT;
+use super::raw::RawLesson;
+use crate::stages;
+
+/// The schema, in the dialect of 2020-12. What a schema can not say, such as which box was made before, `lesson check` does.
+pub fn schema() -> Value {
+    let mut schema = schemars::schema_for!(RawLesson).to_value();
+    schema["title"] = json!("A lesson of hardway");
+    let stages: Vec<&str> = stages::ALL.iter().map(|stage| stage.id).collect();
+    schema["properties"]["stage"]["enum"] = json!(stages);
+    schema["properties"]["format"]["const"] = json!(FORMAT);
+    schema
+}

@@ -1,0 +1,279 @@
+//! Cgroups: in which groups processes are, as the reader and as they themselves see it, and which groups there are below the
+//! lab host's own (cgroups(7), cgroup_namespaces(7)).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::{Sheet, pids, quote};
+use super::{Panel, Process, Reading};
+use crate::kernel::cgroup::{Hierarchy, Layout, Version};
+use crate::kernel::namespace::Namespace;
+
+/// What was read of cgroups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroups {
+    /// How they are mounted.
+    pub layout: Option<Layout>,
+    /// The hierarchy in which the lab host has a group of its own, where it has one.
+    pub own: Option<Hierarchy>,
+    /// The groups of each process, by pid, from the root of the reader's cgroup namespace.
+    pub memberships: BTreeMap<i32, Reading<Vec<Membership>>>,
+    /// What members of a cgroup namespace see, by its inode.
+    pub inside: BTreeMap<u64, Reading<Inside>>,
+    /// The groups below the lab host's own, by their paths from there, with their members.
+    pub groups: BTreeMap<String, Reading<Vec<i32>>>,
+}
+
+/// A line of `/proc/PID/cgroup`: the group of a process in one hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// The version of the hierarchy.
+    pub version: Version,
+    /// The controllers or the name of one of version 1: `pids`, `cpu,cpuacct`, `name=systemd`.
+    pub controllers: String,
+    /// The path of the group, from the root of the cgroup namespace of whoever reads it.
+    pub path: String,
+}
+
+/// What members of a cgroup namespace see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inside {
+    /// The groups of its members, and of the first process of all, by pid.
+    pub memberships: BTreeMap<i32, Reading<Vec<Membership>>>,
+    /// The mounts of the lab host's hierarchy by their places, the uppermost of each: which group is its root, as mountinfo
+    /// tells it there.
+    pub mounts: Reading<BTreeMap<String, String>>,
+}
+
+impl Membership {
+    /// How the hierarchy is called here: `v2`, `v1 pids`.
+    pub fn hierarchy(&self) -> String {
+        match self.version {
+            Version::V1 => format!("v1 {}", self.controllers),
+            Version::V2 => "v2".to_owned(),
+        }
+    }
+}
+
+impl Cgroups {
+    /// The path of a group among others, in the lab host's own hierarchy.
+    pub fn own_path<'a>(&self, memberships: &'a [Membership]) -> Option<&'a str> {
+        let own = self.own.as_ref()?;
+        let found = memberships.iter().find(|one| own.is_called(one.version, &one.controllers));
+        found.map(|one| one.path.as_str())
+    }
+}
+
+/// The groups in the text of `/proc/PID/cgroup`.
+///
+/// # Errors
+/// The line that can not be understood.
+pub fn parse(text: &[u8]) -> Result<Vec<Membership>, String> {
+    let text = String::from_utf8_lossy(text);
+    let line = |line: &str| {
+        let mut fields = line.splitn(3, ':');
+        let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let version = if number.parse::<u32>().ok()? == 0 { Version::V2 } else { Version::V1 };
+        Some(Membership { version, controllers: controllers.to_owned(), path: path.to_owned() })
+    };
+    text.lines().map(|it| line(it).ok_or_else(|| it.chars().take(200).collect())).collect()
+}
+
+/// The rows of the cgroup panel.
+pub(super) fn rows(sheet: &mut Sheet<'_>) {
+    let cgroups = &sheet.observation.cgroups;
+    let host = sheet.observation.process(sheet.names.host);
+    for process in &sheet.observation.processes {
+        let Some(seen) = cgroups.memberships.get(&process.pid) else { continue };
+        if host.is_some_and(|host| host.pid == process.pid) {
+            machine(sheet, process);
+        }
+        let pid = process.pid;
+        let file = format!("/proc/{pid}/cgroup");
+        let mut about = sheet.about(Panel::Cgroups, process);
+        let Some(list) = seen.value() else {
+            let reason = seen.text(|_| String::new());
+            about.row("groups", reason, file.clone(), format!("cat {file}"), "Its groups, one line a hierarchy.");
+            continue;
+        };
+        for one in list {
+            let command = format!("grep {} {file}", pattern(one));
+            about.row(&one.hierarchy(), one.path.clone(), file.clone(), command, meaning(one));
+        }
+        let inode = process.namespaces.inode(Namespace::Cgroup);
+        if inode != host.and_then(|host| host.namespaces.inode(Namespace::Cgroup)) {
+            inside(sheet, process, inode.and_then(|inode| cgroups.inside.get(&inode)));
+        }
+    }
+    for (path, members) in &cgroups.groups {
+        let file = format!("/lab/cgroup{path}/cgroup.procs");
+        sheet.about_thing(Panel::Cgroups, format!("group {path}")).row(
+            "members",
+            members.text(|list| pids(list)),
+            file.clone(),
+            format!("cat {}", quote(&file)),
+            "The processes in this group, not counting those in groups below it. A group is removed by rmdir, when it has neither.",
+        );
+    }
+}
+
+/// How cgroups are mounted, and where the lab host's own group is.
+fn machine(sheet: &mut Sheet<'_>, host: &Process) {
+    let cgroups = &sheet.observation.cgroups;
+    let mut about = sheet.about(Panel::Cgroups, host);
+    let (layout, meaning) = match cgroups.layout {
+        Some(Layout::None) | None => {
+            ("not mounted", "No cgroup file system is mounted: groups can neither be seen nor made.")
+        }
+        Some(Layout::V1) => (
+            "version 1",
+            "Several hierarchies side by side, each with controllers of its own; a process has a group in each.",
+        ),
+        Some(Layout::Hybrid) => (
+            "hybrid: version 1 with controllers, version 2 beside it",
+            "Controllers are in hierarchies of version 1; version 2 has those that version 1 left, and often none.",
+        ),
+        Some(Layout::V2) => ("version 2", "One hierarchy for all controllers; a process is in one group."),
+    };
+    let mounts = format!("/proc/{}/mountinfo", host.pid);
+    about.row("layout", layout.to_owned(), mounts.clone(), format!("grep cgroup {mounts}"), meaning);
+    let own = cgroups.own.as_ref().map_or("none".to_owned(), |own| own.mount.display().to_string());
+    about.row(
+        "own group",
+        own,
+        "/lab/cgroup".to_owned(),
+        "readlink /lab/cgroup".to_owned(),
+        "Where the lab host's own group is mounted, and lessons may make others below it; none where this user may not.",
+    );
+}
+
+/// What a process in a cgroup namespace of its own sees.
+fn inside(sheet: &mut Sheet<'_>, process: &Process, inside: Option<&Reading<Inside>>) {
+    let (pid, cgroups) = (process.pid, &sheet.observation.cgroups);
+    let enter = format!("nsenter --target {pid} --cgroup");
+    let within = |file: &str| format!("{file} in the cgroup namespace of pid {pid}");
+    let file = format!("/proc/{pid}/cgroup");
+    let Some(reading) = inside else { return };
+    let above = sheet.observation.processes.first().and_then(|first| {
+        let seen = reading.value()?.memberships.get(&first.pid)?.value()?;
+        let word = sheet.names.of(first.pid).map_or_else(|| format!("pid {}", first.pid), str::to_owned);
+        Some((word, first.pid, cgroups.own_path(seen)?.to_owned()))
+    });
+    let mut about = sheet.about(Panel::Cgroups, process);
+    let Some(inside) = reading.value() else {
+        let reason = reading.text(|_| String::new());
+        let meaning = "Only a member of the namespace, or whoever may become one (setns(2)), sees paths from its root.";
+        about.row("inside", reason, within(&file), format!("{enter} cat {file}"), meaning);
+        return;
+    };
+    for one in inside.memberships.get(&pid).and_then(Reading::value).into_iter().flatten() {
+        about.row(
+            &format!("{}, inside", one.hierarchy()),
+            one.path.clone(),
+            within(&file),
+            format!("{enter} grep {} {file}", pattern(one)),
+            "The same group, as the process itself sees it: from the root of its cgroup namespace.",
+        );
+    }
+    if let Some((word, first, path)) = above {
+        let file = format!("/proc/{first}/cgroup");
+        about.row(
+            &format!("{word}, inside"),
+            path,
+            within(&file),
+            format!("{enter} cat {file}"),
+            "The group of the first process, as this one sees it: `..` leads above the root of its cgroup namespace.",
+        );
+    }
+    for (target, root) in inside.mounts.value().into_iter().flatten() {
+        let file = format!("/proc/{pid}/mountinfo");
+        about.row(
+            &format!("root of {target}, inside"),
+            root.clone(),
+            within(&file),
+            format!("{enter} grep ' {target} ' {file}"),
+            "Which group is the root of this mount. A mount keeps the one that it was made with, whoever unshares what later.",
+        );
+    }
+}
+
+/// What finds the line of a hierarchy in a cgroup file.
+fn pattern(one: &Membership) -> String {
+    match one.version {
+        Version::V1 => quote(&format!(":{}:", one.controllers)),
+        Version::V2 => "^0::".to_owned(),
+    }
+}
+
+fn meaning(one: &Membership) -> String {
+    match one.version {
+        Version::V2 => {
+            "Its group in the hierarchy of version 2, from the root of the lab's cgroup namespace.".to_owned()
+        }
+        Version::V1 if one.controllers.starts_with("name=") => {
+            format!(
+                "Its group in a hierarchy of version 1 without controllers, {}: only to keep track of processes.",
+                one.controllers
+            )
+        }
+        Version::V1 => format!("Its group in the hierarchy of version 1 that has the controllers {}.", one.controllers),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn one(version: Version, controllers: &str, path: &str) -> Membership {
+        Membership { version, controllers: controllers.to_owned(), path: path.to_owned() }
+    }
+
+    #[test]
+    fn one_line_is_one_hierarchy() {
+        let text = b"12:cpu,cpuacct:/a:b\n1:name=systemd:/\n0::/../x y\n";
+        let expected = [
+            one(Version::V1, "cpu,cpuacct", "/a:b"),
+            one(Version::V1, "name=systemd", "/"),
+            one(Version::V2, "", "/../x y"),
+        ];
+        assert_eq!(parse(text).unwrap(), expected);
+        assert_eq!(expected.map(|it| it.hierarchy()), ["v1 cpu,cpuacct", "v1 name=systemd", "v2"]);
+        assert_eq!(parse(b"").unwrap(), []);
+        for odd in ["x", "1:a", "x::/"] {
+            assert_eq!(parse(odd.as_bytes()).unwrap_err(), odd);
+        }
+    }
+
+    #[test]
+    fn the_own_hierarchy_is_found_among_others() {
+        let all = parse(b"4:cpuacct,cpu:/c\n3:pids:/p\n0::/u\n").unwrap();
+        let path = |version, options: &str| {
+            let own = Hierarchy { version, mount: "/x".into(), options: options.to_owned(), own: "/x".into() };
+            Cgroups { own: Some(own), ..Cgroups::default() }.own_path(&all).map(str::to_owned)
+        };
+        assert_eq!(path(Version::V2, "").unwrap(), "/u");
+        assert_eq!(path(Version::V1, "pids").unwrap(), "/p");
+        assert_eq!(path(Version::V1, "cpu,cpuacct").unwrap(), "/c");
+        assert_eq!(path(Version::V1, "memory"), None);
+        assert_eq!(Cgroups::default().own_path(&all), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in any::<Vec<u8>>(), lines in "([0-9]{0,12}|:|/|name=|\n){0,40}") {
+            let _ = parse(&text);
+            let _ = parse(lines.as_bytes());
+        }
+
+        #[test]
+        fn lines_round_trip(number in 1u32.., controllers in "[a-z,=]{0,9}", path in "/[^\n\r\u{85}\u{2028}\u{2029}]{0,9}") {
+            let text = format!("{number}:{controllers}:{path}\n");
+            prop_assert_eq!(parse(text.as_bytes()), Ok(vec![one(Version::V1, &controllers, &path)]));
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Reading cgroups: as the reader sees them, then as the members of each foreign cgroup namespace do, by entering it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Reader, each, link};
+use crate::kernel::cgroup::{self, Hierarchy, Layout};
+use crate::kernel::enter;
+use crate::kernel::namespace::Namespace;
+use crate::probe::cgroups::{Cgroups, Inside, Membership, parse};
+use crate::probe::mounts::parse_mountinfo;
+use crate::probe::{Mount, Observation, Process, Reading, namespaces};
+
+/// The most groups that are read.
+const MAX_GROUPS: usize = 256;
+
+/// Where the lab host's own group is, below the root directory.
+const LAB: &str = "lab/cgroup";
+
+impl Reader {
+    /// Everything about cgroups. This thread enters every foreign cgroup namespace, one after the other, **for good**.
+    pub(super) fn cgroups(&mut self, observation: &Observation, without: Option<i32>) -> Cgroups {
+        let mounts = self.parsed(&self.proc.join("self/mountinfo"), parse_mountinfo);
+        let layout = mounts.value().map(|mounts| layout(mounts));
+        let mounts = mounts.value().map_or(&[][..], Vec::as_slice);
+        let root = self.proc.join("self/root");
+        let own = link(&root.join(LAB)).value().and_then(|target| own(mounts, target));
+        let mut groups = BTreeMap::new();
+        if let Some(own) = &own {
+            let directory = root.join(own.mount.strip_prefix("/").unwrap_or(&own.mount));
+            self.groups(&directory, String::new(), without, &mut groups);
+        }
+        let memberships = observation.processes.iter().map(|it| (it.pid, self.membership(it))).collect();
+        let mut cgroups = Cgroups { layout, own, memberships, groups, inside: BTreeMap::new() };
+        cgroups.inside = self.cgroups_inside(observation, &cgroups);
+        cgroups
+    }
+
+    fn membership(&mut self, process: &Process) -> Reading<Vec<Membership>> {
+        self.parsed(&self.proc.join(format!("{}/cgroup", process.pid)), parse)
+    }
+
+    /// The members of the groups below a directory, by their paths.
+    fn groups(
+        &mut self,
+        directory: &Path,
+        path: String,
+        without: Option<i32>,
+        groups: &mut BTreeMap<String, Reading<Vec<i32>>>,
+    ) {
+        let Ok(entries) = fs::read_dir(directory) else { return };
+        for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            if groups.len() >= MAX_GROUPS {
+                return;
+            }
+            let path = format!("{path}/{}", entry.file_name().to_string_lossy());
+            let members = self.parsed(&entry.path().join("cgroup.procs"), |text| {
+                let text = String::from_utf8_lossy(text);
+                let mut pids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+                pids.retain(|pid| Some(*pid) != without);
+                pids.sort_unstable();
+                Ok(pids)
+            });
+            groups.insert(path.clone(), members);
+            self.groups(&entry.path(), path, without, groups);
+        }
+    }
+
+    /// What the members of each cgroup namespace see: those of the reader's own first.
+    fn cgroups_inside(&mut self, observation: &Observation, cgroups: &Cgroups) -> BTreeMap<u64, Reading<Inside>> {
+        let own = ["thread-self", "self"].iter().find_map(|it| {
+            link(&self.proc.join(it).join("ns/cgroup")).value().and_then(|text| namespaces::parse_link(text))
+        });
+        let here = own.and_then(|own| {
+            let one = observation.representative(Namespace::Cgroup, own)?;
+            Some(self.inside_here(observation, own, one, cgroups))
+        });
+        each(observation, Namespace::Cgroup, |process| match (process.namespaces.inode(Namespace::Cgroup), &here) {
+            (inode, Some(here)) if inode == own => Reading::Value(here.clone()),
+            (inode, _) => {
+                let path = self.proc.join(format!("{}/ns/cgroup", process.pid));
+                Reading::from(enter::namespace(&path, Namespace::Cgroup))
+                    .map(|()| self.inside_here(observation, inode.unwrap_or(0), process, cgroups))
+            }
+        })
+    }
+
+    /// What the members of the namespace see that this thread is in; one of them tells of mounts.
+    fn inside_here(&mut self, observation: &Observation, inode: u64, one: &Process, cgroups: &Cgroups) -> Inside {
+        let first = observation.processes.first();
+        let members = observation.members(Namespace::Cgroup, inode);
+        let memberships = first.into_iter().chain(members).map(|it| (it.pid, self.membership(it))).collect();
+        let mounts = self.parsed(&self.proc.join(format!("{}/mountinfo", one.pid)), parse_mountinfo);
+        let is_own = |mount: &Mount| {
+            let called = cgroup::called(&mount.fstype, &mount.super_options);
+            called.zip(cgroups.own.as_ref()).is_some_and(|((version, options), own)| own.is_called(version, &options))
+        };
+        let mounts = mounts.map(|list| list.into_iter().filter(is_own).map(|it| (it.target, it.root)).collect());
+        Inside { memberships, mounts }
+    }
+}
+
+/// How cgroups are mounted.
+fn layout(mounts: &[Mount]) -> Layout {
+    let has = |fstype: &str| mounts.iter().any(|mount| mount.fstype == fstype);
+    Layout::of(has("cgroup"), has("cgroup2"))
+}
+
+/// The hierarchy that is mounted there, last.
+fn own(mounts: &[Mount], target: &str) -> Option<Hierarchy> {
+    let mount = mounts.iter().rfind(|mount| mount.target == target)?;
+    let (version, options) = cgroup::called(&mount.fstype, &mount.super_options)?;
+    Some(Hierarchy { version, mount: PathBuf::from(target), options, own: PathBuf::from(target) })
+}
