@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform, PerformOn};
@@ -36,7 +37,7 @@ fn misused(field: &'static str, name: &str) -> Vec<Misuse> {
 }
 
 /// Makes a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CgroupCreate {
     /// Who.
@@ -86,7 +87,7 @@ impl Perform for CgroupCreate {
 }
 
 /// Moves a process into a group, with all its threads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CgroupAttach {
     /// Who does it: the host, or the process itself.
@@ -169,7 +170,7 @@ impl Perform for CgroupAttach {
 }
 
 /// Takes a group away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CgroupRemove {
     /// Who.
