@@ -190,7 +190,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
             // The shell that there is ends with the lab host in which calls have done the steps before.
             self.hands = None;
             self.order(Order::ReadyForHands)?;
-            lines.splice(0..0, view.lesson.lines_before(step));
+            lines.splice(0..0, view.lesson.lines_before(step, &view.skipped));
         } else if view.lesson.begins_anew(step) && view.shell_at_stake {
             self.hands = None;
             self.order(Order::NewShell(SHELL.0, SHELL.1))?;

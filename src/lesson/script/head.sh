@@ -128,6 +128,11 @@ range_of_ids() { # more than one is mapped
     [ "$count" -gt 1 ] || [ "$(wc -l </proc/self/uid_map)" -gt 1 ]
 }
 
+only_root_makes_user_namespaces() {
+    [ "$(cat /proc/sys/kernel/apparmor_restrict_unprivileged_userns 2>/dev/null)" = 1 ] ||
+        [ "$(cat /proc/sys/kernel/unprivileged_userns_clone 2>/dev/null)" = 0 ]
+}
+
 read_only() { # FROM TO: shows a directory with all that is mounted below it, read-only
     mount --rbind "$1" "$2" && mount -o remount,bind,ro "$2"
 }
@@ -269,6 +274,10 @@ offers() { # NEED: whether this place has it
     case $1 in
         *_namespace) [ -e "/proc/self/ns/${1%_namespace}" ] ;;
         id_range) range_of_ids ;;
+        # Without all ids this machine is itself made by somebody who is not root.
+        ordinary_user) ! all_ids || ! only_root_makes_user_namespaces ;;
+        setgroups) [ "$(cat /proc/self/setgroups)" = allow ] ;;
+        id_helpers) command -v newuidmap >/dev/null && command -v newgidmap >/dev/null ;;
         own_cgroup) [ -e /lab/cgroup ] ;;
     esac
 }

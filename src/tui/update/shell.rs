@@ -30,6 +30,7 @@ pub(super) fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>
     }
     if let Some(view) = model.view.clone() {
         let (step, lesson, at_stake) = (view.position.step, Arc::clone(&view.lesson), view.shell_at_stake);
+        let before = lesson.lines_before(step, &view.skipped);
         if no_shell(model) || (model.typed == 0 && !view.hands_fit) {
             effects.push(Effect::Send(Order::ReadyForHands));
             if no_shell(model) {
@@ -39,7 +40,7 @@ pub(super) fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>
                 new_shell(model, effects);
             }
             // A shell in which nothing has been done is brought to where the step begins.
-            model.shell.pending.extend(lesson.lines_before(step).iter().map(|line| hands::keys(line)));
+            model.shell.pending.extend(before.iter().map(|line| hands::keys(line)));
         } else if at_stake && model.typed == 0 && lesson.begins_anew(step) {
             model.say("the step begins with a new process, so this is a new shell");
             new_shell(model, effects);
