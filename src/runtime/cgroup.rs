@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform, PerformOn};
@@ -37,7 +38,7 @@ fn misused(field: &'static str, name: &str) -> Vec<Misuse> {
 }
 
 /// Makes a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CgroupCreate {
     /// Who.
@@ -83,7 +84,7 @@ impl Perform for CgroupCreate {
 }
 
 /// Moves a process into a group, with all its threads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CgroupAttach {
     /// Who does it: the host, or the process itself.
@@ -166,7 +167,7 @@ impl Perform for CgroupAttach {
 }
 
 /// Takes a group away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CgroupRemove {
     /// Who.
@@ -212,7 +213,7 @@ impl Perform for CgroupRemove {
 }
 
 /// Mounts a cgroup file system: its root is the root of the cgroup namespace of the process that mounts it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CgroupMount {
     /// Who.

@@ -1,5 +1,6 @@
 //! System V IPC objects and POSIX message queues: what an IPC namespace holds (ipc_namespaces(7), sysvipc(7), mq_overview(7)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -15,7 +16,7 @@ const MAX_NAME: usize = 255;
 const MAX_BYTES: u64 = 1 << 24;
 
 /// Makes a segment of shared memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShmCreate {
     /// Who.
@@ -65,7 +66,7 @@ impl Perform for ShmCreate {
 }
 
 /// Looks for a segment of shared memory by its key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShmFind {
     /// Who.
@@ -108,7 +109,7 @@ impl Perform for ShmFind {
 }
 
 /// Makes a set of semaphores.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SemCreate {
     /// Who.
@@ -152,7 +153,7 @@ impl Perform for SemCreate {
 }
 
 /// Makes a System V message queue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MsgCreate {
     /// Who.
@@ -194,7 +195,7 @@ impl Perform for MsgCreate {
 }
 
 /// Takes a System V IPC object away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IpcRemove {
     /// Who.
@@ -255,7 +256,7 @@ fn name(kind: SysvKind) -> &'static str {
 }
 
 /// Makes a POSIX message queue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MqCreate {
     /// Who.
@@ -309,7 +310,7 @@ impl Perform for MqCreate {
 }
 
 /// Mounts a mqueue file system on `/dev/mqueue`: it shows the ipc namespace of the process that mounts it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MountMqueue {
     /// Who.

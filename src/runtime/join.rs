@@ -1,5 +1,6 @@
 //! Joining namespaces that exist: those of another process, or one that a file stands for (setns(2), nsenter(1)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform};
@@ -11,7 +12,7 @@ use crate::kernel::sys;
 use crate::kernel::trace::{CallError, Trace};
 
 /// A process leaves its namespaces for those of another process, or for one that was pinned on a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Setns {
     /// Who.

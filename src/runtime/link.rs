@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -21,7 +22,7 @@ pub type LinkUp = SetLink<true>;
 pub type LinkDown = SetLink<false>;
 
 /// Sets a link of the actor's network namespace up or down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetLink<const UP: bool> {
     /// Who.
@@ -75,7 +76,7 @@ impl<const UP: bool> Perform for SetLink<UP> {
 }
 
 /// Gives a link an address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddAddress {
     /// Who.
@@ -124,7 +125,7 @@ impl Perform for AddAddress {
 }
 
 /// An address with the length of its network's prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Prefixed {
     /// The address.

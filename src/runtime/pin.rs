@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -16,7 +17,7 @@ const MAX_PATH: usize = 4095;
 
 /// Mounts a namespace of the actor's on a file, which is made where there is none, with its directory. From then on the
 /// namespace lives without a process. The mount is in the actor's mount namespace, and nobody else sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
     /// Whose namespace, and in whose mount namespace.
@@ -79,7 +80,7 @@ impl Perform for Pin {
 }
 
 /// Takes a pin away, and its file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unpin {
     /// Who.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::IntoRawFd;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform};
@@ -11,7 +12,7 @@ use crate::kernel::sys;
 use crate::kernel::trace::{CallError, Trace};
 
 /// Opens a TCP connection, and closes it again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Connect {
     /// Who.
@@ -53,7 +54,7 @@ impl Perform for Connect {
 }
 
 /// Listens on a TCP port, for as long as the actor's program runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
     /// Who: a box.

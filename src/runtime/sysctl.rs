@@ -1,5 +1,6 @@
 //! Sysctls: values of the kernel, or of a namespace, in the files below `/proc/sys` (proc_sys(5)).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
@@ -8,7 +9,7 @@ use crate::kernel::sys::file::write_file;
 use crate::kernel::trace::{CallError, Trace};
 
 /// Writes a sysctl.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sysctl {
     /// Who.

@@ -3,6 +3,7 @@
 use std::os::fd::{FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{c_string, quoted};
@@ -12,7 +13,7 @@ use crate::kernel::trace::{CallError, Trace};
 const MODE: libc::c_int = 0o644;
 
 /// A kind of System V IPC object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SysvKind {
     /// A segment of shared memory.

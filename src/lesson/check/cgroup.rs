@@ -1,5 +1,6 @@
 //! In which cgroups processes are, seen from outside and from inside, and which groups there are below the lab host's own.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen, View, inode, value};
@@ -7,7 +8,7 @@ use crate::kernel::namespace::Namespace;
 use crate::probe::cgroups::Inside;
 
 /// A process is in this group, as the lab host sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct In {
     /// Who.
@@ -28,7 +29,7 @@ impl Predicate for In {
 }
 
 /// The path of a process's group, as the lab host sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Path {
     /// Whose.
@@ -46,7 +47,7 @@ impl Probe for Path {
 }
 
 /// A process sees itself in this group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InsideIs {
     /// Who.
@@ -67,7 +68,7 @@ impl Predicate for InsideIs {
 }
 
 /// The path of a process's group, as a process sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PathSeen {
     /// Whose: the host's, or that of the process itself.
@@ -87,7 +88,7 @@ impl Probe for PathSeen {
 }
 
 /// There is a group below the lab host's own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exists {
     /// Its path from there: `/web`.
@@ -105,7 +106,7 @@ impl Predicate for Exists {
 }
 
 /// There is no such group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gone {
     /// Its path: `/web`.
@@ -123,7 +124,7 @@ impl Predicate for Gone {
 }
 
 /// A mount of the lab host's hierarchy has this group for its root, as a process sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mounted {
     /// Who sees it.
@@ -148,7 +149,7 @@ impl Predicate for Mounted {
 }
 
 /// Which group is the root of the lab host's cgroup mount, as a process sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MountRoot {
     /// Who sees it.
@@ -166,7 +167,7 @@ impl Probe for MountRoot {
 }
 
 /// How many hierarchies a process is in: the lines of its cgroup file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hierarchies {
     /// Who.

@@ -1,5 +1,6 @@
 //! What IPC namespaces hold, and what `/dev/shm` holds besides.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen as Known, View, inode, value};
@@ -9,7 +10,7 @@ use crate::probe::Ipc;
 use crate::probe::ipc::plural;
 
 /// Something that an IPC namespace holds any number of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Segments of shared memory.
@@ -45,7 +46,7 @@ impl Kind {
 }
 
 /// So many objects of a kind are in the IPC namespace of a process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Count {
     /// Whose namespace.
@@ -68,7 +69,7 @@ impl Predicate for Count {
 }
 
 /// How many objects of a kind there are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HowMany {
     /// Whose namespace.
@@ -88,7 +89,7 @@ impl Probe for HowMany {
 }
 
 /// There is a segment of this id and size.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// In whose namespace.
@@ -116,7 +117,7 @@ impl Predicate for Segment {
 }
 
 /// There is a POSIX message queue of this name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
     /// In whose namespace.
@@ -138,7 +139,7 @@ impl Predicate for Queue {
 }
 
 /// A limit of the IPC namespace has this value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// Of whose namespace.
@@ -161,7 +162,7 @@ impl Predicate for Limit {
 }
 
 /// How many files `/dev/shm` shows to a process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DevShm {
     /// To whom.

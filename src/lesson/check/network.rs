@@ -1,5 +1,6 @@
 //! Network namespaces: their links, addresses and routes, and what keeps them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen, View, inode, lives, value};
@@ -8,7 +9,7 @@ use crate::probe::{Network, Process};
 use crate::runtime::link::Prefixed;
 
 /// A link of this name is in the network namespace of a process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkExists {
     /// Whose.
@@ -29,7 +30,7 @@ impl Predicate for LinkExists {
 }
 
 /// Whether a link is up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It is.
@@ -48,7 +49,7 @@ impl State {
 }
 
 /// A link is up, or down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkState {
     /// Whose.
@@ -73,7 +74,7 @@ impl Predicate for LinkState {
 }
 
 /// There is no link but the loopback device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OnlyLoopback {
     /// Whose.
@@ -93,7 +94,7 @@ impl Predicate for OnlyLoopback {
 }
 
 /// A link has an address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddressOn {
     /// Whose.
@@ -121,7 +122,7 @@ impl Predicate for AddressOn {
 }
 
 /// A route leads to a network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteTo {
     /// Whose.
@@ -143,7 +144,7 @@ impl Predicate for RouteTo {
 }
 
 /// Somebody listens on a TCP port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listens {
     /// In whose network namespace.
@@ -166,7 +167,7 @@ impl Predicate for Listens {
 }
 
 /// A namespace is mounted on a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pinned {
     /// Which kind.
@@ -187,7 +188,7 @@ impl Predicate for Pinned {
 }
 
 /// A process is in the namespace that is mounted on a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InPinned {
     /// Who.
@@ -210,7 +211,7 @@ impl Predicate for InPinned {
 }
 
 /// No namespace of a kind is left but that of a process: neither held by another process nor by a mount.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoOther {
     /// Which kind.
@@ -237,7 +238,7 @@ impl Predicate for NoOther {
 }
 
 /// A process shares a namespace with a program of this name, and not with the lab host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SharesWith {
     /// Who.
@@ -270,7 +271,7 @@ impl Predicate for SharesWith {
 }
 
 /// How many links there are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Links {
     /// Whose.
@@ -288,7 +289,7 @@ impl Probe for Links {
 }
 
 /// The flags of a link as `/sys/class/net/LINK/flags` shows them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkFlags {
     /// Whose.
