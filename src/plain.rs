@@ -186,9 +186,15 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         let Some(view) = self.view.clone() else { return Ok(()) };
         let step = view.position.step;
         let mut lines = view.lesson.steps[step].by_hand.clone();
-        if self.hands.is_none() {
+        if self.hands.is_none() || !view.hands_fit {
+            // The shell that there is ends with the lab host in which calls have done the steps before.
+            self.hands = None;
             self.order(Order::ReadyForHands)?;
-            lines.splice(0..0, view.lesson.lines_before(step));
+            lines.splice(0..0, view.lesson.lines_before(step, &view.skipped));
+        } else if view.lesson.begins_anew(step) && view.shell_at_stake {
+            self.hands = None;
+            self.order(Order::NewShell(SHELL.0, SHELL.1))?;
+            self.first_prompt()?;
         }
         lines.iter().try_for_each(|line| self.type_line(line))
     }

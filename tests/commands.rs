@@ -37,7 +37,9 @@ fn the_doctor_knows_what_run_skips(world: &World) {
         })
         .collect();
     assert_eq!(skipped, expected_skips(world.mode));
-    let works = lessons.iter().all(|lesson| lesson["without"] == serde_json::json!([]));
+    // A step whose twin does the same on this machine is no loss.
+    let works =
+        lessons.iter().all(|lesson| lesson["without"].as_array().unwrap().iter().all(|step| step["twin"] == true));
     assert_eq!(report["works"], works);
     assert_eq!(output.status.code(), Some(i32::from(!works)));
     let findings = report["findings"].as_array().unwrap();

@@ -246,9 +246,10 @@ fn expected(lab: &mut Lab, enter: &str) -> BTreeMap<String, String> {
     rows
 }
 
-/// As rows escape what would act on a terminal.
+/// As rows escape what would act on a terminal: of such characters the names here have an escape and a mark that turns the
+/// direction of writing.
 fn escaped(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.replace('\x1b', "\\u{1b}").replace('\u{202e}', "\\u{202e}")
 }
 
 fn owners_are_what_lsns_prints(lab: &mut Lab) {

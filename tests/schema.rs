@@ -116,18 +116,21 @@ fn every_lesson_follows_the_schema() {
     }
 }
 
+/// A name, and what makes a right lesson wrong.
+type Change<'c> = (&'c str, &'c dyn Fn(&mut Value));
+
 /// Each change makes a wrong lesson of a right one; the schema and `lesson check` agree that it is wrong.
 #[test]
 fn what_hardway_refuses_the_schema_refuses() {
     let schema = schema();
     let (_, lesson) = lessons().into_iter().find(|(name, _)| name == "03-uts").unwrap();
-    let changes: [(&str, &dyn Fn(&mut Value)); 13] = [
+    let changes: [Change<'_>; 13] = [
         ("another field", &|it| it["colour"] = json!("red")),
         ("a field of a step", &|it| it["steps"][0]["colour"] = json!("red")),
         ("a field of an action", &|it| it["steps"][1]["actions"][1]["unshare"]["colour"] = json!("red")),
         ("a field of a check", &|it| it["steps"][1]["check"][0]["namespace_differs"]["colour"] = json!("red")),
         ("a field of a hint", &|it| {
-            it["steps"][1]["hints"][0] = json!({ "say": "x", "when": { "gone": { "of": "box" } }, "to": 1 })
+            it["steps"][1]["hints"][0] = json!({ "say": "x", "when": { "gone": { "of": "box" } }, "to": 1 });
         }),
         ("no title", &|it| drop(it.as_object_mut().unwrap().remove("title"))),
         ("no id of a step", &|it| drop(it["steps"][0].as_object_mut().unwrap().remove("id"))),

@@ -166,10 +166,11 @@ impl Lesson {
     }
 
     /// The lines that bring a new shell to where a step begins by hand: those of the *change* steps before it, since the
-    /// last one that began anew.
-    pub fn lines_before(&self, step: usize) -> Vec<String> {
-        let changes = self.steps[self.hands_begin(step)..step].iter().filter(|step| step.kind == Kind::Change);
-        changes.flat_map(|step| step.by_hand.clone()).collect()
+    /// last one that began anew. Those that are left out on this machine are left out here too; `skipped` has their reasons.
+    pub fn lines_before(&self, step: usize, skipped: &[Option<String>]) -> Vec<String> {
+        let is_done = |at: &usize| skipped.get(*at).is_none_or(Option::is_none);
+        let changes = (self.hands_begin(step)..step).filter(is_done).map(|at| &self.steps[at]);
+        changes.filter(|step| step.kind == Kind::Change).flat_map(|step| step.by_hand.clone()).collect()
     }
 
     /// The step with this short name.

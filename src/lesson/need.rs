@@ -57,6 +57,12 @@ impl Need {
         serde_json::to_value(self).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
     }
 
+    /// Whether a step that needs it stands beside one for the other kind of machine, which does the same there: where it is not
+    /// met, nothing is lost.
+    pub fn has_twin(self, offer: &Offer) -> bool {
+        matches!(self, Self::OwnCgroupV1 | Self::OwnCgroupV2) && offer.cgroup.is_some()
+    }
+
     /// Why it is not met, with a way on; none where it is.
     pub fn unmet(self, offer: &Offer) -> Option<String> {
         match self {

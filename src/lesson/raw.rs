@@ -5,11 +5,10 @@
 
 pub mod pick;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{self, IgnoredAny, MapAccess, Visitor};
 use serde_yaml::with::singleton_map_recursive;
@@ -103,7 +102,7 @@ pub struct RawHint(pub Hint);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RawWhen {
+pub(super) struct RawWhen {
     when: Check,
     say: String,
 }
@@ -128,18 +127,6 @@ impl<'de> Deserialize<'de> for RawHint {
             }
         }
         deserializer.deserialize_any(Either)
-    }
-}
-
-/// As [`Deserialize`] takes it: a text, or a mapping of two fields.
-impl JsonSchema for RawHint {
-    fn schema_name() -> Cow<'static, str> {
-        "Hint".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let when = generator.subschema_for::<RawWhen>();
-        json_schema!({ "description": "A text, or one that is given only while a check holds", "anyOf": [{ "type": "string" }, when] })
     }
 }
 

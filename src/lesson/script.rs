@@ -20,12 +20,20 @@ pub const PAUSE: &str = "--pause";
 /// The script of a lesson, up to and with the step `until`.
 pub fn of(lesson: &Lesson, until: Option<usize>) -> String {
     let last = until.unwrap_or(usize::MAX).min(lesson.steps.len().saturating_sub(1));
+    let mut needs: Vec<Need> =
+        lesson.steps[..=last].iter().flat_map(|step| &step.needs).chain(&lesson.needs).copied().collect();
+    needs.sort_by_key(|need| need.name());
+    needs.dedup();
     let mut text = opening(lesson);
-    if lesson.needs.iter().chain(lesson.steps.iter().flat_map(|step| &step.needs)).any(|need| *need == Need::OwnCgroup)
-    {
+    if needs.iter().any(|need| [Need::OwnCgroup, Need::OwnCgroupV1, Need::OwnCgroupV2].contains(need)) {
         text.push_str("wants_cgroup=yes\n");
     }
     text.push_str(HEAD);
+    text.push_str("\noffers() { # NEED: whether this place has it\n    case $1 in\n");
+    for need in needs {
+        text.push_str(&format!("        {}) {} ;;\n", need.name(), test(need)));
+    }
+    text.push_str("    esac\n}\n\n");
     for need in &lesson.needs {
         text.push_str(&format!("require {}\n", need.name()));
     }
@@ -85,6 +93,32 @@ fn step(lesson: &Lesson, index: usize) -> String {
     format!("\n{kind}{} <<'{end}'\n{}\n{end}\n", shell_words(&words), step.by_hand.join("\n"))
 }
 
+/// The shell's way to find out whether a need is met, as [`Need::unmet`] does it.
+fn test(need: Need) -> &'static str {
+    match need {
+        Need::MntNamespace => "[ -e /proc/self/ns/mnt ]",
+        Need::UtsNamespace => "[ -e /proc/self/ns/uts ]",
+        Need::IpcNamespace => "[ -e /proc/self/ns/ipc ]",
+        Need::PidNamespace => "[ -e /proc/self/ns/pid ]",
+        Need::NetNamespace => "[ -e /proc/self/ns/net ]",
+        Need::UserNamespace => "unshare --user true 2>/dev/null",
+        Need::CgroupNamespace => "[ -e /proc/self/ns/cgroup ]",
+        Need::TimeNamespace => "[ -e /proc/self/ns/time ]",
+        Need::IdRange => "range_of_ids",
+        Need::OrdinaryUser => {
+            "! all_ids || setpriv --reuid 65534 --regid 65534 --clear-groups unshare --user true 2>/dev/null"
+        }
+        Need::Setgroups => "[ \"$(cat /proc/self/setgroups)\" = allow ]",
+        Need::IdHelpers => "command -v newuidmap >/dev/null && command -v newgidmap >/dev/null",
+        Need::Perl => "command -v perl >/dev/null",
+        Need::OwnCgroup => "[ -e /lab/cgroup ]",
+        // Every group of version 2 has the one file, and of version 1 the other.
+        Need::OwnCgroupV2 => "[ -e /lab/cgroup/cgroup.controllers ]",
+        Need::OwnCgroupV1 => "[ -e /lab/cgroup/tasks ] && [ -e /lab/cgroup/pids.max ]",
+        Need::IpcLimits => "all_ids || printf '6.9\\n%s\\n' \"$(uname -r)\" | sort --check=quiet --version-sort",
+    }
+}
+
 /// Whether the last line is expected to hold the foreground: the box has become a program that stays. Others are waited for.
 fn stays(step: &Step) -> bool {
     step.kind == Kind::Change && matches!(step.actions.last(), Some(Action::Exec(_)))
@@ -127,6 +161,16 @@ mod tests {
         let text = of(&lesson, Some(1));
         assert!(text.contains("\nstep unshare ") && !text.contains("\nstep rename "));
         assert!(of(&lesson, None).contains("\nstep runtime "));
+    }
+
+    #[test]
+    fn the_script_knows_every_need_of_a_step() {
+        for lesson in builtin::all() {
+            for need in lesson.steps.iter().flat_map(|step| &step.needs).map(|need| need.name()) {
+                let known = need.ends_with("_namespace") || HEAD.contains(&format!("\n        {need}) "));
+                assert!(known, "{}: {need}", lesson.name);
+            }
+        }
     }
 
     #[test]

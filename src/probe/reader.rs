@@ -2,11 +2,11 @@
 
 mod cgroups;
 mod ipc;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::clocks::parse_offsets;
@@ -14,8 +14,8 @@ use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
 use super::{
-    Clocks, Credentials, Mount, Namespaces, Network, Observation, Overflow, Ownership, Panel, Pin, Process, Reading,
-    clocks, hostname, ids, namespaces, ownership, root,
+    Clocks, Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks,
+    hostname, ids, namespaces, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -255,49 +255,6 @@ impl Reader {
         let link = |process: &Process, kind: Namespace| self.proc.join(format!("{}/ns/{kind}", process.pid));
         let of_kind = |kind| each(observation, kind, |process| Ownership::read(&link(process, kind), kind));
         ownership::KINDS.into_iter().flat_map(of_kind).collect()
-    }
-
-    /// The namespaces that are mounted on files where this thread is. Where some processes are wanted, theirs only; where the
-    /// lab host is the machine itself, those that the machine had before are its own affair.
-    fn pins(&mut self, observation: &Observation, wanted: &Wanted) -> Vec<Pin> {
-        let own = self.own_link("mountinfo");
-        let mut pins = self.parsed(&own, parse_mountinfo).value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
-        let is_wanted = |pin: &Pin| {
-            let inodes = |process: &Process| process.namespaces.0.values().any(|it| it.value() == Some(&pin.inode));
-            wanted.only.is_none() || observation.processes.iter().any(inodes)
-        };
-        pins.retain(is_wanted);
-        if wanted.below.is_some() {
-            let machine = self.parsed(&self.proc.join("1/mountinfo"), parse_mountinfo);
-            let machine = machine.value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
-            pins.retain(|pin| !machine.contains(pin));
-        }
-        pins
-    }
-
-    /// Every network namespace: first the one that this thread is in, then the others by entering them one after the other.
-    fn networks(&self, observation: &Observation) -> BTreeMap<u64, Reading<Network>> {
-        let own = self.own_inode(Namespace::Net);
-        let here = Network::read();
-        let enter = |path: &Path| match enter::namespace(path, Namespace::Net) {
-            Ok(()) => Network::read(),
-            Err(error) => Reading::Missing(Errno::from(&error)),
-        };
-        let mut networks =
-            each(observation, Namespace::Net, |process| match process.namespaces.inode(Namespace::Net) {
-                inode if inode.is_some() && inode == own => here.clone(),
-                _ => enter(&self.proc.join(format!("{}/ns/net", process.pid))),
-            });
-        for pin in observation.pins.iter().filter(|pin| pin.kind == Namespace::Net.link()) {
-            // Another mount may cover the file.
-            let is_there = || fs::metadata(&pin.at).is_ok_and(|it| it.ino() == pin.inode);
-            networks.entry(pin.inode).or_insert_with(|| match own == Some(pin.inode) {
-                true => here.clone(),
-                false if is_there() => enter(Path::new(&pin.at)),
-                false => Reading::Missing(nothing()),
-            });
-        }
-        networks
     }
 
     /// A file of the directory that `/proc` has for this thread.

@@ -172,7 +172,8 @@ impl Mechanism for Run {
     }
 
     fn once(&self) -> bool {
-        false
+        // Nobody knows what a program leaves.
+        true
     }
 
     fn effects(&self) -> Vec<Effect> {
@@ -294,7 +295,8 @@ impl Mechanism for Kill {
     }
 
     fn once(&self) -> bool {
-        false
+        // Nobody knows what a program leaves.
+        true
     }
 
     fn effects(&self) -> Vec<Effect> {

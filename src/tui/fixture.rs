@@ -321,6 +321,7 @@ pub(crate) fn view(at: usize, done: bool) -> View {
         since_start: Arc::new(since_start),
         shell_at_stake: false,
         next_is_anew: false,
+        hands_fit: true,
     }
 }
 

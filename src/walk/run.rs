@@ -86,6 +86,11 @@ pub fn walk(
     until: Option<usize>,
     tell: &mut dyn FnMut(StepLine),
 ) -> (Keeper, Result<(), Explanation>) {
+    if via == Via::Script && keeper.offer().real_host {
+        let why = "it is written into a lab host that has files of its own";
+        let fix = "leave --real-host out; the script makes its own lab host: hardway lesson script";
+        return (keeper, Err(Explanation::new("A script is not proved on the machine itself", why, fix)));
+    }
     let session = Session::new(lesson.steps.len());
     let mut walk = match Walker::open(keeper, Arc::clone(lesson), session) {
         Ok(walker) => Walk { until, ..Walk::new(walker) },

@@ -46,6 +46,8 @@ pub struct View {
     pub shell_at_stake: bool,
     /// Whether the next step by calls makes the lab host anew, because hands have done the steps before it.
     pub next_is_anew: bool,
+    /// Whether the step's lines can be typed as things are; else a new lab host and the lines before them come first.
+    pub hands_fit: bool,
 }
 
 impl Walker {
@@ -79,6 +81,7 @@ impl Walker {
             since_start: Arc::new(diff(&self.start, &self.rows)),
             shell_at_stake: shell.is_some_and(|shell| processes.iter().any(|process| process.ppid == shell)),
             next_is_anew: self.next_is_anew(),
+            hands_fit: self.hands_fit(),
         }
     }
 }

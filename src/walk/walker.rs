@@ -8,13 +8,13 @@ use super::{Mode, StepReport};
 use crate::agent::client::{Keeper, Lab};
 use crate::agent::protocol::Sample;
 use crate::explain::Explanation;
-use crate::lesson::{Lesson, Step, Verdict};
+use crate::lesson::{Kind, Lesson, Step, Verdict};
 use crate::probe::processes::VISIBLE_PIDS;
 use crate::probe::{Change, Names, Panel, Row, diff, rows};
 use crate::session::{How, Position, Session};
 
 /// How long a check may take to become true after the calls: the kernel ends processes in its own time.
-pub const CHECK_DEADLINE: Duration = Duration::from_secs(2);
+pub const CHECK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Pause between two looks while a check is waited for.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -148,12 +148,17 @@ impl Walker {
     /// # Errors
     /// As [`Walker::rebuild`].
     pub fn ready_for_hands(&mut self) -> Result<(), Explanation> {
+        if self.hands_fit() { Ok(()) } else { self.rebuild_to(self.lesson.hands_begin(self.session.position.step)) }
+    }
+
+    /// Whether the current step's lines can be typed as things are: calls have not done any of the steps that hands have to go
+    /// through before it.
+    pub fn hands_fit(&self) -> bool {
         let Position { step, done } = self.session.position;
-        let begin = self.lesson.hands_begin(step);
-        if !done && self.performed > begin && self.any_once(begin..step) {
-            return self.rebuild_to(begin);
-        }
-        Ok(())
+        let by_calls = self.lesson.hands_begin(step)..self.performed.min(step);
+        done || !by_calls
+            .into_iter()
+            .any(|step| self.lesson.steps[step].kind == Kind::Change && self.skipped(step).is_none())
     }
 
     /// Whether the current step can be done by calls only in a new lab host: hands have done earlier ones in this one, and

@@ -34,6 +34,9 @@ pub struct StepState {
     /// Why it is skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
+    /// Whether the step beside it does the same on this machine, so that nothing is lost.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub twin: bool,
     /// Programs that its lines need and that are not here. By calls it may work all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<String>,
@@ -58,20 +61,23 @@ impl LessonState {
         }
         let without = lesson.steps.iter().filter_map(|step| {
             let place = format!("{}:{}", lesson.name, step.id);
-            let unavailable = step.needs.iter().find_map(|need| need.unmet(offer));
+            let unmet = step.needs.iter().find_map(|need| Some((*need, need.unmet(offer)?)));
+            let twin = unmet.as_ref().is_some_and(|(need, _)| need.has_twin(offer));
+            let unavailable = unmet.map(|(_, reason)| reason);
+            let skipped = unavailable.is_some();
             let lacks: Vec<String> = wanted
                 .iter()
-                .filter(|(program, steps)| steps.contains(&place) && !is_here(program))
+                .filter(|(program, steps)| !skipped && steps.contains(&place) && !is_here(program))
                 .map(|(program, _)| program.clone())
                 .collect();
-            let found = unavailable.is_some() || !lacks.is_empty();
-            found.then(|| StepState { step: step.id.clone(), unavailable, lacks })
+            let found = skipped || !lacks.is_empty();
+            found.then(|| StepState { step: step.id.clone(), unavailable, twin, lacks })
         });
         state(None, without.collect())
     }
 
     /// Whether all of it works, by calls and by hand.
     pub fn works(&self) -> bool {
-        self.unavailable.is_none() && self.without.is_empty()
+        self.unavailable.is_none() && self.without.iter().all(|step| step.twin)
     }
 }

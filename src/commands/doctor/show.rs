@@ -81,7 +81,7 @@ fn summary(report: &Report) -> String {
         return format!("Everything works here: {all} lessons, {steps} steps.");
     }
     let gone = report.lessons.iter().filter(|lesson| lesson.unavailable.is_some()).count();
-    let without: usize = report.lessons.iter().map(|lesson| lesson.without.len()).sum();
+    let without = report.lessons.iter().flat_map(|lesson| &lesson.without).filter(|step| !step.twin).count();
     match (gone, without) {
         (gone, _) if gone == all => "No lesson works here. The lines that begin with → say what to do.".into(),
         (0, without) => format!("{all} lessons work here, {without} of their {steps} steps not or only in part."),

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::kernel::errno::Errno;
 use crate::lesson::raw::pick;
-use crate::probe::{Credentials, Namespaces, Ownership};
+use crate::probe::clocks::Measured;
+use crate::probe::{Clocks, Credentials, IdMap, Namespaces, Overflow, Owner, Ownership};
 
 /// A lab host with a box in it, made by hand.
 #[derive(Debug)]
@@ -170,6 +171,85 @@ fn namespaces_differ_only_where_both_are_known() {
         it.namespaces.0.insert(Namespace::Net, Reading::Missing(errno("EACCES")));
     });
     assert_eq!(lab.value("namespaces_that_differ: { of: box, from: host }"), None, "what can't be read isn't counted");
+}
+
+#[test]
+fn an_id_inside_comes_through_the_map() {
+    let mut lab = Lab::new();
+    let map = |inside, outside, count| IdMap { inside, outside, count };
+    lab.observation.overflow = Some(Reading::Value(Overflow { uid: 65_534, gid: 65_534 }));
+    lab.change(7, |it| it.credentials.uid = [1000; 4]);
+    assert!(lab.check("uid: { of: box, is: 1000 }").holds);
+    assert_eq!(lab.value("uid: { of: box }").unwrap(), "1000");
+    assert_eq!(lab.value("uid_inside: { of: box }").unwrap(), "1000", "it is in the host's own user namespace");
+
+    lab.own(7, Namespace::User, 70);
+    assert!(lab.check("no_map: { of: box, ids: users }").holds);
+    assert_eq!(lab.value("uid_inside: { of: box }").unwrap(), "65534");
+    assert_eq!(lab.value("id_outside: { of: box, id: 0 }"), None);
+    let maps = "maps: { of: box, ids: users, inside: 0 }";
+    assert!(!lab.check(maps).holds);
+    lab.change(7, |it| it.credentials.uid_map = Reading::Value(vec![map(0, 1000, 1), map(1, 100_000, 10)]));
+    assert!(lab.check(maps).holds && !lab.check("no_map: { of: box, ids: users }").holds);
+    assert_eq!(lab.check(maps).seen, "0 1000 1, 1 100000 10");
+    assert!(lab.check("uid_inside: { of: box, is: 0 }").holds);
+    assert!(lab.check("maps: { of: box, ids: users, inside: 10 }").holds);
+    assert!(!lab.check("maps: { of: box, ids: users, inside: 11 }").holds);
+    assert_eq!(lab.value("id_outside: { of: box, id: 10 }").unwrap(), "100009");
+    assert!(lab.check("no_map: { of: box, ids: groups }").holds);
+
+    lab.change(7, |it| it.credentials.uid_map = Reading::Missing(errno("EACCES")));
+    assert!(
+        !lab.check(maps).holds && !lab.check("no_map: { of: box, ids: users }").holds,
+        "what can't be read is no map"
+    );
+    assert_eq!(lab.value("uid_inside: { of: box }"), None);
+}
+
+#[test]
+fn rights_and_files_are_those_of_the_process() {
+    let mut lab = Lab::new();
+    assert!(lab.check("setgroups: { of: box, is: allow }").holds);
+    assert!(!lab.check("setgroups: { of: box, is: deny }").holds);
+    let capable = "capable: { of: box, capability: CAP_SYS_ADMIN }";
+    assert!(!lab.check(capable).holds);
+    assert_eq!(lab.check(capable).seen, "CapEff of box: none");
+    // Permitted, but not effective.
+    lab.change(7, |it| it.credentials.caps = [0, 1 << 21, 0, 0, 0]);
+    assert!(!lab.check(capable).holds);
+    lab.change(7, |it| it.credentials.caps[2] = 1 << 21);
+    assert!(lab.check(capable).holds);
+    assert!(pick::typed::<Check>("capable: { of: box, capability: CAP_MAGIC }", &[]).is_err());
+
+    let owned = "file_owned_by: { path: /tmp/mine, of: box }";
+    assert!(!lab.check(owned).holds);
+    lab.observation.files.insert("/tmp/mine".into(), Owner { uid: 1000, gid: 0 });
+    assert!(!lab.check(owned).holds);
+    lab.change(7, |it| it.credentials.uid = [0, 1000, 0, 0]);
+    assert!(lab.check(owned).holds, "{}", lab.check(owned).seen);
+}
+
+#[test]
+fn clocks_are_those_of_the_time_namespace() {
+    let mut lab = Lab::new();
+    let ahead = "clock_ahead: { of: box, clock: boottime, seconds: 60 }";
+    assert_eq!(lab.check(ahead).seen, "it was not read");
+    let measured = |boottime| Measured { monotonic: 5, boottime, realtime: 0, days_up: 3 };
+    let clocks = |boottime| Clocks { written: None, measured: Some(Reading::Value(measured(boottime))) };
+    lab.observation.clocks.insert(NS + 8, clocks(0));
+    assert_eq!(lab.check(ahead).seen, "boottime of box: +0 s");
+    lab.own(7, Namespace::Time, 80).observation.clocks.insert(80, clocks(60));
+    assert!(lab.check(ahead).holds);
+    assert!(!lab.check("clock_ahead: { of: host, clock: boottime, seconds: 60 }").holds);
+    assert_eq!(lab.value("clock_ahead: { of: box, clock: monotonic }").unwrap(), "5");
+    assert_eq!(lab.value("days_up: { of: box }").unwrap(), "3");
+    // Nobody is there yet, or the kernel did not let anybody in.
+    lab.observation
+        .clocks
+        .insert(80, Clocks { measured: Some(Reading::Missing(errno("EUSERS"))), ..Clocks::default() });
+    assert!(!lab.check(ahead).holds && lab.value("days_up: { of: box }").is_none());
+    lab.observation.clocks.insert(80, Clocks::default());
+    assert!(!lab.check(ahead).holds);
 }
 
 #[test]

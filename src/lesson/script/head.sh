@@ -113,6 +113,8 @@ build_the_tree() {
         mount --bind "$group" "${hierarchy#/}" && ln -s "$hierarchy" lab/cgroup
     fi
     own_devices
+    # A machine's loopback device is up; a new network namespace's is not.
+    ip link set lo up 2>/dev/null
     # The old root ends up on top of the new one, and is what `.` leads to (pivot_root(2)).
     { pivot_root . . && umount -l . && cd /; } || trouble "the private file tree could not be made the root"
 }
@@ -126,6 +128,11 @@ range_of_ids() { # more than one is mapped
     local _ count
     read -r _ _ count </proc/self/uid_map
     [ "$count" -gt 1 ] || [ "$(wc -l </proc/self/uid_map)" -gt 1 ]
+}
+
+only_root_makes_user_namespaces() {
+    [ "$(cat /proc/sys/kernel/apparmor_restrict_unprivileged_userns 2>/dev/null)" = 1 ] ||
+        [ "$(cat /proc/sys/kernel/unprivileged_userns_clone 2>/dev/null)" = 0 ]
 }
 
 read_only() { # FROM TO: shows a directory with all that is mounted below it, read-only
@@ -263,14 +270,6 @@ exec {person}<&0
 
 require() { # NEED: what the whole lesson cannot do without
     offers "$1" || trouble "there is no $1 here"
-}
-
-offers() { # NEED: whether this place has it
-    case $1 in
-        *_namespace) [ -e "/proc/self/ns/${1%_namespace}" ] ;;
-        id_range) range_of_ids ;;
-        own_cgroup) [ -e /lab/cgroup ] ;;
-    esac
 }
 
 # step NAME TITLE [anew] [stays] [needs NEED]… [fails STATUS SAYS]: types the lines on its standard input

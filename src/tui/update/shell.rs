@@ -28,13 +28,19 @@ pub(super) fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>
     if !layout::layout(model).panes.iter().any(|place| place.pane == Pane::Shell) {
         model.focus = Pane::Shell;
     }
-    let begins = model.view.as_ref().map(|view| (view.position.step, Arc::clone(&view.lesson), view.shell_at_stake));
-    if let Some((step, lesson, at_stake)) = begins {
-        if no_shell(model) {
+    if let Some(view) = model.view.clone() {
+        let (step, lesson, at_stake) = (view.position.step, Arc::clone(&view.lesson), view.shell_at_stake);
+        let before = lesson.lines_before(step, &view.skipped);
+        if no_shell(model) || (model.typed == 0 && !view.hands_fit) {
             effects.push(Effect::Send(Order::ReadyForHands));
-            open_shell(model, effects);
+            if no_shell(model) {
+                open_shell(model, effects);
+            } else {
+                model.say("calls have done the steps before: this is a new shell, brought to where the step begins");
+                new_shell(model, effects);
+            }
             // A shell in which nothing has been done is brought to where the step begins.
-            model.shell.pending.extend(lesson.lines_before(step).iter().map(|line| hands::keys(line)));
+            model.shell.pending.extend(before.iter().map(|line| hands::keys(line)));
         } else if at_stake && model.typed == 0 && lesson.begins_anew(step) {
             model.say("the step begins with a new process, so this is a new shell");
             new_shell(model, effects);

@@ -1,0 +1,58 @@
+//! Reading network namespaces: by entering them, one after the other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::{Reader, Wanted, each, nothing};
+use crate::kernel::enter;
+use crate::kernel::errno::Errno;
+use crate::kernel::namespace::Namespace;
+use crate::probe::mounts::parse_mountinfo;
+use crate::probe::{Network, Observation, Pin, Process, Reading};
+
+impl Reader {
+    /// The namespaces that are mounted on files where this thread is. Where some processes are wanted, theirs only; where the
+    /// lab host is the machine itself, those that the machine had before are its own affair.
+    pub(super) fn pins(&mut self, observation: &Observation, wanted: &Wanted) -> Vec<Pin> {
+        let own = self.own_link("mountinfo");
+        let mut pins = self.parsed(&own, parse_mountinfo).value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
+        let is_wanted = |pin: &Pin| {
+            let inodes = |process: &Process| process.namespaces.0.values().any(|it| it.value() == Some(&pin.inode));
+            wanted.only.is_none() || observation.processes.iter().any(inodes)
+        };
+        pins.retain(is_wanted);
+        if wanted.below.is_some() {
+            let machine = self.parsed(&self.proc.join("1/mountinfo"), parse_mountinfo);
+            let machine = machine.value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
+            pins.retain(|pin| !machine.contains(pin));
+        }
+        pins
+    }
+
+    /// Every network namespace: first the one that this thread is in, then the others by entering them one after the other.
+    pub(super) fn networks(&self, observation: &Observation) -> BTreeMap<u64, Reading<Network>> {
+        let own = self.own_inode(Namespace::Net);
+        let here = Network::read();
+        let enter = |path: &Path| match enter::namespace(path, Namespace::Net) {
+            Ok(()) => Network::read(),
+            Err(error) => Reading::Missing(Errno::from(&error)),
+        };
+        let mut networks =
+            each(observation, Namespace::Net, |process| match process.namespaces.inode(Namespace::Net) {
+                inode if inode.is_some() && inode == own => here.clone(),
+                _ => enter(&self.proc.join(format!("{}/ns/net", process.pid))),
+            });
+        for pin in observation.pins.iter().filter(|pin| pin.kind == Namespace::Net.link()) {
+            // Another mount may cover the file.
+            let is_there = || fs::metadata(&pin.at).is_ok_and(|it| it.ino() == pin.inode);
+            networks.entry(pin.inode).or_insert_with(|| match own == Some(pin.inode) {
+                true => here.clone(),
+                false if is_there() => enter(Path::new(&pin.at)),
+                false => Reading::Missing(nothing()),
+            });
+        }
+        networks
+    }
+}
