@@ -176,6 +176,48 @@ fn all_parts(world: &World) {
     before.is_as_before(world);
 }
 
+/// Groups in groups, with processes in them, that a learner has made: whoever is killed, none is left.
+#[test]
+fn a_tree_of_groups_is_taken_away() {
+    support::in_mode("kill::a_tree_of_groups_is_taken_away", support::Mode::Root, |world| {
+        let _turn = turn();
+        let before = Machine::now(world);
+        for killed in ["ui", "keeper", "agent", "all"] {
+            let mut session = after_step(world, "08-cgroup-ns", 3);
+            session.say("! mkdir -p /lab/cgroup/web/a/b /lab/cgroup/c");
+            session.say("! sleep 1000 & echo $! > /lab/cgroup/web/a/b/cgroup.procs");
+            let seen = session.say("! cat /lab/cgroup/web/a/b/cgroup.procs | wc -l");
+            assert!(
+                seen.lines().any(|line| line.trim_start_matches("  | ").trim() == "1"),
+                "nobody is in the group: {seen}"
+            );
+            assert!(!session.cgroups().is_empty(), "there is a group to be taken away");
+            let parts = [session.ui(), session.keeper.clone(), session.agent().unwrap()];
+            match killed {
+                "ui" => parts[0].signal(Signal::SIGKILL),
+                "keeper" => parts[1].signal(Signal::SIGKILL),
+                "agent" => {
+                    parts[2].signal(Signal::SIGKILL);
+                    session.say("s");
+                    session.quit();
+                }
+                _ => {
+                    parts.iter().for_each(|part| part.signal(Signal::SIGSTOP));
+                    parts.iter().for_each(|part| part.signal(Signal::SIGKILL));
+                    let alive = || parts.iter().any(Process::lives);
+                    eventually(ANSWER, || if alive() { Err("alive".into()) } else { Ok(()) });
+                    assert!(!session.cgroups().is_empty(), "a group without anybody to take it away");
+                    let cleaned = bounded(&mut world.hardway(&["cleanup"]), COMMAND);
+                    assert!(cleaned.status.success() && cleaned.stdout.contains("the cgroup"), "{cleaned:?}");
+                }
+            }
+            session.has_left_nothing(&format!("{killed} killed, with a tree of groups"));
+        }
+        world.is_empty_soon("after all kills");
+        before.is_as_before(world);
+    });
+}
+
 #[test]
 fn a_dry_run_of_cleanup_takes_nothing_away() {
     let mode = if support::am_root() { support::Mode::Root } else { support::Mode::RootlessSingle };

@@ -47,6 +47,8 @@ pub enum Need {
     OwnCgroupV1,
     /// The limits of an IPC namespace can be set.
     IpcLimits,
+    /// There is a directory /dev/mqueue.
+    DevMqueue,
 }
 
 impl Need {
@@ -120,6 +122,9 @@ impl Need {
                         .to_owned()
                 }),
             },
+            Self::DevMqueue => (offer.real_host && !Path::new("/dev/mqueue").is_dir()).then(|| {
+                "this machine has no /dev/mqueue on which message queues could be shown; without --real-host there is one".to_owned()
+            }),
             Self::IpcLimits => (offer.mode != Mode::Root && release() < (6, 9)).then(|| {
                 "without root the limits of an IPC namespace can be set since Linux 6.9; with sudo it works on older kernels too".to_owned()
             }),
