@@ -45,8 +45,8 @@ const KNOWN: [(&str, &str); 41] = [
     ("CAP_CHECKPOINT_RESTORE", "checkpoint and restore: choose pids, read maps"),
 ];
 
-/// So few may be missing that "all but" is the shorter way to say it.
-const FEW: usize = 6;
+/// With no more than these missing, "all but" is the shorter way to say it.
+const FEW: usize = 20;
 
 /// A set in words: `none`, `all 41`, `all but CAP_SYS_RESOURCE`, or the names. A bit without a name is `CAP_41`.
 pub fn words(set: u64) -> String {

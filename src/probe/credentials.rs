@@ -115,27 +115,49 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
     let mappers: Vec<i32> =
         sheet.viewers(Namespace::User, namespaces.iter()).iter().map(|(_, process)| process.pid).collect();
     for process in &sheet.observation.processes {
-        of_process(sheet, process);
+        who(sheet, process);
         if mappers.contains(&process.pid) {
             maps(sheet, process);
         }
+        rights(sheet, process);
     }
     super::ids::rows(sheet);
 }
 
-fn of_process(sheet: &mut Sheet<'_>, process: &Process) {
-    let pid = process.pid;
-    let it = &process.credentials;
+/// Ids and groups, and what the process itself is told of them.
+fn who(sheet: &mut Sheet<'_>, process: &Process) {
+    let (pid, it) = (process.pid, &process.credentials);
     let status = format!("/proc/{pid}/status");
     let inside = seen_inside(sheet.observation, sheet.names, process);
+    let mut about = sheet.about(Panel::Credentials, process);
+    for (key, four, told, file) in
+        [("Uid", it.uid, inside.map(|it| it.0), "uid_map"), ("Gid", it.gid, inside.map(|it| it.1), "gid_map")]
+    {
+        let meaning = "Real, effective, saved and file system id, as the lab host's user namespace knows them.";
+        about.row(key, ids(four), status.clone(), format!("grep {key} {status}"), meaning);
+        let Some(told) = told else { continue };
+        let source = format!("{key} of {status} through /proc/{pid}/{file}");
+        let command = format!("nsenter --target {pid} --user --preserve-credentials grep {key} {status}");
+        let meaning = if told.unmapped {
+            "What it is told in its own user namespace: its id has no map there, so the kernel shows the overflow id."
+        } else {
+            "What it is told in its own user namespace: the same id, through the map."
+        };
+        about.row(&format!("{} inside", key.to_lowercase()), told.number.to_string(), source, command, meaning);
+    }
+    let groups = it.groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let groups = if groups.is_empty() { "none".to_owned() } else { groups };
+    about.row("Groups", groups, status.clone(), format!("grep Groups {status}"), "Supplementary groups.");
+}
+
+/// Capabilities, and what else decides on what the process may do.
+fn rights(sheet: &mut Sheet<'_>, process: &Process) {
+    let it = &process.credentials;
+    let status = format!("/proc/{}/status", process.pid);
     let mut about = sheet.about(Panel::Credentials, process);
     let mut line = |key: &str, value: String, meaning: &str| {
         about.row(key, value, status.clone(), format!("grep {key} {status}"), meaning);
     };
-    line("Uid", ids(it.uid), "User ids as the lab host's user namespace knows them.");
-    line("Gid", ids(it.gid), "Group ids as the lab host's user namespace knows them.");
-    let groups = it.groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    line("Groups", if groups.is_empty() { "none".to_owned() } else { groups }, "Supplementary groups.");
     for ((key, meaning), set) in CAPS.iter().zip(it.caps) {
         let named = capabilities::meanings(set);
         let list = if named.is_empty() { String::new() } else { format!(" Named here: {named}.") };
@@ -150,18 +172,6 @@ fn of_process(sheet: &mut Sheet<'_>, process: &Process) {
         other => other.to_string(),
     };
     line("Seccomp", seccomp, "Whether a filter decides which system calls it may make.");
-    let Some((uid, gid)) = inside else { return };
-    for (key, field, id, file) in [("uid inside", "Uid", uid, "uid_map"), ("gid inside", "Gid", gid, "gid_map")] {
-        let source = format!("{field} of {status} through /proc/{pid}/{file}");
-        let command = format!("nsenter --target {pid} --user --preserve-credentials grep {field} {status}");
-        let meaning = match id.unmapped {
-            true => {
-                "What it is told in its own user namespace: its id has no map there, so the kernel shows the overflow id."
-            }
-            false => "What it is told in its own user namespace: the same id, through the map.",
-        };
-        about.row(key, id.number.to_string(), source, command, meaning);
-    }
 }
 
 /// The maps of a user namespace, as one of its processes has them.

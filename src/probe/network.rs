@@ -125,79 +125,113 @@ fn tell(about: &mut About<'_, '_>, place: &Place, networks: &BTreeMap<u64, Readi
         }
         None => return,
     };
-    let mut keys = HashSet::new();
-    for link in &network.links {
-        let command = place.ip(&format!("-d link show dev {}", quote(&link.name)));
-        let key = unique(&mut keys, link.name.clone());
-        about.row(&key, link_value(network, link), place.source("RTM_GETLINK"), command, link_meaning(link));
-    }
-    for address in &network.addresses {
-        let name = network.name(address.link);
-        let key = unique(&mut keys, format!("{name} {}/{}", address.ip, address.prefix));
-        let tentative = if address.tentative { ", tentative" } else { "" };
-        let meaning = match address.scope.as_str() {
-            "host" => "An address of this namespace alone: packets to it do not leave it.",
-            "link" => "An address that counts on this link only.",
-            _ => "An address that others may send to.",
-        };
-        let command = place.ip(&format!("address show dev {}", quote(&name)));
-        about.row(&key, format!("scope {}{tentative}", address.scope), place.source("RTM_GETADDR"), command, meaning);
-    }
-    if network.addresses.is_empty() {
-        let meaning = "No link has an address: nothing can be sent from here, and nothing arrives.";
-        let key = unique(&mut keys, "addresses".to_owned());
-        about.row(&key, "none".to_owned(), place.source("RTM_GETADDR"), place.ip("address"), meaning);
-    }
-    for route in &network.routes {
-        let key = unique(&mut keys, route_key(route));
-        let family = if route.to.is_ipv6() { "-6 " } else { "" };
-        let table = match route.table {
-            Table::Local => "local".to_owned(),
-            Table::Main => "main".to_owned(),
-            Table::Other(number) => number.to_string(),
-        };
-        let command = place.ip(&format!("{family}route show table {table}"));
-        about.row(&key, route_value(network, route), place.source("RTM_GETROUTE"), command, route_meaning(route));
-    }
-    if network.routes.is_empty() {
-        let meaning = "No route leads anywhere: every connect(2) ends with ENETUNREACH before a packet is made.";
-        let key = unique(&mut keys, "routes".to_owned());
-        about.row(&key, "none".to_owned(), place.source("RTM_GETROUTE"), place.ip("route show table all"), meaning);
-    }
-    match &network.listeners {
-        Reading::Value(listeners) => {
-            for listener in listeners {
-                let meaning = "Somebody in this namespace listens on this TCP port. Each network namespace has all 65535 of them.";
-                let command =
-                    format!("{}ss --no-header --listening --tcp --numeric sport = :{}", place.enter, listener.port());
-                let source = place.source("SOCK_DIAG_BY_FAMILY");
-                let key = unique(&mut keys, format!("tcp {listener}"));
-                about.row(&key, "LISTEN".to_owned(), source, command, meaning);
-            }
-        }
-        missing => {
-            let command = format!("{}ss --listening --tcp --numeric", place.enter);
-            let meaning = "Which ports have a listener: this kernel does not tell (sock_diag(7), CONFIG_INET_DIAG).";
-            let key = unique(&mut keys, "tcp".to_owned());
-            about.row(&key, missing.text(|_| String::new()), place.source("SOCK_DIAG_BY_FAMILY"), command, meaning);
-        }
-    }
+    let mut teller = Teller { about, place, network, keys: HashSet::new() };
+    teller.links();
+    teller.addresses();
+    teller.routes();
+    teller.listeners();
     for pin in pins.iter().filter(|pin| pin.inode == place.inode) {
         let meaning = "A mount of the namespace's file: it keeps the namespace alive without any process.";
-        let key = unique(&mut keys, "pinned".to_owned());
         let command = "findmnt --noheadings --types nsfs --output TARGET".to_owned();
-        about.row(&key, pin.at.clone(), "/proc/1/mountinfo".to_owned(), command, meaning);
+        teller.row("pinned".to_owned(), pin.at.clone(), "/proc/1/mountinfo".to_owned(), command, meaning);
     }
 }
 
-/// `UP loopback mtu 65536 <LOOPBACK,UP,LOWER_UP> state UNKNOWN`, and what else there is.
-fn link_value(network: &Network, link: &Link) -> String {
-    let up = if link.is_up() { "UP" } else { "DOWN" };
-    let flags = link.flag_names().collect::<Vec<_>>().join(",");
-    let mut value = format!("{up} {} mtu {} <{flags}> state {}", link.kind, link.mtu, link.state);
-    if let Some(address) = &link.address {
-        value.push_str(&format!(" {address}"));
+/// The rows of one network namespace in the making.
+struct Teller<'t, 's, 'a> {
+    about: &'t mut About<'s, 'a>,
+    place: &'t Place,
+    network: &'t Network,
+    keys: HashSet<String>,
+}
+
+impl Teller<'_, '_, '_> {
+    /// Adds a row; where there is one with this key already, under another one.
+    fn row(&mut self, key: String, value: String, source: String, command: String, meaning: &str) {
+        let mut new = key.clone();
+        let mut count = 1;
+        while !self.keys.insert(new.clone()) {
+            count += 1;
+            new = format!("{key} #{count}");
+        }
+        self.about.row(&new, value, source, command, meaning);
     }
+
+    fn links(&mut self) {
+        for link in &self.network.links {
+            let command = self.place.ip(&format!("-d link show dev {}", quote(&link.name)));
+            let source = self.place.source("RTM_GETLINK");
+            let value = link_value(self.network, link);
+            self.row(link.name.clone(), value, source.clone(), command.clone(), link_meaning(link));
+            let meaning = "What the link is and can do. LOWER_UP and the state tell of the cable: a loopback device has none, so \
+                           its state stays UNKNOWN.";
+            self.row(format!("{} flags", link.name), flags_value(link), source, command, meaning);
+        }
+    }
+
+    fn addresses(&mut self) {
+        let source = self.place.source("RTM_GETADDR");
+        for address in &self.network.addresses {
+            let name = self.network.name(address.link);
+            let tentative = if address.tentative { ", tentative" } else { "" };
+            let meaning = match address.scope.as_str() {
+                "host" => "An address of this namespace alone: packets to it do not leave it.",
+                "link" => "An address that counts on this link only.",
+                _ => "An address that others may send to.",
+            };
+            let command = self.place.ip(&format!("address show dev {}", quote(&name)));
+            let key = format!("{name} {}/{}", address.ip, address.prefix);
+            self.row(key, format!("scope {}{tentative}", address.scope), source.clone(), command, meaning);
+        }
+        if self.network.addresses.is_empty() {
+            let meaning = "No link has an address: nothing can be sent from here, and nothing arrives.";
+            self.row("addresses".to_owned(), "none".to_owned(), source, self.place.ip("address"), meaning);
+        }
+    }
+
+    fn routes(&mut self) {
+        let source = self.place.source("RTM_GETROUTE");
+        for route in &self.network.routes {
+            let family = if route.to.is_ipv6() { "-6 " } else { "" };
+            let table = match route.table {
+                Table::Local => "local".to_owned(),
+                Table::Main => "main".to_owned(),
+                Table::Other(number) => number.to_string(),
+            };
+            let command = self.place.ip(&format!("{family}route show table {table}"));
+            let value = route_value(self.network, route);
+            self.row(route_key(route), value, source.clone(), command, route_meaning(route));
+        }
+        if self.network.routes.is_empty() {
+            let meaning = "No route leads anywhere: every connect(2) ends with ENETUNREACH before a packet is made.";
+            let command = self.place.ip("route show table all");
+            self.row("routes".to_owned(), "none".to_owned(), source, command, meaning);
+        }
+    }
+
+    fn listeners(&mut self) {
+        let source = self.place.source("SOCK_DIAG_BY_FAMILY");
+        let ss = format!("{}ss --no-header --listening --tcp --numeric", self.place.enter);
+        match &self.network.listeners {
+            Reading::Value(listeners) => {
+                let meaning = "Somebody in this namespace listens on this TCP port. Each network namespace has all 65535 of them.";
+                for listener in listeners {
+                    let command = format!("{ss} sport = :{}", listener.port());
+                    self.row(format!("tcp {listener}"), "LISTEN".to_owned(), source.clone(), command, meaning);
+                }
+            }
+            missing => {
+                let meaning =
+                    "Which ports have a listener: this kernel does not tell (sock_diag(7), CONFIG_INET_DIAG).";
+                self.row("tcp".to_owned(), missing.text(|_| String::new()), source, ss, meaning);
+            }
+        }
+    }
+}
+
+/// `UP loopback mtu 65536`, and how it hangs together with other links.
+fn link_value(network: &Network, link: &Link) -> String {
+    let mut value = format!("{} {} mtu {}", if link.is_up() { "UP" } else { "DOWN" }, link.kind, link.mtu);
     if let Some(master) = link.master {
         value.push_str(&format!(" master {}", network.name(master)));
     }
@@ -209,15 +243,19 @@ fn link_value(network: &Network, link: &Link) -> String {
     value
 }
 
+/// `<LOOPBACK,UP,LOWER_UP> state UNKNOWN`, and the hardware address.
+fn flags_value(link: &Link) -> String {
+    let flags = link.flag_names().collect::<Vec<_>>().join(",");
+    let address = link.address.as_ref().map(|address| format!(" {address}")).unwrap_or_default();
+    format!("<{flags}> state {}{address}", link.state)
+}
+
 fn link_meaning(link: &Link) -> &'static str {
     match (link.kind.as_str(), link.is_up()) {
         ("loopback", false) => {
             "The loopback device, which every network namespace has. Down, it has no address: not even 127.0.0.1."
         }
-        ("loopback", true) => {
-            "The loopback device: what is sent here arrives here, in this namespace. UP counts; UNKNOWN only says that it has no \
-             cable to look at."
-        }
+        ("loopback", true) => "The loopback device: what is sent here arrives here, in this namespace.",
         (_, false) => "A link that is down: it sends and receives nothing.",
         ("veth", true) => "One end of a pair: what is sent here arrives at the other end.",
         ("bridge", true) => "A switch: links that have it as their master are its ports.",
@@ -266,17 +304,6 @@ fn route_meaning(route: &Route) -> &'static str {
     }
 }
 
-/// The key, or another one where there was this one already.
-fn unique(keys: &mut HashSet<String>, key: String) -> String {
-    let mut new = key.clone();
-    let mut count = 1;
-    while !keys.insert(new.clone()) {
-        count += 1;
-        new = format!("{key} #{count}");
-    }
-    new
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -314,8 +341,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("eth0", "UP veth mtu 1500 <UP> state UP 02:00:00:00:00:01 master routes peer if7 in netnsid 0"),
-                ("routes", "UP veth mtu 1500 <UP> state UP 02:00:00:00:00:01 master routes peer if7 in netnsid 0"),
+                ("eth0", "UP veth mtu 1500 master routes peer if7 in netnsid 0"),
+                ("eth0 flags", "<UP> state UP 02:00:00:00:00:01"),
+                ("routes", "UP veth mtu 1500 master routes peer if7 in netnsid 0"),
+                ("routes flags", "<UP> state UP 02:00:00:00:00:01"),
                 ("addresses", "none"),
                 ("routes #2", "none"),
                 ("pinned", "/run/netns/a b"),
@@ -323,7 +352,7 @@ mod tests {
         );
         assert_eq!(rows[0].subject, "net:[7], no process");
         assert_eq!(rows[0].command, "nsenter --net='/run/netns/a b' ip -d link show dev eth0");
-        assert!(rows[3].meaning.contains("ENETUNREACH"));
+        assert!(rows[5].meaning.contains("ENETUNREACH"));
     }
 
     #[test]

@@ -142,8 +142,12 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
         } else {
             "Its working directory, where relative paths begin."
         };
-        let link = format!("/proc/{}/cwd", process.pid);
-        about.row("cwd", process.cwd.text(Clone::clone), link.clone(), format!("readlink {link}"), meaning);
+        let cwd = format!("/proc/{}/cwd", process.pid);
+        about.row("cwd", process.cwd.text(Clone::clone), cwd.clone(), format!("readlink {cwd}"), meaning);
+        for path in root.found.iter().filter(|(_, found)| **found).map(|(path, _)| path) {
+            let meaning = "A path that the step's check asks for: with its root directory it leads to something.";
+            about.row(path, "is there".to_owned(), format!("{link}{path}"), format!("ls -d {link}{path}"), meaning);
+        }
     }
 }
 

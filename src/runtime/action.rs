@@ -6,13 +6,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cgroup::{CgroupAttach, CgroupCreate, CgroupMount, CgroupRemove};
+use super::cgroup::{CgroupAttach, CgroupCreate, CgroupRemove};
 use super::clock::SetClockOffset;
 use super::id_map::{NewIdMap, WriteGidMap, WriteUidMap};
-use super::ipc::{IpcRemove, MountMqueue, MqCreate, MsgCreate, SemCreate, ShmCreate, ShmFind};
+use super::ipc::{IpcRemove, MqCreate, MsgCreate, SemCreate, ShmCreate, ShmFind};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
-use super::sysctl::Sysctl;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
     file, join, link, mount, mount::MountProc, namespace::Unshare, pin, root, rootfs::Rootfs, socket, uts::SetHostname,
@@ -89,18 +88,12 @@ pub enum Action {
     IpcRemove(IpcRemove),
     /// Make a POSIX message queue.
     MqCreate(MqCreate),
-    /// Mount a mqueue on `/dev/mqueue`.
-    MountMqueue(MountMqueue),
-    /// Write a sysctl.
-    Sysctl(Sysctl),
     /// Make a cgroup.
     CgroupCreate(CgroupCreate),
     /// Move a process into a cgroup.
     CgroupAttach(CgroupAttach),
     /// Take a cgroup away.
     CgroupRemove(CgroupRemove),
-    /// Mount a cgroup file system.
-    CgroupMount(CgroupMount),
     /// Set a link up.
     LinkUp(link::LinkUp),
     /// Set a link down.
@@ -269,12 +262,9 @@ impl Action {
             Self::MsgCreate(it) => it,
             Self::IpcRemove(it) => it,
             Self::MqCreate(it) => it,
-            Self::MountMqueue(it) => it,
-            Self::Sysctl(it) => it,
             Self::CgroupCreate(it) => it,
             Self::CgroupAttach(it) => it,
             Self::CgroupRemove(it) => it,
-            Self::CgroupMount(it) => it,
             Self::LinkUp(it) => it,
             Self::LinkDown(it) => it,
             Self::AddAddress(it) => it,
@@ -323,12 +313,9 @@ impl Action {
             Self::MsgCreate(it) => Some(it),
             Self::IpcRemove(it) => Some(it),
             Self::MqCreate(it) => Some(it),
-            Self::MountMqueue(it) => Some(it),
-            Self::Sysctl(it) => Some(it),
             Self::CgroupCreate(it) => Some(it),
             Self::CgroupAttach(it) => Some(it),
             Self::CgroupRemove(it) => Some(it),
-            Self::CgroupMount(it) => Some(it),
             Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) => None,
         }
     }

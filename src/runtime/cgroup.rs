@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform, PerformOn};
 use crate::kernel::errno::Errno;
-use crate::kernel::sys::{MsFlags, mount};
 use crate::kernel::sys::{mkdir, rmdir, write_file};
 use crate::kernel::trace::{CallError, Trace};
 
@@ -61,6 +60,10 @@ impl Mechanism for CgroupCreate {
 
     fn shell(&self) -> Option<String> {
         Some(format!("mkdir {}", directory(&self.name)))
+    }
+
+    fn once(&self) -> bool {
+        true
     }
 
     fn fails_with(&self) -> Option<Errno> {
@@ -192,6 +195,10 @@ impl Mechanism for CgroupRemove {
         Some(format!("rmdir {}", directory(&self.name)))
     }
 
+    fn once(&self) -> bool {
+        true
+    }
+
     fn fails_with(&self) -> Option<Errno> {
         self.fails_with
     }
@@ -208,74 +215,6 @@ impl Mechanism for CgroupRemove {
 impl Perform for CgroupRemove {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
         rmdir(trace, Path::new(&directory(&self.name)))?;
-        Ok(Outcome::default())
-    }
-}
-
-/// Mounts a cgroup file system: its root is the root of the cgroup namespace of the process that mounts it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CgroupMount {
-    /// Who.
-    pub r#in: String,
-    /// Where: an existing directory.
-    pub at: String,
-    /// The controllers that name a hierarchy of version 1; left out for version 2.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub v1: Option<String>,
-    /// The expected errno.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fails_with: Option<Errno>,
-}
-
-impl Mechanism for CgroupMount {
-    fn actor(&self) -> &str {
-        &self.r#in
-    }
-
-    fn sentence(&self) -> String {
-        let Self { r#in, at, .. } = self;
-        format!("{in} mounts the cgroup file system on {at}: its root is that of the cgroup namespace of {in}")
-    }
-
-    fn shell(&self) -> Option<String> {
-        let at = &self.at;
-        Some(match &self.v1 {
-            Some(controllers) => format!("mount -t cgroup -o {controllers} cgroup {at}"),
-            None => format!("mount -t cgroup2 cgroup2 {at}"),
-        })
-    }
-
-    fn fails_with(&self) -> Option<Errno> {
-        self.fails_with
-    }
-
-    fn effects(&self) -> Vec<Effect> {
-        vec![Effect {
-            what: format!("a mount on {} in the mount namespace of {}", self.at, self.r#in),
-            home: Home::Lab,
-        }]
-    }
-
-    fn misuses(&self) -> Vec<Misuse> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-        let mut misuses = Vec::new();
-        if !self.at.starts_with('/') || !self.at.chars().all(plain) {
-            misuses.push(Misuse::new("at", "this is no plain absolute path", "write a directory: `/mnt`"));
-        }
-        let controllers = |c: char| c.is_ascii_lowercase() || ",_=".contains(c);
-        if self.v1.as_ref().is_some_and(|v1| v1.is_empty() || !v1.chars().all(controllers)) {
-            let fix = "write what mount(8) takes: `pids`, or leave it out for version 2";
-            misuses.push(Misuse::new("v1", "these are no controllers", fix));
-        }
-        misuses
-    }
-}
-
-impl Perform for CgroupMount {
-    fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
-        let fstype = if self.v1.is_some() { "cgroup" } else { "cgroup2" };
-        mount(trace, fstype, &self.at, Some(fstype), MsFlags::empty(), self.v1.as_deref())?;
         Ok(Outcome::default())
     }
 }

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
 use crate::kernel::errno::Errno;
 use crate::kernel::sys::ipc::{self as sys, SysvKind};
-use crate::kernel::sys::{MsFlags, mount};
 use crate::kernel::trace::{CallError, Trace};
 
 /// The longest name of a POSIX message queue, in bytes (NAME_MAX).
@@ -41,6 +40,10 @@ impl Mechanism for ShmCreate {
 
     fn shell(&self) -> Option<String> {
         Some(format!("ipcmk --shmem {}", self.bytes))
+    }
+
+    fn once(&self) -> bool {
+        true
     }
 
     fn fails_with(&self) -> Option<Errno> {
@@ -136,6 +139,10 @@ impl Mechanism for SemCreate {
         Some(format!("ipcmk --semaphore {}", self.count))
     }
 
+    fn once(&self) -> bool {
+        true
+    }
+
     fn fails_with(&self) -> Option<Errno> {
         self.fails_with
     }
@@ -176,6 +183,10 @@ impl Mechanism for MsgCreate {
 
     fn shell(&self) -> Option<String> {
         Some("ipcmk --queue".to_owned())
+    }
+
+    fn once(&self) -> bool {
+        true
     }
 
     fn fails_with(&self) -> Option<Errno> {
@@ -225,6 +236,10 @@ impl Mechanism for IpcRemove {
             SysvKind::Msg => "--queue-id",
         };
         Some(format!("ipcrm {option} {}", self.id))
+    }
+
+    fn once(&self) -> bool {
+        true
     }
 
     fn fails_with(&self) -> Option<Errno> {
@@ -282,6 +297,10 @@ impl Mechanism for MqCreate {
         Some(format!("touch /dev/mqueue/{}", self.name))
     }
 
+    fn once(&self) -> bool {
+        true
+    }
+
     fn fails_with(&self) -> Option<Errno> {
         self.fails_with
     }
@@ -305,49 +324,6 @@ impl Perform for MqCreate {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
         // Closed at once: the queue stays.
         drop(sys::mq_create(trace, &self.name)?);
-        Ok(Outcome::default())
-    }
-}
-
-/// Mounts a mqueue file system on `/dev/mqueue`: it shows the ipc namespace of the process that mounts it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MountMqueue {
-    /// Who.
-    pub r#in: String,
-    /// The expected errno.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fails_with: Option<Errno>,
-}
-
-impl Mechanism for MountMqueue {
-    fn actor(&self) -> &str {
-        &self.r#in
-    }
-
-    fn sentence(&self) -> String {
-        format!("{} mounts a mqueue on /dev/mqueue, which shows the message queues of its own ipc namespace", self.r#in)
-    }
-
-    fn shell(&self) -> Option<String> {
-        Some("mount -t mqueue mqueue /dev/mqueue".to_owned())
-    }
-
-    fn fails_with(&self) -> Option<Errno> {
-        self.fails_with
-    }
-
-    fn effects(&self) -> Vec<Effect> {
-        vec![Effect {
-            what: format!("a mount on /dev/mqueue in the mount namespace of {}", self.r#in),
-            home: Home::Lab,
-        }]
-    }
-}
-
-impl Perform for MountMqueue {
-    fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
-        mount(trace, "mqueue", "/dev/mqueue", Some("mqueue"), MsFlags::empty(), None)?;
         Ok(Outcome::default())
     }
 }

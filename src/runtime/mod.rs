@@ -18,6 +18,5 @@ pub mod read;
 pub mod root;
 pub mod rootfs;
 pub mod socket;
-pub mod sysctl;
 pub mod user;
 pub mod uts;

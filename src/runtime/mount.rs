@@ -305,3 +305,64 @@ impl Perform for Umount {
         Ok(Outcome::default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        let actions: Vec<crate::runtime::action::Action> = serde_json::from_str(text).expect("actions");
+        let good = actions.iter().all(|action| action.mechanism().misuses().is_empty());
+        assert!(good, "{actions:?}");
+        actions.iter().filter_map(|action| action.mechanism().shell()).collect()
+    }
+
+    #[test]
+    fn shell_lines_are_what_a_person_types() {
+        let text = r#"[
+            {"mount": {"in": "box", "source": "tmpfs", "at": "/lab/a b", "fstype": "tmpfs"}},
+            {"mount": {"in": "box", "source": "t", "at": "/t", "fstype": "tmpfs", "flags": ["MS_RDONLY", "MS_NOSUID"], "options": "size=1m"}},
+            {"mount": {"in": "box", "source": "/a", "at": "/b", "flags": ["MS_BIND"]}},
+            {"mount": {"in": "box", "source": "/a", "at": "/b", "flags": ["MS_BIND", "MS_REC"]}},
+            {"propagation": {"in": "box", "at": "/", "becomes": "private", "recursive": true}},
+            {"propagation": {"in": "box", "at": "/x", "becomes": "unbindable"}},
+            {"umount": {"in": "box", "at": "/old", "flags": ["MNT_DETACH"]}},
+            {"umount": {"in": "box", "at": "/old"}},
+            {"pivot_root": {"in": "box", "new_root": ".", "put_old": "."}},
+            {"chroot": {"in": "box", "to": "/usr", "as_user": 1000}}
+        ]"#;
+        let expected = [
+            "mount -t tmpfs tmpfs '/lab/a b'",
+            "mount -t tmpfs -o ro,nosuid,size=1m t /t",
+            "mount --bind /a /b",
+            "mount --rbind /a /b",
+            "mount --make-rprivate /",
+            "mount --make-unbindable /x",
+            "umount -l /old",
+            "umount /old",
+            "pivot_root . .",
+            "setpriv --reuid 1000 --regid 1000 --clear-groups chroot /usr",
+        ];
+        assert_eq!(lines(text), expected);
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_refused() {
+        let mount = |fstype: Option<&str>, flags: &[&str]| Mount {
+            r#in: "box".into(),
+            source: "s".into(),
+            at: "/t".into(),
+            fstype: fstype.map(String::from),
+            flags: flags.iter().map(|name| (*name).to_owned()).collect(),
+            options: None,
+            fails_with: None,
+        };
+        let fields = |mount: Mount| mount.misuses().iter().map(|it| it.field).collect::<Vec<_>>();
+        assert_eq!(fields(mount(Some("tmpfs"), &["MS_BIND"])), ["fstype"]);
+        assert_eq!(fields(mount(None, &[])), ["fstype"]);
+        assert_eq!(fields(mount(Some("tmpfs"), &["ms_bind"])), ["flags"]);
+        assert!(fields(mount(None, &["MS_BIND"])).is_empty());
+        let umount = Umount { r#in: "box".into(), at: "\0".into(), flags: vec!["-l".into()], fails_with: None };
+        assert_eq!(umount.misuses().iter().map(|it| it.field).collect::<Vec<_>>(), ["at", "flags"]);
+    }
+}

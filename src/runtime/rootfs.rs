@@ -44,27 +44,34 @@ pub struct Rootfs {
 }
 
 impl Rootfs {
-    /// What the rootfs shall hold, and what it can not, because this machine has not got it.
+    /// What the rootfs shall hold; and which programs it can not have, because this machine lacks them or what they need.
     fn plan(&self) -> Result<(Plan, Vec<String>), Error> {
-        let mut programs = self.programs.clone();
-        let mut missing = Vec::new();
-        loop {
-            let recipe = if self.programs.is_empty() { Recipe::lessons() } else { Recipe::programs(&programs) };
-            let recipe = if self.bare { recipe.bare() } else { recipe };
-            match recipe.extent(self.extent).plan() {
-                Ok(plan) => {
-                    let without = |it: &rootfs_fetch::Missing| format!("{}: {}; lost: {}", it.program, it.why, it.lost);
-                    missing.extend(plan.missing.iter().map(without));
-                    return Ok((plan, missing));
-                }
-                // A rootfs without one of several programs still teaches what it shall teach.
-                Err(Error::NoProgram { name, .. }) if programs.len() > 1 && programs.iter().any(|it| name == **it) => {
-                    programs.retain(|it| name != **it);
-                    missing.push(format!("{}: this machine does not have it", name.display()));
-                }
-                Err(error) => return Err(error),
+        if self.programs.is_empty() {
+            let plan = self.recipe(Recipe::lessons()).plan()?;
+            let missing =
+                plan.missing.iter().map(|it| format!("{}: {}; lost: {}", it.program, it.why, it.lost)).collect();
+            return Ok((plan, missing));
+        }
+        let plan_of = |programs: &[&String]| self.recipe(Recipe::programs(programs)).plan();
+        let all: Vec<&String> = self.programs.iter().collect();
+        let error = match plan_of(&all) {
+            Ok(plan) => return Ok((plan, Vec::new())),
+            Err(error) => error,
+        };
+        // A rootfs without one of several programs still teaches what it shall teach.
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        for name in all {
+            match plan_of(&[name]) {
+                Ok(_) => there.push(name),
+                Err(error) => missing.push(format!("{name}: {error}")),
             }
         }
+        if there.is_empty() || missing.is_empty() { Err(error) } else { Ok((plan_of(&there)?, missing)) }
+    }
+
+    fn recipe(&self, recipe: Recipe) -> Recipe {
+        let recipe = recipe.extent(self.extent);
+        if self.bare { recipe.bare() } else { recipe }
     }
 }
 
@@ -98,6 +105,10 @@ impl Mechanism for Rootfs {
         Some(match self.extent {
             Extent::Program => format!("cp --parents {programs} {at}"),
             Extent::Loader => format!("cp --parents $(ldd {programs} | grep -o '/.*/ld-[^ ]*' | sort -u) {at}"),
+            // Of one program ldd(1) does not print the name.
+            Extent::Libraries if self.programs.len() == 1 => {
+                format!("cp --parents {programs} $(ldd {programs} | grep -o '/[^ ]*') {at}")
+            }
             Extent::Libraries => format!("cp --parents $(ldd {programs} | grep -o '/[^: ]*' | sort -u) {at}"),
         })
     }
@@ -194,4 +205,83 @@ fn copy(trace: &mut Trace, from: &Path, to: &Path, mode: u32, bytes: u64) -> Res
     }
     sys::close(trace, target)?;
     sys::close(trace, source)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use super::*;
+    use crate::kernel::trace::Answer;
+
+    fn rootfs(at: &Path, programs: &[&str], extent: Extent) -> Rootfs {
+        let programs = programs.iter().map(|name| (*name).to_owned()).collect();
+        let (r#in, at) = ("host".to_owned(), at.to_str().unwrap().to_owned());
+        Rootfs { r#in, at, programs, extent, bare: extent != Extent::Libraries, fails_with: None }
+    }
+
+    fn perform(rootfs: &Rootfs) -> (Outcome, Vec<String>) {
+        let mut trace = Trace::new("host");
+        let outcome = rootfs.perform(&mut trace).unwrap();
+        assert!(trace.calls().iter().all(|call| matches!(call.answer, Answer::Returned(_))));
+        (outcome, trace.into_calls().into_iter().map(|call| call.name).collect())
+    }
+
+    /// What is there after each stage is what the calls in the trace made, and no stage makes it again.
+    #[test]
+    fn each_extent_adds_what_the_one_before_has_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path().join("deep/box");
+        let mut files = 0;
+        for extent in [Extent::Program, Extent::Loader, Extent::Libraries] {
+            let (outcome, calls) = perform(&rootfs(&at, &["ls"], extent));
+            assert_eq!(outcome, Outcome::default());
+            let made = calls.iter().filter(|name| *name == "sendfile").count();
+            let now = below(&at).into_iter().filter(|path| !path.is_symlink() && path.metadata().unwrap().len() > 4096);
+            let now = now.count();
+            assert!(made >= 1 && now >= files + made, "{extent:?}: {files} + {made}, {now}");
+            files = now;
+            assert_eq!(perform(&rootfs(&at, &["ls"], extent)).1, Vec::<String>::new(), "{extent:?} a second time");
+        }
+        assert_eq!(fs::metadata(at.join("tmp")).unwrap().permissions().mode() & 0o7777, 0o1777);
+        assert!(at.join("bin/ls").exists() && at.join("etc/passwd").exists());
+    }
+
+    fn below(at: &Path) -> Vec<std::path::PathBuf> {
+        let entries = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() && !path.is_symlink() { below(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn what_the_machine_has_not_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let some = rootfs(&directory.path().join("some"), &["ls", "no-such-program"], Extent::Program);
+        let (outcome, calls) = perform(&some);
+        assert!(outcome.output.contains("left out: no-such-program"), "{outcome:?}");
+        assert!(!calls.is_empty() && outcome.status.is_none());
+        let none = rootfs(&directory.path().join("none"), &["no-such-program"], Extent::Program);
+        let (outcome, calls) = perform(&none);
+        assert_eq!((outcome.status, calls.len()), (Some(1), 0));
+        assert!(outcome.output.contains("no-such-program") && outcome.output.contains("install it"), "{outcome:?}");
+    }
+
+    /// The line beside the action makes what the action makes.
+    #[test]
+    fn the_shell_line_copies_the_same_programs() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, programs) in [("one", &["ls"][..]), ("two", &["ls", "cat"])] {
+            let at = directory.path().join(name);
+            fs::create_dir(&at).unwrap();
+            let line = rootfs(&at, programs, Extent::Libraries).shell().unwrap();
+            let status = Command::new("bash").args(["-c", &line]).status().unwrap();
+            assert!(status.success(), "{line}");
+            for program in programs {
+                let there = below(&at).iter().any(|path| path.ends_with(format!("bin/{program}")));
+                assert!(there, "{line} does not copy {program}");
+            }
+        }
+    }
 }

@@ -59,7 +59,10 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
         Command::LaterCalls => page_calls(model, 1),
         Command::Unfold => {
             model.unfolded = !model.unfolded;
-            show(model, Pane::State);
+            // Long traces are folded too.
+            if model.focus != Pane::Trace {
+                show(model, Pane::State);
+            }
             clamp(model);
         }
         Command::Freeze => {

@@ -130,7 +130,7 @@ fn deeds(doc: &mut Doc, model: &Model, performed: &Performed) {
         match part {
             Part::Call(call) => call_line(doc, model, call, who),
             Part::Folded { count, kinds } => {
-                let text = format!("  … {count} more: {kinds}; x unfolds");
+                let text = format!("  … {count} more: {kinds}; {} unfolds", model.key(Command::Unfold));
                 doc.wrap(&Line::styled(text, theme.dim), 4, Some(Target::Unfold));
             }
         }
