@@ -47,6 +47,8 @@ pub fn of(lesson: &Lesson, until: Option<usize>) -> String {
 /// The first lines: what this is and how it is used. They are also what `--help` prints.
 fn opening(lesson: &Lesson) -> String {
     let Lesson { name, title, goal, .. } = lesson;
+    // The name of a file may hold anything, and a comment ends with its line.
+    let name = name.replace(char::is_control, "?");
     let goal = goal.split_whitespace().collect::<Vec<_>>().join(" ");
     format!(
         "#!/usr/bin/env bash\n\
@@ -161,6 +163,13 @@ mod tests {
         let text = of(&lesson, Some(1));
         assert!(text.contains("\nstep unshare ") && !text.contains("\nstep rename "));
         assert!(of(&lesson, None).contains("\nstep runtime "));
+    }
+
+    #[test]
+    fn no_name_of_a_file_leaves_its_comment() {
+        let mut lesson = builtin::find("uts").unwrap();
+        lesson.name = "x\nreboot".into();
+        assert!(opening(&lesson).lines().all(|line| line.is_empty() || line.starts_with('#')));
     }
 
     #[test]
