@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::reader::{each, link};
+use super::reader::{each, readable};
 use super::rows::Sheet;
-use super::{Observation, Panel, Process, Reading, namespaces};
+use super::{Observation, Panel, Process, Reader, Reading};
 use crate::kernel::enter;
 use crate::kernel::namespace::Namespace;
 
@@ -79,25 +78,23 @@ pub fn parse_offsets(text: &[u8]) -> Option<Offsets> {
 
 /// The clocks of every time namespace, by its inode. The calling thread **enters every foreign one that has processes, and stays
 /// in the last**.
-pub(super) fn read(
-    proc: &Path,
-    observation: &Observation,
-    offsets: impl FnMut(&Process) -> Reading<Offsets>,
-) -> BTreeMap<u64, Clocks> {
+pub(super) fn read(reader: &mut Reader, observation: &Observation) -> BTreeMap<u64, Clocks> {
     let mut clocks: BTreeMap<u64, Clocks> = BTreeMap::new();
-    for (inode, written) in each(observation, Namespace::TimeForChildren, offsets) {
+    let written = each(observation, Namespace::TimeForChildren, |process| {
+        let path = reader.proc.join(format!("{}/timens_offsets", process.pid));
+        reader.parsed(&path, |text| parse_offsets(text).ok_or_else(|| readable(text)))
+    });
+    for (inode, written) in written {
         clocks.entry(inode).or_default().written = Some(written);
     }
-    for (inode, measured) in measure(proc, observation) {
+    for (inode, measured) in measure(reader, observation) {
         clocks.entry(inode).or_default().measured = Some(measured);
     }
     clocks
 }
 
-fn measure(proc: &Path, observation: &Observation) -> BTreeMap<u64, Reading<Measured>> {
-    let own = ["thread-self", "self"]
-        .iter()
-        .find_map(|it| link(&proc.join(it).join("ns/time")).value().and_then(|text| namespaces::parse_link(text)));
+fn measure(reader: &Reader, observation: &Observation) -> BTreeMap<u64, Reading<Measured>> {
+    let own = reader.own_inode(Namespace::Time);
     let home = enter::clocks();
     // How far the namespace that this thread is in now is ahead of the one in which it began.
     let mut here = [0; 3];
@@ -106,7 +103,7 @@ fn measure(proc: &Path, observation: &Observation) -> BTreeMap<u64, Reading<Meas
         if process.namespaces.inode(Namespace::Time) == own {
             return Ok(Measured::new([0; 3], up));
         }
-        let step = enter::time_ahead(&proc.join(format!("{}/ns/time", process.pid)))?;
+        let step = enter::time_ahead(&reader.proc.join(format!("{}/ns/time", process.pid)))?;
         here = [0, 1, 2].map(|at| here[at] + step[at]);
         Ok(Measured::new(here, up))
     };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::{About, Sheet, quote};
 use super::{Panel, Reading};
 use crate::kernel::namespace::Namespace;
-use crate::kernel::sys::ipc::SysvKind;
+pub use crate::kernel::sys::ipc::SysvKind;
 
 /// What one IPC namespace holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,13 +9,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::clocks::parse_offsets;
 use super::credentials::parse_id_map;
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
 use super::{
-    Clocks, Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks,
-    hostname, ids, namespaces, ownership, root,
+    Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks, hostname, ids,
+    namespaces, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -78,7 +77,7 @@ impl Wanted {
 /// Reads observations from a tree that looks like `/proc`.
 #[derive(Debug)]
 pub struct Reader {
-    proc: PathBuf,
+    pub(super) proc: PathBuf,
     /// For the text of one file at a time.
     buffer: Vec<u8>,
 }
@@ -92,9 +91,8 @@ impl Reader {
     /// Reads what is wanted. A process that ends meanwhile is left out; a `/proc` that lists nothing gives nothing.
     ///
     /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**, with
-    /// [`Panel::Network`] every network namespace, with
-    /// [`Panel::Clocks`] every time namespace that has processes, with [`Panel::Ipc`] every IPC namespace, with [`Panel::Cgroups`]
-    /// every cgroup namespace: call it in a worker, or in a process that reads nothing else. Where that is not allowed, what
+    /// [`Panel::Network`] every network namespace, with [`Panel::Clocks`] every time namespace that has processes, with
+    /// [`Panel::Ipc`] every IPC namespace, with [`Panel::Cgroups`] every cgroup namespace: call it in a worker, or in a process that reads nothing else. Where that is not allowed, what
     /// foreign namespaces hold is missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
         let mut pids = match (&wanted.only, wanted.below) {
@@ -141,7 +139,7 @@ impl Reader {
             observation.hostnames = self.hostnames(&observation);
         }
         if wanted.panels.contains(&Panel::Clocks) {
-            observation.clocks = self.clocks(&observation);
+            observation.clocks = clocks::read(self, &observation);
         }
         if wanted.panels.contains(&Panel::Ipc) {
             observation.ipc = self.ipc(&observation);
@@ -265,7 +263,7 @@ impl Reader {
     }
 
     /// The inode of a namespace that this thread is in.
-    fn own_inode(&self, kind: Namespace) -> Option<u64> {
+    pub(super) fn own_inode(&self, kind: Namespace) -> Option<u64> {
         let link = link(&self.own_link(&format!("ns/{kind}")));
         link.value().and_then(|text| namespaces::parse_link(text))
     }
@@ -284,17 +282,8 @@ impl Reader {
         })
     }
 
-    /// The clocks of every time namespace. Enters those that are foreign.
-    fn clocks(&mut self, observation: &Observation) -> BTreeMap<u64, Clocks> {
-        let proc = self.proc.clone();
-        clocks::read(&proc, observation, |process| {
-            let path = proc.join(format!("{}/timens_offsets", process.pid));
-            self.parsed(&path, |text| parse_offsets(text).ok_or_else(|| readable(text)))
-        })
-    }
-
     /// A file, parsed; the error of `parse` is the text that it could not understand.
-    fn parsed<T>(&mut self, path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Reading<T> {
+    pub(super) fn parsed<T>(&mut self, path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Reading<T> {
         match self.text(path).map(parse) {
             Ok(Ok(value)) => Reading::Value(value),
             Ok(Err(text)) => Reading::Unreadable(text),
@@ -345,7 +334,7 @@ fn numbers(dir: &Path) -> io::Result<Vec<i32>> {
 }
 
 /// The target of a link, made readable.
-pub(super) fn link(path: &Path) -> Reading<String> {
+fn link(path: &Path) -> Reading<String> {
     Reading::from(fs::read_link(path)).map(|target: PathBuf| target.to_string_lossy().into_owned())
 }
 
@@ -355,7 +344,7 @@ fn read_into(buffer: &mut Vec<u8>, path: &Path) -> io::Result<()> {
 }
 
 /// The text without its line end, made readable and cut.
-fn readable(text: &[u8]) -> String {
+pub(super) fn readable(text: &[u8]) -> String {
     String::from_utf8_lossy(text.get(..200).unwrap_or(text)).trim_end().to_owned()
 }
 

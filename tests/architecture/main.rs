@@ -31,7 +31,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("runtime", &["kernel", "rootfs_fetch", "explain"]),
     // What is taught. It names namespaces and errors, and calls nothing of the kernel.
     ("stages", &["runtime", "probe", "explain"]),
-    ("lesson", &["stages", "runtime", "probe", "explain", "kernel::host", "kernel::namespace", "kernel::errno"]),
+    (
+        "lesson",
+        &[
+            "stages",
+            "runtime",
+            "probe",
+            "explain",
+            "kernel::cgroup",
+            "kernel::host",
+            "kernel::namespace",
+            "kernel::errno",
+        ],
+    ),
     ("session", &["lesson", "explain"]),
     // What stands around the lessons: parts, history, words. For whoever shows them.
     ("course", &["lesson"]),

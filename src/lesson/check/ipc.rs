@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen as Known, View, inode, value};
 use crate::kernel::namespace::Namespace;
-use crate::kernel::sys::ipc::SysvKind;
 use crate::probe::Ipc;
-use crate::probe::ipc::plural;
+use crate::probe::ipc::{SysvKind, plural};
 
 /// Something that an IPC namespace holds any number of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -130,11 +130,6 @@ range_of_ids() { # more than one is mapped
     [ "$count" -gt 1 ] || [ "$(wc -l </proc/self/uid_map)" -gt 1 ]
 }
 
-only_root_makes_user_namespaces() {
-    [ "$(cat /proc/sys/kernel/apparmor_restrict_unprivileged_userns 2>/dev/null)" = 1 ] ||
-        [ "$(cat /proc/sys/kernel/unprivileged_userns_clone 2>/dev/null)" = 0 ]
-}
-
 read_only() { # FROM TO: shows a directory with all that is mounted below it, read-only
     mount --rbind "$1" "$2" && mount -o remount,bind,ro "$2"
 }
