@@ -25,7 +25,7 @@ use crate::runtime::join::Setns;
 use crate::runtime::process::{Kill, MakeBox, RUN_DEADLINE};
 
 /// How long a sample may take.
-const SAMPLE_DEADLINE: Duration = Duration::from_secs(2);
+const SAMPLE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long an action may take: a program's own deadline, and some.
 const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duration::from_secs(2));
@@ -294,7 +294,7 @@ impl Server {
         });
         match worked {
             Ok(Worked::Report(body)) => Ok(body),
-            Ok(Worked::Late) => Err(worker_trouble("it took longer than 2 seconds and was killed")),
+            Ok(Worked::Late) => Err(worker_trouble("it took longer than 5 seconds and was killed")),
             Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),
             Err(error) => Err(error.explain("The live state could not be read", "end something, and try again")),
         }
