@@ -118,6 +118,7 @@ fn test(need: Need) -> &'static str {
         // Every group of version 2 has the one file, and of version 1 the other.
         Need::OwnCgroupV2 => "[ -e /lab/cgroup/cgroup.controllers ]",
         Need::OwnCgroupV1 => "[ -e /lab/cgroup/tasks ] && [ -e /lab/cgroup/pids.max ]",
+        Need::DevMqueue => "[ -d /dev/mqueue ]",
         Need::IpcLimits => "all_ids || printf '6.9\\n%s\\n' \"$(uname -r)\" | sort --check=quiet --version-sort",
     }
 }

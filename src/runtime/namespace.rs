@@ -54,7 +54,10 @@ impl Mechanism for Unshare {
         let who = &self.r#in;
         self.namespaces
             .iter()
-            .map(|kind| Effect { what: format!("a {kind} namespace, held by {who}"), home: Home::Lab })
+            .map(|kind| Effect {
+                what: format!("{} {kind} namespace, held by {who}", if *kind == Namespace::Ipc { "an" } else { "a" }),
+                home: Home::Lab,
+            })
             .collect()
     }
 
