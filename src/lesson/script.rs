@@ -112,7 +112,6 @@ fn test(need: Need) -> &'static str {
         }
         Need::Setgroups => "[ \"$(cat /proc/self/setgroups)\" = allow ]",
         Need::IdHelpers => "command -v newuidmap >/dev/null && command -v newgidmap >/dev/null",
-        Need::DevMqueue => "[ -d /dev/mqueue ]",
         Need::Perl => "command -v perl >/dev/null",
         Need::OwnCgroup => "[ -e /lab/cgroup ]",
         // Every group of version 2 has the one file, and of version 1 the other.
