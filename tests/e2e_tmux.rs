@@ -357,8 +357,8 @@ fn by_hand(world: &World) {
     before.is_as_before(world);
 }
 
-/// Every line of every lesson, typed into the shell pane: each step that can be done by hand is done by that. On both sizes as
-/// root; in the other modes on one, which differs from lesson to lesson.
+/// Every line of every lesson, typed into the shell pane: each step that can be done by hand is done by that. As root on the one
+/// size, in the other modes on the other, turn by turn.
 fn every_lesson_by_hand(world: &World) {
     if no_tmux(world, "every_lesson_by_hand") {
         return;
@@ -366,11 +366,8 @@ fn every_lesson_by_hand(world: &World) {
     let before = Machine::now(world);
     let skips = expected_skips(world.mode);
     for (number, lesson) in course().iter().enumerate() {
-        for (index, size) in SIZES.into_iter().enumerate() {
-            if world.mode == support::Mode::Root || number % SIZES.len() == index {
-                lesson_by_hand(world, size, lesson, &skips);
-            }
-        }
+        let turn = number + usize::from(world.mode != support::Mode::Root);
+        lesson_by_hand(world, SIZES[turn % SIZES.len()], lesson, &skips);
     }
     before.is_as_before(world);
 }
@@ -382,7 +379,7 @@ fn lesson_by_hand(world: &World, size: (u16, u16), lesson: &Written, skips: &BTr
     // A step without lines of its own has those of its actions, which only the program knows.
     let built = hardway::lesson::builtin::find(name).unwrap();
     for (number, step) in (1..).zip(steps) {
-        terminal.wait_step(number, of, false);
+        terminal.wait_for(&format!("step {number}/{of}"));
         let place = format!("{name}:{}", step.id);
         if skips.contains(&place) {
             terminal.press(&["n"]);
@@ -400,7 +397,9 @@ fn lesson_by_hand(world: &World, size: (u16, u16), lesson: &Written, skips: &BTr
                     terminal.press(&["y"]);
                 }
             }
-            let screen = terminal.wait_step(number, of, true);
+            // A word on it stands for some seconds where the guide will be.
+            let done = |screen: &str| screen.contains("● done by hand") || is_done(screen) == Some(true);
+            let screen = terminal.wait(&format!("{place}, done"), done);
             assert!(!screen.contains("the step did not do what it should"), "{place}:\n{screen}");
         }
         if number < of {

@@ -24,6 +24,9 @@ const LAYER_OPTIONS: &str = "mode=755,size=256m,nr_inodes=64k";
 const FRESH: [(&str, u32); 6] =
     [("tmp", 0o1777), ("run", 0o755), ("home", 0o755), ("root", 0o700), ("lab", 0o755), ("mnt", 0o755)];
 
+/// Those of them that are fresh also where the machine itself is the lab host; people's homes are theirs there.
+const FRESH_ON_MACHINE: [&str; 4] = ["tmp", "run", "lab", "mnt"];
+
 /// Where lessons put their files; [`FRESH`] in a lab host.
 pub const LAB_DIRECTORY: &str = "/lab";
 
@@ -94,8 +97,14 @@ pub fn build(mode: Mode, cgroup: Option<&Hierarchy>) -> Result<(), Explanation> 
 /// The call that failed, explained.
 pub fn build_on_machine(cgroup: Option<&Hierarchy>) -> Result<(), Explanation> {
     attach(NONE, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
-    attach(Some("lab"), LAB_DIRECTORY, Some("tmpfs"), MsFlags::MS_NODEV, Some("mode=755,size=128m"))?;
-    // What lessons make there must not stay, and a mqueue must show the IPC namespace that the lab host has.
+    // Where lessons make files, so that none of them stays.
+    for (name, permissions) in FRESH.iter().filter(|(name, _)| FRESH_ON_MACHINE.contains(name)) {
+        let (place, options) = (Path::new("/").join(name), format!("mode={permissions:o},size=128m"));
+        if place.is_dir() {
+            attach(Some("lab"), &place, Some("tmpfs"), MsFlags::MS_NODEV, Some(&options))?;
+        }
+    }
+    // The same of shared memory; and a mqueue must show the IPC namespace that the lab host has.
     for (name, fstype, options) in [("shm", "tmpfs", "mode=1777,size=64m"), ("mqueue", "mqueue", "")] {
         let place = Path::new("/dev").join(name);
         if place.is_dir() {

@@ -51,31 +51,41 @@ fn of_ledger(path: &Path) -> Option<Running> {
 /// # Errors
 /// Where the kernel refuses, or there is nobody of that name.
 pub fn shell(lab: &Running, whom: Option<&str>) -> Result<i32, Explanation> {
+    // In a child, which ends with the lab host: this process is to live on and tell how the visit ended.
+    in_child(|| {
+        go_in(lab)?;
+        let proc = Path::new("/proc").join(lab.init.pid.to_string());
+        let agent = inner_pid(&proc).ok_or_else(|| failed("There is no lab host any more", &"its init has ended"))?;
+        enter::process(&proc).map_err(|error| failed("The lab host could not be entered", &error))?;
+        // In a child again: only children are in the pid namespace that was entered.
+        in_child(|| match whom {
+            None => Err(become_shell()),
+            Some(whom) => {
+                let sample =
+                    door::knock(agent).map_err(|error| failed("The lab host does not tell who is who", &error))?;
+                let pid = find(whom, &sample.names).filter(|pid| sample.observation.process(*pid).is_some());
+                let pid = pid.ok_or_else(|| unknown(whom, &sample.names))?;
+                let proc = Path::new("/proc").join(pid.to_string());
+                enter::process(&proc).map_err(|error| failed(&format!("{whom} could not be entered"), &error))?;
+                in_child(|| Err(become_shell()))
+            }
+        })
+    })
+}
+
+/// Moves this process into the lab host's cgroup, so that a visitor gets what the lab host gets, guards included.
+fn go_in(lab: &Running) -> Result<(), Explanation> {
+    let Some(cgroup) = lab.cgroup.as_ref().filter(|cgroup| cgroup.exists()) else { return Ok(()) };
+    fs::write(cgroup.join("cgroup.procs"), "0").or_else(|error| match crate::kernel::host::effective_uid() {
+        0 => Err(failed("The lab host's cgroup could not be entered", &error)),
+        // Without root there are no guards to come under, and a terminal elsewhere may not be left for that group.
+        _ => Ok(()),
+    })
+}
+
+fn failed(what: &str, why: &dyn std::fmt::Display) -> Explanation {
     let fix = "hardway enter, without a name, leads into the lab host; ps and lsns show who is there";
-    let failed = |what: &str, why: &dyn std::fmt::Display| Explanation::new(what, why.to_string(), fix);
-    if let Some(cgroup) = lab.cgroup.as_ref().filter(|cgroup| cgroup.exists()) {
-        // First, while its path still means something: a visitor gets what the lab host gets, guards included.
-        fs::write(cgroup.join("cgroup.procs"), "0").or_else(|error| match crate::kernel::host::effective_uid() {
-            0 => Err(failed("The lab host's cgroup could not be entered", &error)),
-            // Without root there are no guards to come under, and a terminal elsewhere may not be left for that group.
-            _ => Ok(()),
-        })?;
-    }
-    let proc = Path::new("/proc").join(lab.init.pid.to_string());
-    let agent = inner_pid(&proc).ok_or_else(|| failed("There is no lab host any more", &"its init has ended"))?;
-    enter::process(&proc).map_err(|error| failed("The lab host could not be entered", &error))?;
-    if let Some(whom) = whom {
-        // In a child: only children are in the pid namespace that was entered.
-        return in_child(|| {
-            let sample = door::knock(agent).map_err(|error| failed("The lab host does not tell who is who", &error))?;
-            let pid = find(whom, &sample.names).filter(|pid| sample.observation.process(*pid).is_some());
-            let pid = pid.ok_or_else(|| unknown(whom, &sample.names))?;
-            let proc = Path::new("/proc").join(pid.to_string());
-            enter::process(&proc).map_err(|error| failed(&format!("{whom} could not be entered"), &error))?;
-            in_child(|| Err(become_shell()))
-        });
-    }
-    in_child(|| Err(become_shell()))
+    Explanation::new(what, why.to_string(), fix)
 }
 
 /// Does something in a child and waits for it: its exit status. Trouble is told there.

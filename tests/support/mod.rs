@@ -98,6 +98,8 @@ pub fn skip(test: &str, reason: &str) {
 pub struct Expectations {
     /// Mode → cgroup mode → steps.
     pub steps: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
+    /// Steps that are skipped as well, without root, on kernels before this version.
+    pub rootless_before: BTreeMap<String, BTreeSet<String>>,
     /// Tests that may be skipped in CI as root.
     pub tests: Vec<String>,
 }
@@ -109,7 +111,14 @@ pub fn expectations() -> Expectations {
 
 /// The steps that may, and must, be skipped in a mode on this machine.
 pub fn expected_skips(mode: Mode) -> BTreeSet<String> {
-    expectations().steps[mode.name()][cgroup_mode()].clone()
+    let expected = expectations();
+    let mut steps = expected.steps[mode.name()][cgroup_mode()].clone();
+    let number = |text: &str| -> Vec<u32> { text.split(['.', '-']).map_while(|part| part.parse().ok()).collect() };
+    let release = number(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap());
+    for (_, older) in expected.rootless_before.into_iter().filter(|(version, _)| release < number(version)) {
+        steps.extend(older.into_iter().filter(|_| mode != Mode::Root));
+    }
+    steps
 }
 
 /// A lesson as its file has it.

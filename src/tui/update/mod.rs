@@ -234,6 +234,10 @@ fn on_view(model: &mut Model, view: Arc<View>) {
         model.trace_of = None;
         // One pane at a time: the text of another step comes to the front, and what n did where a shell would hide it.
         let moved = before.is_none_or(|before| before.step != view.position.step);
+        if moved && before.is_some() {
+            // What was said was said of the step that is left.
+            model.notice = None;
+        }
         if !layout::wide(model) && !model.zoom && !model.capture && (moved || model.focus == Pane::Shell) {
             let by_calls = view.report.is_some();
             if moved || by_calls {
