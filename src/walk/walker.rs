@@ -165,7 +165,8 @@ impl Walker {
     /// what they made would be in the way.
     pub fn next_is_anew(&self) -> bool {
         let Position { step, done } = self.session.position;
-        !done && !self.step().actions.is_empty() && self.any_once(self.performed..step)
+        let makes_calls = !self.step().actions.is_empty() && self.skipped(step).is_none();
+        !done && makes_calls && self.any_once(self.performed..step)
     }
 
     /// Whether any of these steps can be performed only once in a lab host.
