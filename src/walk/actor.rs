@@ -109,11 +109,13 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             Order::ShellPrompt { .. } if std::mem::take(&mut self.shell_is_new) => {
                 walker.observe()?;
                 walker.shell_came_up();
+                (self.tell)(News::Looked);
             }
             Order::ShellPrompt { status, output } => {
                 if walker.look()? || walker.command_ended(status, &output) {
                     (self.tell)(News::Notice("done by hand: the check holds".into()));
                 }
+                (self.tell)(News::Looked);
             }
             Order::Sample => {
                 if walker.look()? {

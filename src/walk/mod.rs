@@ -82,6 +82,8 @@ pub enum News {
     ShellEnded,
     /// A lasting order began (lab host start, replay): what is being done.
     Busy(String),
+    /// The state at the shell's last prompt has been looked at: what is typed next can not take away what was to be seen.
+    Looked,
     /// An order could not be carried out.
     Trouble(Explanation),
     /// A short word to the learner: "done by hand: check passed".

@@ -186,6 +186,7 @@ fn on_news(model: &mut Model, news: News, effects: &mut Vec<Effect>) {
                 }
             }
         }
+        News::Looked => flush_pending(model, effects),
         News::Busy(what) => model.busy = Some(what),
         News::Trouble(trouble) => {
             model.busy = None;
@@ -338,8 +339,8 @@ fn ask_first(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
 fn carry_out(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
     if matches!(deed, Deed::Next | Deed::Back | Deed::Reset | Deed::Goto(_)) {
         model.typed = 0;
-        // Where this takes a new lab host, the shell ends with the old one.
-        model.shell.reopen = REOPEN;
+        // Where this takes a new lab host, the shell ends with the old one. Another is opened, unless calls go on from here.
+        model.shell.reopen = if deed == Deed::Next { 0 } else { REOPEN };
     }
     match deed {
         Deed::Next => effects.push(Effect::Send(Order::Next)),

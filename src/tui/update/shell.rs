@@ -118,7 +118,6 @@ pub(super) fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effec
         effects.push(Effect::Write(replies));
     }
     while let Some(Ended { status, output }) = model.shell.endings.next_ended() {
-        flush_pending(model, effects);
         effects.push(Effect::Send(Order::ShellPrompt { status, output }));
     }
 }

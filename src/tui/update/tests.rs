@@ -146,12 +146,15 @@ fn lines_are_typed_once_the_shell_is_ready() {
     assert!(!model.capture, "the next t is still for hardway");
     assert!(written(&update(&mut model, Message::ShellOpened)).is_empty());
     let effects = update(&mut model, Message::Output(b"\x1b]133;D;0\x07$ ".to_vec()));
-    // First what brings the shell to where the step begins, a line at each prompt; then the step's own.
-    assert_eq!(written(&effects), b"bash --norc\r");
+    // Not before what hands had made by then was seen.
+    assert!(written(&effects).is_empty());
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Send(Order::ShellPrompt { .. }))));
+    // First what brings the shell to where the step begins, a line at each prompt; then the step's own.
+    assert_eq!(written(&update(&mut model, Message::News(News::Looked))), b"bash --norc\r");
     let mut typed = Vec::new();
     while !model.shell.pending.is_empty() {
-        typed.push(written(&update(&mut model, Message::Output(b"\x1b]133;D;0\x07$ ".to_vec()))));
+        assert!(written(&update(&mut model, Message::Output(b"\x1b]133;D;0\x07$ ".to_vec()))).is_empty());
+        typed.push(written(&update(&mut model, Message::News(News::Looked))));
     }
     assert_eq!(typed[typed.len() - 2..], [b"true; /bin/true\r".to_vec(), b"/bin/true\r".to_vec()]);
     // Beyond the last line one begins again.
