@@ -189,7 +189,8 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         if self.hands.is_none() || !view.hands_fit {
             // The shell that there is ends with the lab host in which calls have done the steps before.
             self.hands = None;
-            self.order(Order::ReadyForHands)?;
+            self.order(Order::ShellForHands(SHELL.0, SHELL.1))?;
+            self.first_prompt()?;
             lines.splice(0..0, view.lesson.lines_before(step, &view.skipped));
         } else if view.lesson.begins_anew(step) && view.shell_at_stake {
             self.hands = None;

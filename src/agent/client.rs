@@ -217,6 +217,6 @@ fn lost(whom: &str, error: &FrameError) -> Explanation {
     Explanation::new(
         format!("The {whom} does not answer"),
         format!("{error}; it was ended from outside, or crashed"),
-        "start anew (key r): a new lab host is made and your progress is kept",
+        "start the lesson again: a new lab host is made and your progress is kept",
     )
 }

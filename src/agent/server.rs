@@ -34,7 +34,7 @@ const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duration::from_sec
 const END_DEADLINE: Duration = Duration::from_millis(300);
 
 /// The way on where a box is lost.
-const START_AGAIN: &str = "go back (key b) or start again (key r): the lab host is made anew";
+const START_AGAIN: &str = "go a step back, or reset the stage: the lab host is made anew";
 
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
 pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, ui: Channel) -> ! {
@@ -238,7 +238,7 @@ impl Server {
             return Err(Explanation::new(
                 format!("There is no {} to send SIG{} to", kill.who, kill.signal),
                 "it was never made, or the signal does not exist",
-                "go back (key b) to the step that makes it",
+                "go back to the step that makes it",
             ));
         };
         let performed = worker(|trace| sys::kill(trace, pid, signal).map(|()| Outcome::default()))?;
@@ -377,5 +377,5 @@ fn no_such_box(name: &str) -> Explanation {
 }
 
 fn worker_trouble(why: &str) -> Explanation {
-    Explanation::new("A worker of the lab host failed", why, "try again; if it happens again, start anew (key r)")
+    Explanation::new("A worker of the lab host failed", why, "try again; if it happens again, reset the stage")
 }

@@ -39,7 +39,7 @@ impl Shell {
             Explanation::new(
                 "The shell could not be started",
                 format!("{deed}: {why}"),
-                "steps by calls (key n) still work",
+                "steps can still be done by calls",
             )
         };
         let flags = nix::fcntl::OFlag::O_RDWR | nix::fcntl::OFlag::O_NOCTTY | nix::fcntl::OFlag::O_CLOEXEC;

@@ -230,7 +230,9 @@ pub fn userns_restriction() -> Option<(String, String)> {
             "AppArmor keeps user namespaces from programs without a profile of their own \
              (kernel.apparmor_restrict_unprivileged_userns = 1, as on Ubuntu since 23.10)"
                 .into(),
-            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0".into(),
+            "give hardway a profile that allows it, as vagrant/provision.sh does: then the restriction stays for all others; or, \
+             for all programs: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+                .into(),
         ));
     }
     let forbidden = setting("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0");

@@ -23,13 +23,15 @@ pub struct Actor<Tell: FnMut(News)> {
     terminal: Option<OwnedFd>,
     /// Whether the shell has not shown its first prompt yet.
     shell_is_new: bool,
+    /// How many lines are still to come that only bring the shell to where the step begins.
+    lines_before: usize,
     tell: Tell,
 }
 
 impl<Tell: FnMut(News)> Actor<Tell> {
     /// An actor without a lesson.
     pub fn new(keeper: Keeper, store: Option<Store>, tell: Tell) -> Self {
-        Self { keeper: Some(keeper), walker: None, store, sent: None, terminal: None, shell_is_new: false, tell }
+        Self { keeper: Some(keeper), walker: None, store, sent: None, terminal: None, shell_is_new: false, lines_before: 0, tell }
     }
 
     /// Carries out orders until the last one, [`Order::Quit`], or until nobody can give any; then ends everything.
@@ -94,13 +96,14 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                     (self.tell)(News::Notice("right: the probe says the same".into()));
                 }
             }
-            Order::ReadyForHands => walker.ready_for_hands()?,
             Order::OpenShell(rows, columns) => self.open_shell(rows, columns)?,
-            Order::NewShell(rows, columns) => {
-                walker.lab()?.end_shell()?;
-                self.terminal = None;
-                self.open_shell(rows, columns)?;
+            Order::ShellForHands(rows, columns) => {
+                walker.ready_for_hands()?;
+                let lines_before = walker.lines_before().len();
+                self.new_shell(rows, columns)?;
+                self.lines_before = lines_before;
             }
+            Order::NewShell(rows, columns) => self.new_shell(rows, columns)?,
             Order::Resize(rows, columns) => {
                 if let Some(terminal) = &self.terminal {
                     client::resize(terminal, rows, columns);
@@ -114,6 +117,10 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             Order::ShellPrompt { status, output } => {
                 if walker.look()? || walker.command_ended(status, &output) {
                     (self.tell)(News::Notice("done by hand: the check holds".into()));
+                }
+                if self.lines_before > 0 {
+                    self.lines_before -= 1;
+                    walker.mark();
                 }
                 (self.tell)(News::Looked);
             }
@@ -218,9 +225,17 @@ impl<Tell: FnMut(News)> Actor<Tell> {
         let Some(walker) = &mut self.walker else { return Ok(()) };
         let master = walker.lab()?.open_shell(rows, columns)?;
         self.terminal = master.as_fd().try_clone_to_owned().ok();
-        self.shell_is_new = true;
+        (self.shell_is_new, self.lines_before) = (true, 0);
         (self.tell)(News::Shell(master));
         Ok(())
+    }
+
+    fn new_shell(&mut self, rows: u16, columns: u16) -> Result<(), Explanation> {
+        if let Some(walker) = &mut self.walker {
+            walker.lab()?.end_shell()?;
+        }
+        self.terminal = None;
+        self.open_shell(rows, columns)
     }
 
     fn save(&mut self) {

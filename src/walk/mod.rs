@@ -50,10 +50,11 @@ pub enum Order {
     Predict(usize),
     /// Answer the question of an *observe* step.
     Answer(String),
-    /// The step's lines are about to be typed into a new shell: make the lab host one from which that leads to the step.
-    ReadyForHands,
     /// Make sure that there is a shell in the lab host, of this size (rows, columns).
     OpenShell(u16, u16),
+    /// Start a new shell in which the step can be done by hand: the lines before it are typed into it first, and what they
+    /// change is not the step's. Makes a new lab host where calls have done those steps in this one.
+    ShellForHands(u16, u16),
     /// End the shell, whatever it runs, and start a new one.
     NewShell(u16, u16),
     /// The shell pane has another size now (rows, columns).

@@ -68,7 +68,7 @@ impl Walker {
             mode: self.mode(),
             position: self.session.position,
             records: self.session.records.clone(),
-            skipped: (0..self.lesson.steps.len()).map(|step| self.skipped(step)).collect(),
+            skipped: self.all_skipped(),
             report: self.history.iter().rfind(|report| report.step == step).cloned(),
             history: self.history.clone(),
             verdicts: self.verdicts.clone(),

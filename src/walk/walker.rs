@@ -122,6 +122,11 @@ impl Walker {
         self.lesson.steps[step].needs.iter().find_map(|need| need.unmet(&self.keeper.offer()))
     }
 
+    /// For each step, why it can not be done here; none where it can.
+    pub fn all_skipped(&self) -> Vec<Option<String>> {
+        (0..self.lesson.steps.len()).map(|step| self.skipped(step)).collect()
+    }
+
     /// Makes a new lab host and performs, by calls, all steps before the learner's place.
     ///
     /// # Errors
@@ -149,6 +154,11 @@ impl Walker {
     /// As [`Walker::rebuild`].
     pub fn ready_for_hands(&mut self) -> Result<(), Explanation> {
         if self.hands_fit() { Ok(()) } else { self.rebuild_to(self.lesson.hands_begin(self.session.position.step)) }
+    }
+
+    /// The lines that bring a new shell to where the current step begins.
+    pub fn lines_before(&self) -> Vec<String> {
+        self.lesson.lines_before(self.session.position.step, &self.all_skipped())
     }
 
     /// Whether the current step's lines can be typed as things are: calls have not done any of the steps that hands have to go

@@ -178,7 +178,8 @@ new_shell() {
     end_shell
     coproc SHELL_PANE {
         cd /root 2>/dev/null || cd /
-        exec env -i HOME=/root USER=root LOGNAME=root SHELL=/bin/bash LC_ALL=C.UTF-8 TERM=dumb PROMPT="$prompt" \
+        # A script that runs in the background ignores SIGINT, and so would all that is typed: ^C is a line of some steps.
+        exec env -i --default-signal=INT HOME=/root USER=root LOGNAME=root SHELL=/bin/bash LC_ALL=C.UTF-8 TERM=dumb PROMPT="$prompt" \
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HISTFILE=/dev/null \
             script --quiet --command "$start" /dev/null 2>&1
     }

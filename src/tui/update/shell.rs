@@ -32,13 +32,12 @@ pub(super) fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>
         let (step, lesson, at_stake) = (view.position.step, Arc::clone(&view.lesson), view.shell_at_stake);
         let before = lesson.lines_before(step, &view.skipped);
         if no_shell(model) || (model.typed == 0 && !view.hands_fit) {
-            effects.push(Effect::Send(Order::ReadyForHands));
-            if no_shell(model) {
-                open_shell(model, effects);
-            } else {
+            if !no_shell(model) {
                 model.say("calls have done the steps before: this is a new shell, brought to where the step begins");
-                new_shell(model, effects);
             }
+            let (rows, columns) = shell_size(model);
+            model.shell = Shell::new(ShellState::Asked, rows, columns);
+            effects.push(Effect::Send(Order::ShellForHands(rows, columns)));
             // A shell in which nothing has been done is brought to where the step begins.
             model.shell.pending.extend(before.iter().map(|line| hands::keys(line)));
         } else if at_stake && model.typed == 0 && lesson.begins_anew(step) {

@@ -139,7 +139,7 @@ fn lines_are_typed_once_the_shell_is_ready() {
     let mut model = in_lesson(80, 24, view(2, false));
     let effects = press(&mut model, "t t");
     assert!(
-        matches!(effects.as_slice(), [Effect::Send(Order::ReadyForHands), Effect::Send(Order::OpenShell(_, 80))]),
+        matches!(effects.as_slice(), [Effect::Send(Order::ShellForHands(_, 80))]),
         "{effects:?}"
     );
     assert_eq!(model.focus, Pane::Shell);
@@ -228,7 +228,7 @@ fn a_click_types_a_command_explains_a_row_and_offers_a_step() {
     let (x, y) = find(&model, "$ unshare");
     let effects = click(&mut model, x, y);
     assert!(
-        matches!(effects.as_slice(), [Effect::Send(Order::ReadyForHands), Effect::Send(Order::OpenShell(..))]),
+        matches!(effects.as_slice(), [Effect::Send(Order::ShellForHands(..))]),
         "{effects:?}"
     );
     // Whoever opens a shell by it is brought to where the step begins first.
