@@ -94,7 +94,9 @@ fn scripts_run_by_themselves(world: &World) {
         assert!(text.status.success(), "{}", text.stderr);
         let path = world.path().join(format!("{}.sh", lesson.name));
         std::fs::write(&path, &text.stdout).unwrap();
-        let output = bounded(world.as_person("bash").arg(&path), COMMAND);
+        // Some shells start what runs in the background with SIGINT ignored.
+        let ignored: &[&str] = if world.mode == Mode::Root { &["--ignore-signal=INT"] } else { &[] };
+        let output = bounded(world.as_person("env").args(ignored).arg("bash").arg(&path), COMMAND);
         assert_eq!(output.status.code(), Some(0), "{}\n{}\n{}", lesson.name, output.stdout, output.stderr);
         for step in &lesson.steps {
             assert!(output.stdout.contains(&format!("\n── {}: ", step.id)), "{}: {}", step.id, output.stdout);
@@ -113,6 +115,25 @@ fn scripts_as_root() {
 #[test]
 fn scripts_as_an_ordinary_user() {
     support::in_mode("scripts_as_an_ordinary_user", Mode::RootlessRange, scripts_run_by_themselves);
+}
+
+/// A shell that is opened in the middle of a lesson is brought to where the step begins, by lines whose changes are not the
+/// step's.
+#[test]
+fn what_leads_to_a_step_is_not_its_change() {
+    let name = "what_leads_to_a_step_is_not_its_change";
+    let world = match World::new(Mode::Root).or_else(|_| World::new(Mode::RootlessSingle)) {
+        Ok(world) => world,
+        Err(reason) => return support::skip(name, &reason),
+    };
+    let mut session = support::Session::open(&world, "05-pid");
+    session.say("g 4");
+    let text = session.say("t");
+    assert!(text.contains("done by hand") && text.contains("| unshare --pid --fork"), "{text}");
+    let changes: Vec<&str> = text.lines().filter(|line| line.starts_with("  + ") || line.starts_with("  ~ ")).collect();
+    assert!(changes.iter().any(|line| line.contains("mnt = ") && line.contains("(was ")), "{text}");
+    assert!(!changes.iter().any(|line| line.contains("pid_for_children") || line.contains("owner of pid")), "{text}");
+    session.quit();
 }
 
 /// A script says so where the kernel does something else than the lesson.
