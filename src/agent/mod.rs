@@ -6,6 +6,7 @@
 //!                                               └─ the learner's shell
 //! ```
 
+mod boxes;
 pub mod client;
 pub mod door;
 pub mod keeper;

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use super::boxes::{BoxHandle, no_such_box};
 use super::door::Door;
 use super::keeper::OwnCgroup;
 use super::protocol::{Built, LabSpec, Reply, Request, Sample};
@@ -15,12 +16,12 @@ use super::start;
 use crate::explain::Explanation;
 use crate::kernel::channel::{Channel, FrameError, MAX_BODY};
 use crate::kernel::children::{ChildWatch, Worked, in_worker, readable};
-use crate::kernel::sys::{self, Forked, Signal};
-use crate::kernel::trace::{Answer, Call, Trace};
-use crate::kernel::{process_title, stdio};
+use crate::kernel::sys::{self, Signal};
+use crate::kernel::trace::Trace;
+use crate::kernel::{process_title, stdio, trim_memory};
 use crate::probe::{Names, Panel, Reader, Wanted};
 use crate::runtime::action::{Action, HOST, Outcome, Performed};
-use crate::runtime::init::{self, Command, Told};
+use crate::runtime::init::Command;
 use crate::runtime::join::Setns;
 use crate::runtime::process::{Kill, MakeBox, RUN_DEADLINE};
 
@@ -28,13 +29,10 @@ use crate::runtime::process::{Kill, MakeBox, RUN_DEADLINE};
 const SAMPLE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long an action may take: a program's own deadline, and some.
-const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duration::from_secs(2));
+pub(super) const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duration::from_secs(2));
 
 /// How long the end of a signalled process is waited for, so that the next sample shows it.
 const END_DEADLINE: Duration = Duration::from_millis(300);
-
-/// The way on where a box is lost.
-const START_AGAIN: &str = "go a step back, or reset the stage: the lab host is made anew";
 
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
 pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, ui: Channel) -> ! {
@@ -46,6 +44,11 @@ pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, 
     else {
         stdio::exit_now(1)
     };
+    // The lab's own, for the agent and for every box.
+    if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+        stdio::attach(Some(null.as_fd()), &null, &null);
+    }
+    trim_memory();
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let mut server =
         Server { own, only_below: spec.real_host, boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };
@@ -65,36 +68,6 @@ pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, 
         if asked && server.answer(&ui).is_err() {
             // The end of an init is the end of all in its pid namespace.
             stdio::exit_now(0);
-        }
-    }
-}
-
-/// A box as the agent holds it.
-struct BoxHandle {
-    pid: i32,
-    pidfd: OwnedFd,
-    channel: Channel,
-}
-
-impl BoxHandle {
-    fn lives(&self) -> bool {
-        !sys::wait_for_end(&self.pidfd, Duration::ZERO)
-    }
-
-    /// The report of the next action. A box that takes too long is ended: nothing it does later may surprise anybody.
-    fn receive(&self, name: &str) -> Result<Performed, FrameError> {
-        let told = self.channel.receive(Some(ACTION_DEADLINE)).inspect_err(|_| {
-            let _ = sys::pidfd_kill(&self.pidfd, Signal::SIGKILL);
-        })?;
-        match told {
-            Told::Performed(performed) => Ok(performed),
-            Told::Executing(args) => match self.channel.receive(Some(ACTION_DEADLINE)) {
-                Ok(Told::Performed(refused)) => Ok(refused),
-                // The close-on-exec channel has closed: the kernel has replaced the program.
-                Err(FrameError::Closed) if self.lives() => Ok(executed(name, args)),
-                Ok(Told::Executing(_)) => Err(FrameError::Malformed("a second exec".into())),
-                Err(error) => Err(error),
-            },
         }
     }
 }
@@ -141,9 +114,14 @@ impl Server {
         let mut performed: Vec<Performed> = Vec::with_capacity(actions.len());
         let mut rest = actions;
         while let Some(first) = rest.first() {
-            let together = rest.iter().take_while(|next| in_one_box(first, next)).count().max(1);
+            let doer = match first {
+                Action::Box(make) => make.name.as_str(),
+                other => other.mechanism().actor(),
+            };
+            let others = rest[1..].iter().take_while(|next| doer != HOST && next.mechanism().actor() == doer);
+            let together = 1 + others.count();
             let trouble = match first {
-                Action::Box(make) => self.make_box(make).map(|one| performed.push(one)),
+                Action::Box(make) => self.make_box(make, &rest[1..together], &mut performed),
                 Action::Kill(kill) if kill.from == HOST => self.kill(kill).map(|one| performed.push(one)),
                 other if other.mechanism().actor() == HOST => self.on_host(other).map(|one| performed.push(one)),
                 _ => self.in_box(&rest[..together], &mut performed),
@@ -159,32 +137,25 @@ impl Server {
         Reply::Performed(performed, None)
     }
 
-    /// Forks the process that becomes a box.
-    fn make_box(&mut self, make: &MakeBox) -> Result<Performed, Explanation> {
+    /// Forks the process that becomes a box, and has it perform what follows.
+    fn make_box(
+        &mut self,
+        make: &MakeBox,
+        actions: &[Action],
+        performed: &mut Vec<Performed>,
+    ) -> Result<(), Explanation> {
         if let Some(old) = self.boxes.remove(&make.name) {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(old.pid), Signal::SIGKILL);
             sys::wait_for_end(&old.pidfd, END_DEADLINE);
         }
-        let (ours, theirs) = Channel::pair().map_err(|error| {
-            Explanation::new("A box could not be made", error.to_string(), "end something, and try again")
-        })?;
-        let mut trace = Trace::new(HOST);
-        let result = match sys::clone3(&mut trace, &[]) {
-            Ok(Forked::Child) => {
-                stdio::close_all_but(&[theirs.as_fd()]);
-                if let Ok(null) = File::options().write(true).open("/dev/null") {
-                    stdio::attach(None, &null, &null);
-                }
-                // Its parent is the lab host's init: without it there is nothing to be a box in.
-                init::serve(&make.name, theirs);
-            }
-            Ok(Forked::Parent { pid, pidfd }) => {
-                self.boxes.insert(make.name.clone(), BoxHandle { pid, pidfd, channel: ours });
-                Ok(Outcome::default())
-            }
-            Err(error) => Err(error),
-        };
-        Ok(Performed { calls: trace.into_calls(), result })
+        // What can be said only of a box that lives is said after the fork.
+        let first: Option<Vec<Command>> = actions.iter().map(|action| self.command(action).ok()).collect();
+        let (fork, handle) = BoxHandle::fork(&make.name, first.as_deref().unwrap_or_default())?;
+        performed.push(fork);
+        let Some(mut handle) = handle else { return Ok(()) };
+        let reported = first.map(|_| handle.reports(&self.proc, actions, performed));
+        self.boxes.insert(make.name.clone(), handle);
+        reported.unwrap_or_else(|| self.in_box(actions, performed))
     }
 
     /// Has a box perform actions on itself, up to the first that fails.
@@ -192,22 +163,8 @@ impl Server {
         let name = actions.first().map_or("", |action| action.mechanism().actor());
         let commands = actions.iter().map(|action| self.command(action)).collect::<Result<Vec<_>, _>>()?;
         let handle = self.boxes.get_mut(name).filter(|handle| handle.lives()).ok_or_else(|| no_such_box(name))?;
-        let gone =
-            |error: FrameError| Explanation::new(format!("The {name} did not answer"), error.to_string(), START_AGAIN);
-        handle.channel.send(&commands).map_err(gone)?;
-        for action in actions {
-            let one = handle.receive(name).map_err(gone)?;
-            let failed = one.result.is_err();
-            performed.push(one);
-            if failed {
-                break;
-            }
-            if matches!(action, Action::Fork(_)) {
-                let (pid, pidfd) = only_child(&self.proc, handle.pid).ok_or_else(|| gone(FrameError::Closed))?;
-                (handle.pid, handle.pidfd) = (pid, pidfd);
-            }
-        }
-        Ok(())
+        handle.tell(&commands)?;
+        handle.reports(&self.proc, actions, performed)
     }
 
     /// An action as a box is told of it: with the number of the other process that it concerns.
@@ -332,28 +289,6 @@ impl Server {
     }
 }
 
-/// Whether one box performs both.
-fn in_one_box(first: &Action, next: &Action) -> bool {
-    let actor = |action: &Action| action.mechanism().actor().to_owned();
-    actor(first) != HOST && actor(first) == actor(next)
-}
-
-/// The report of an exec that succeeded; the call itself never returned, the closed channel proved it.
-fn executed(name: &str, args: Vec<String>) -> Performed {
-    let call = Call { by: name.to_owned(), name: "execve".into(), args, answer: Answer::Returned(0), nanos: 0 };
-    Performed { calls: vec![call], result: Ok(Outcome::default()) }
-}
-
-/// The one child of a process, from `/proc/PID/task/PID/children` (proc(5)), and a pidfd of it.
-fn only_child(proc: &File, pid: i32) -> Option<(i32, OwnedFd)> {
-    let path = format!("{pid}/task/{pid}/children");
-    let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_CLOEXEC;
-    let file = nix::fcntl::openat(proc, path.as_str(), flags, nix::sys::stat::Mode::empty()).ok()?;
-    let text = std::io::read_to_string(File::from(file)).ok()?;
-    let child = text.split_whitespace().next()?.parse().ok()?;
-    Some((child, sys::pidfd_open(child).ok()?))
-}
-
 /// Performs calls in a worker, which reports them.
 fn worker(
     deed: impl FnOnce(&mut Trace) -> Result<Outcome, crate::kernel::trace::CallError>,
@@ -369,11 +304,6 @@ fn worker(
         Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),
         Err(error) => Err(error.explain("A worker could not be started", "end something, and try again")),
     }
-}
-
-fn no_such_box(name: &str) -> Explanation {
-    let why = format!("the process {name} has ended, or was never made");
-    Explanation::new(format!("There is no {name} that could do this"), why, START_AGAIN)
 }
 
 fn worker_trouble(why: &str) -> Explanation {

@@ -3,15 +3,18 @@
 //!
 //! A frame is the two bytes `HW`, the version (u16), the length of the body (u32), both little-endian, and the body in JSON.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::cmsg_space;
+use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use super::children::readable;
 
 /// Version of the frames and of all messages in them. All roles are one binary, so any other version is a mistake.
 pub const VERSION: u16 = 1;
@@ -94,8 +97,8 @@ impl Channel {
         let sent = loop {
             match sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&frame)], control, flags, None) {
                 Ok(sent) => break sent,
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(nix::errno::Errno::EPIPE | nix::errno::Errno::ECONNRESET) => return Err(FrameError::Closed),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EPIPE | Errno::ECONNRESET) => return Err(FrameError::Closed),
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
         };
@@ -118,47 +121,63 @@ impl Channel {
         &self,
         at_most: Option<Duration>,
     ) -> Result<(T, Vec<OwnedFd>), FrameError> {
-        self.socket.set_read_timeout(at_most)?;
-        let late = |error: FrameError| match error {
-            FrameError::Io(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                FrameError::Late(at_most.unwrap_or_default())
-            }
-            other => other,
-        };
-        let (start, fds) = self.receive_header().map_err(late)?;
+        let wait = Wait { at_most, deadline: at_most.map(|at_most| Instant::now() + at_most) };
+        let mut start = [0; HEADER];
+        let mut fds = Vec::new();
+        self.fill(&mut start, &mut fds, &wait)?;
         let mut body = vec![0; body_length(start)?];
-        (&self.socket).read_exact(&mut body).map_err(closed).map_err(late)?;
+        self.fill(&mut body, &mut fds, &wait)?;
         let message = serde_json::from_slice(&body).map_err(|error| FrameError::Malformed(error.to_string()))?;
         Ok((message, fds))
     }
 
-    fn receive_header(&self) -> Result<([u8; HEADER], Vec<OwnedFd>), FrameError> {
-        let mut start = [0; HEADER];
+    /// Receives until the buffer is full, and all descriptors that come with it.
+    ///
+    /// Waits by poll(2) and not in recvmsg(2): that would be woken, for nothing, each time the other end has taken what was
+    /// sent to it (unix sockets have one wait queue for both directions).
+    fn fill(&self, buffer: &mut [u8], fds: &mut Vec<OwnedFd>, wait: &Wait) -> Result<(), FrameError> {
         let mut space = cmsg_space!([i32; MAX_FDS]);
-        let (read, fds) = loop {
-            let mut buffer = [IoSliceMut::new(&mut start)];
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-            match recvmsg::<()>(self.socket.as_raw_fd(), &mut buffer, Some(&mut space), flags) {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            let mut rest = [IoSliceMut::new(&mut buffer[filled..])];
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+            match recvmsg::<()>(self.socket.as_raw_fd(), &mut rest, Some(&mut space), flags) {
                 Ok(message) => {
-                    let mut fds = Vec::new();
                     for control in message.cmsgs().map_err(io::Error::from)? {
                         if let ControlMessageOwned::ScmRights(raw) = control {
                             // SAFETY: the kernel has just installed these descriptors for us alone.
                             fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
                         }
                     }
-                    break (message.bytes, fds);
+                    if message.bytes == 0 {
+                        return Err(FrameError::Closed);
+                    }
+                    filled += message.bytes;
                 }
-                Err(nix::errno::Errno::EINTR) => {}
-                Err(nix::errno::Errno::ECONNRESET) => return Err(FrameError::Closed),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => wait.until_readable(self)?,
+                Err(Errno::ECONNRESET) => return Err(FrameError::Closed),
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
-        };
-        if read == 0 {
-            return Err(FrameError::Closed);
         }
-        (&self.socket).read_exact(&mut start[read..]).map_err(closed)?;
-        Ok((start, fds))
+        Ok(())
+    }
+}
+
+/// How long a whole frame is waited for.
+struct Wait {
+    at_most: Option<Duration>,
+    deadline: Option<Instant>,
+}
+
+impl Wait {
+    fn until_readable(&self, channel: &Channel) -> Result<(), FrameError> {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let [ready] = readable([channel.as_fd()], left);
+        if !ready && left.is_some_and(|left| left.is_zero()) {
+            return Err(FrameError::Late(self.at_most.unwrap_or_default()));
+        }
+        Ok(())
     }
 }
 
@@ -206,6 +225,8 @@ fn body_length(header: [u8; HEADER]) -> Result<usize, FrameError> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
     use proptest::prelude::*;
 

@@ -50,7 +50,8 @@ impl AsFd for ChildWatch {
 pub fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], at_most: Option<Duration>) -> [bool; N] {
     let mut polled = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
     let timeout = at_most.map_or(PollTimeout::NONE, |limit| {
-        PollTimeout::try_from(limit.as_millis().min(1 << 30)).unwrap_or(PollTimeout::ZERO)
+        // Rounded up: poll(2) counts milliseconds, and shall not be back before the time is up.
+        PollTimeout::try_from(limit.as_micros().div_ceil(1000).min(1 << 30)).unwrap_or(PollTimeout::ZERO)
     });
     let _ = poll(&mut polled, timeout);
     polled.map(|fd| fd.any().unwrap_or(false))
@@ -84,7 +85,8 @@ pub fn in_worker(at_most: Duration, max_report: usize, body: impl FnOnce(std::fs
     drop(write);
     let deadline = Instant::now() + at_most;
     let mut report = Vec::new();
-    let mut chunk = [0; 16 * 1024];
+    // As much as a pipe holds (pipe(7)).
+    let mut chunk = vec![0; 64 * 1024];
     let complete = loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let [ready] = readable([read.as_fd()], Some(left));

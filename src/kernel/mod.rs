@@ -21,6 +21,8 @@ pub mod sys;
 pub mod trace;
 pub mod trial;
 
+use std::sync::OnceLock;
+
 /// Names this process as `/proc/PID/comm` shows it; at most 15 bytes are kept (prctl(2), PR_SET_NAME).
 pub fn process_name(name: &str) {
     let short: String = name.chars().filter(|c| *c != '\0').take(15).collect();
@@ -32,18 +34,10 @@ pub fn process_name(name: &str) {
 /// Makes `name` all that `/proc/PID/cmdline`, and so `ps`, shows of this process; a role is not started by the arguments of
 /// the process that it was forked from. Names longer than those arguments are cut.
 pub fn process_title(name: &str) {
+    // Found once: a fork has them where the process has them that it was forked from.
+    static ARGUMENTS: OnceLock<Option<(usize, usize)>> = OnceLock::new();
     process_name(name);
-    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
-    // Fields 48 and 49: where the arguments begin and end (proc_pid_stat(5)); counted from behind the name, field 2.
-    let fields: Vec<usize> = stat
-        .rsplit_once(") ")
-        .map(|(_, rest)| rest.split(' ').map(|field| field.trim().parse().unwrap_or(0)).collect())
-        .unwrap_or_default();
-    let (Some(&start), Some(&end)) = (fields.get(45), fields.get(46)) else { return };
-    let room = end.saturating_sub(start);
-    if start == 0 || room == 0 || room > 1 << 20 {
-        return;
-    }
+    let Some((start, room)) = *ARGUMENTS.get_or_init(arguments) else { return };
     // SAFETY: the kernel says that this process's arguments are there; they are writable, its own since the fork, and a role
     // never reads them again.
     let arguments = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, room) };
@@ -54,4 +48,22 @@ pub fn process_title(name: &str) {
     if length + 1 < room {
         arguments[room - 1] = 1;
     }
+}
+
+/// Where in memory this process's arguments are, and how many bytes they take.
+fn arguments() -> Option<(usize, usize)> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Fields 48 and 49: where the arguments begin and end (proc_pid_stat(5)); counted from behind the name, field 2.
+    let (_, behind_name) = stat.rsplit_once(") ")?;
+    let mut fields = behind_name.split(' ').skip(45).map_while(|field| field.trim().parse().ok());
+    let (start, end): (usize, usize) = (fields.next()?, fields.next()?);
+    let room = end.checked_sub(start)?;
+    (start > 0 && (1..=1 << 20).contains(&room)).then_some((start, room))
+}
+
+/// Gives memory that is free back to the kernel: a fork then has less to copy, and what forks often is quicker by it.
+pub fn trim_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) touches free memory only.
+    let _ = unsafe { libc::malloc_trim(0) };
 }

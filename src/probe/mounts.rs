@@ -55,11 +55,11 @@ impl Mount {
         }
         let fstype = unescape(fields.next()?);
         let source = unescape(fields.next()?);
-        let rest: Vec<String> = fields.map(unescape).collect();
-        if rest.is_empty() {
-            return None;
+        let mut super_options = unescape(fields.next()?);
+        for more in fields {
+            super_options.push(' ');
+            super_options.push_str(&unescape(more));
         }
-        let super_options = rest.join(" ");
         Some(Self { id, parent, device, root, target, options, propagation, fstype, source, super_options })
     }
 
@@ -103,6 +103,9 @@ fn number(text: &[u8]) -> Option<u32> {
 
 /// Undoes the kernel's octal escapes, `\040` for a space (seq_path(), mangle()); any other backslash stands for itself.
 fn unescape(text: &[u8]) -> String {
+    if !text.contains(&b'\\') {
+        return String::from_utf8_lossy(text).into_owned();
+    }
     let octal = |byte: u8| (b'0'..=b'7').contains(&byte).then(|| u32::from(byte - b'0'));
     let mut bytes = Vec::with_capacity(text.len());
     let mut at = 0;

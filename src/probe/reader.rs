@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use super::credentials::parse_id_map;
+use super::credentials::{IdMap, parse_id_map};
 use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
 use super::{
@@ -80,12 +81,30 @@ pub struct Reader {
     pub(super) proc: PathBuf,
     /// For the text of one file at a time.
     buffer: Vec<u8>,
+    /// What this observation has read already: the mounts that a process sees, the longest files of all, by its number; and
+    /// what all processes of a user namespace share, by its inode.
+    mountinfo: BTreeMap<String, Rc<Reading<Vec<Mount>>>>,
+    id_maps: BTreeMap<u64, IdMaps>,
+}
+
+/// What the three files on ids say: `uid_map`, `gid_map` and `setgroups`. To one reader they say the same of every process in
+/// a user namespace (user_namespaces(7)).
+#[derive(Clone, Debug)]
+struct IdMaps {
+    uid_map: Reading<Vec<IdMap>>,
+    gid_map: Reading<Vec<IdMap>>,
+    setgroups: Reading<String>,
 }
 
 impl Reader {
     /// A reader of `/proc`, or of a made-up tree.
     pub fn new(proc: impl Into<PathBuf>) -> Self {
-        Self { proc: proc.into(), buffer: Vec::with_capacity(16 * 1024) }
+        Self {
+            proc: proc.into(),
+            buffer: Vec::with_capacity(16 * 1024),
+            mountinfo: BTreeMap::new(),
+            id_maps: BTreeMap::new(),
+        }
     }
 
     /// Reads what is wanted. A process that ends meanwhile is left out; a `/proc` that lists nothing gives nothing.
@@ -95,6 +114,8 @@ impl Reader {
     /// [`Panel::Ipc`] every IPC namespace, with [`Panel::Cgroups`] every cgroup namespace: call it in a worker, or in a process that reads nothing else. Where that is not allowed, what
     /// foreign namespaces hold is missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
+        self.mountinfo.clear();
+        self.id_maps.clear();
         let mut pids = match (&wanted.only, wanted.below) {
             (Some(only), _) => only.iter().copied().collect(),
             (None, Some(root)) => self.family(root),
@@ -183,16 +204,14 @@ impl Reader {
     }
 
     fn parts(&mut self, pid: i32, dir: &Path, stat: Stat) -> Option<Process> {
-        let map = |text: &[u8]| parse_id_map(text).ok_or_else(|| readable(text));
-        let uid_map = self.parsed(&dir.join("uid_map"), map);
-        let gid_map = self.parsed(&dir.join("gid_map"), map);
-        let setgroups = self.parsed(&dir.join("setgroups"), |text| Ok(readable(text)));
+        let links = dir.join("ns");
+        let inode = |kind: Namespace| link(&links.join(kind.link())).parse(|text| namespaces::parse_link(text));
+        let namespaces = Namespaces(Namespace::ALL.into_iter().map(|kind| (kind, inode(kind))).collect());
+        let IdMaps { uid_map, gid_map, setgroups } = self.id_maps(dir, namespaces.inode(Namespace::User));
         let cmdline = parse_cmdline(self.text(&dir.join("cmdline")).ok()?);
         let status = self.text(&dir.join("status")).ok()?;
         let credentials = Credentials::parse(status, uid_map, gid_map, setgroups)?;
         let nspid = parse_nspid(status).unwrap_or_else(|| vec![pid]);
-        let links = dir.join("ns");
-        let inode = |kind: Namespace| link(&links.join(kind.link())).parse(|text| namespaces::parse_link(text));
         Some(Process {
             pid,
             ppid: stat.ppid,
@@ -202,7 +221,7 @@ impl Reader {
             start_time: stat.start_time,
             cmdline,
             nspid,
-            namespaces: Namespaces(Namespace::ALL.into_iter().map(|kind| (kind, inode(kind))).collect()),
+            namespaces,
             credentials,
             root: link(&dir.join("root")),
             cwd: link(&dir.join("cwd")),
@@ -210,12 +229,38 @@ impl Reader {
         })
     }
 
+    /// The id maps of the user namespace that a process is in.
+    fn id_maps(&mut self, dir: &Path, user: Option<u64>) -> IdMaps {
+        if let Some(known) = user.and_then(|inode| self.id_maps.get(&inode)) {
+            return known.clone();
+        }
+        let map = |text: &[u8]| parse_id_map(text).ok_or_else(|| readable(text));
+        let maps = IdMaps {
+            uid_map: self.parsed(&dir.join("uid_map"), map),
+            gid_map: self.parsed(&dir.join("gid_map"), map),
+            setgroups: self.parsed(&dir.join("setgroups"), |text| Ok(readable(text))),
+        };
+        // Not the errors of a process that ended meanwhile.
+        if let (Some(inode), Reading::Value(_)) = (user, &maps.setgroups) {
+            self.id_maps.insert(inode, maps.clone());
+        }
+        maps
+    }
+
     /// The mounts of every mount namespace, as its representative sees them.
     fn mounts(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<Vec<Mount>>> {
-        each(observation, Namespace::Mnt, |process| {
-            let path = self.proc.join(format!("{}/mountinfo", process.pid));
-            self.parsed(&path, parse_mountinfo)
-        })
+        each(observation, Namespace::Mnt, |process| (*self.mountinfo(process.pid)).clone())
+    }
+
+    /// The mounts that a process sees, by its name in `/proc`.
+    fn mountinfo(&mut self, of: impl ToString) -> Rc<Reading<Vec<Mount>>> {
+        let of = of.to_string();
+        if let Some(known) = self.mountinfo.get(&of) {
+            return Rc::clone(known);
+        }
+        let mounts = Rc::new(self.parsed(&self.proc.join(&of).join("mountinfo"), parse_mountinfo));
+        self.mountinfo.insert(of, Rc::clone(&mounts));
+        mounts
     }
 
     /// The pids in the `/proc` of every mount namespace, the reader's own left out. `ENOENT` where none is mounted there.
@@ -255,16 +300,14 @@ impl Reader {
         ownership::KINDS.into_iter().flat_map(of_kind).collect()
     }
 
-    /// A file of the directory that `/proc` has for this thread.
-    fn own_link(&self, name: &str) -> PathBuf {
-        let own = ["thread-self", "self"].map(|it| self.proc.join(it).join(name));
-        let [thread, process] = own;
-        if thread.symlink_metadata().is_ok() { thread } else { process }
+    /// The directory that `/proc` has for this thread.
+    fn own(&self) -> &'static str {
+        if self.proc.join("thread-self").symlink_metadata().is_ok() { "thread-self" } else { "self" }
     }
 
     /// The inode of a namespace that this thread is in.
     pub(super) fn own_inode(&self, kind: Namespace) -> Option<u64> {
-        let link = link(&self.own_link(&format!("ns/{kind}")));
+        let link = link(&self.proc.join(self.own()).join(format!("ns/{kind}")));
         link.value().and_then(|text| namespaces::parse_link(text))
     }
 

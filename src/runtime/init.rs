@@ -22,70 +22,94 @@ pub type Command = (Action, Option<i32>);
 /// What a box answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Told {
-    /// An action was performed, or failed.
-    Performed(Performed),
+    /// Actions that were performed, of which the last may have failed.
+    Performed(Vec<Performed>),
     /// The box calls execve now, with these arguments. The channel closes when that succeeds; else [`Told::Performed`] follows.
     Executing(Vec<String>),
 }
 
-/// Serves commands until the agent closes the channel. `name` is the box's, shown as its `comm`.
-pub fn serve(name: &str, channel: Channel) -> ! {
+/// Performs the first commands, which the fork has brought along, and serves more until the agent closes the channel. `name` is
+/// the box's, shown as its `comm`.
+pub fn serve(name: &str, channel: Channel, first: &[Command]) -> ! {
     process_title(name);
     let Ok(mut children) = ChildWatch::new() else { stdio::exit_now(1) };
+    perform(name, &channel, &mut children, first);
     loop {
         let [command, ended] = readable([channel.as_fd(), children.as_fd()], None);
         if ended {
             children.reap();
         }
-        if !command {
-            continue;
+        if command {
+            let Ok(commands) = channel.receive::<Vec<Command>>(None) else { stdio::exit_now(0) };
+            perform(name, &channel, &mut children, &commands);
         }
-        let Ok(commands) = channel.receive::<Vec<Command>>(None) else { stdio::exit_now(0) };
-        for (action, other) in &commands {
-            let mut trace = Trace::new(name);
-            let result = match (action, other) {
-                (Action::Fork(_), _) => match fork(name, &channel, &mut trace) {
-                    Ok(own) => {
-                        children = own;
-                        continue;
-                    }
-                    Err(error) => Err(error),
-                },
-                (Action::Exec(exec), _) => Err(execute(exec, &channel, &mut trace)),
-                (Action::Kill(kill), _) => signal_self(kill, &mut trace),
-                (Action::Setns(setns), Some(pid)) => setns.join(&mut trace, *pid),
-                (action, _) => match action.alone() {
-                    Some(deed) => deed.perform(&mut trace),
-                    // Only the agent makes boxes, and it never passes that on.
-                    None => stdio::exit_now(1),
-                },
-            };
-            let failed = result.is_err();
-            let report = Told::Performed(Performed { calls: trace.into_calls(), result });
-            if channel.send(&report).is_err() {
-                stdio::exit_now(0);
+    }
+}
+
+/// Performs commands up to the first that fails, and reports.
+fn perform(name: &str, channel: &Channel, children: &mut ChildWatch, commands: &[Command]) {
+    let mut reports = Reports { channel, unsent: Vec::new() };
+    for (action, other) in commands {
+        let mut trace = Trace::new(name);
+        let result = match (action, other) {
+            (Action::Fork(_), _) => match fork(name, &mut reports, &mut trace) {
+                Ok(own) => {
+                    *children = own;
+                    continue;
+                }
+                Err(error) => Err(error),
+            },
+            (Action::Exec(exec), _) => Err(execute(exec, &mut reports, &mut trace)),
+            (Action::Kill(kill), _) => {
+                reports.send();
+                signal_self(kill, &mut trace)
             }
-            if failed {
-                break;
-            }
+            (Action::Setns(setns), Some(pid)) => setns.join(&mut trace, *pid),
+            (action, _) => match action.alone() {
+                Some(deed) => deed.perform(&mut trace),
+                // Only the agent makes boxes, and it never passes that on.
+                None => stdio::exit_now(1),
+            },
+        };
+        let failed = result.is_err();
+        reports.unsent.push(Performed { calls: trace.into_calls(), result });
+        if failed {
+            break;
+        }
+    }
+    reports.send();
+}
+
+/// Reports of actions, sent together: each frame wakes the agent. Sent at the latest before the box may come to its end.
+struct Reports<'a> {
+    channel: &'a Channel,
+    unsent: Vec<Performed>,
+}
+
+impl Reports<'_> {
+    fn send(&mut self) {
+        let unsent = std::mem::take(&mut self.unsent);
+        if !unsent.is_empty() && self.channel.send(&Told::Performed(unsent)).is_err() {
+            stdio::exit_now(0);
         }
     }
 }
 
 /// Forks. Returns in the child, which serves on; the parent reports the fork, and from then on only waits.
-fn fork(name: &str, channel: &Channel, trace: &mut Trace) -> Result<ChildWatch, CallError> {
+fn fork(name: &str, reports: &mut Reports<'_>, trace: &mut Trace) -> Result<ChildWatch, CallError> {
     // Closed by the parent once it has reported the fork: the child's reports come after that.
     let (mut reported, report) = stdio::pipe();
     match sys::clone3(trace, &[])? {
         Forked::Child => {
             drop(report);
+            reports.unsent.clear();
             let _ = reported.read(&mut [0]);
             // A signalfd delivers the signals of whoever reads it, but is woken for those of its maker.
             Ok(ChildWatch::new().unwrap_or_else(|_| stdio::exit_now(1)))
         }
         Forked::Parent { pid, .. } => {
-            let told = Performed { calls: trace.calls().to_vec(), result: Ok(Outcome::default()) };
-            let _ = channel.send(&Told::Performed(told));
+            reports.unsent.push(Performed { calls: trace.calls().to_vec(), result: Ok(Outcome::default()) });
+            reports.send();
             // The channel too: when the child executes a program, the agent must see the last copy of it close.
             stdio::close_all_but(&[]);
             process_name(&format!("{name}'s parent"));
@@ -95,9 +119,10 @@ fn fork(name: &str, channel: &Channel, trace: &mut Trace) -> Result<ChildWatch, 
 }
 
 /// Becomes another program. Returns only when the kernel refuses.
-fn execute(exec: &Exec, channel: &Channel, trace: &mut Trace) -> CallError {
+fn execute(exec: &Exec, reports: &mut Reports<'_>, trace: &mut Trace) -> CallError {
     let path = program::find(exec.argv.first().map_or("", String::as_str));
-    let _ = channel.send(&Told::Executing(sys::execve_args(&path, &exec.argv)));
+    reports.send();
+    let _ = reports.channel.send(&Told::Executing(sys::execve_args(&path, &exec.argv)));
     // What execve keeps: blocked signals, ignored signals, and descriptors that are not close-on-exec.
     let mask = stdio::fresh_signals();
     let error = sys::execve(trace, &path, &exec.argv);

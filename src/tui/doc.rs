@@ -200,6 +200,10 @@ pub fn truncate(line: Line<'static>, columns: usize) -> Line<'static> {
 
 /// Breaks a styled line at spaces into lines of at most `columns`, those after the first indented by `hang`.
 pub fn wrap(line: &Line<'_>, columns: usize, hang: usize) -> Vec<Line<'static>> {
+    if line.spans.iter().map(|span| width(&span.content)).sum::<usize>() <= columns {
+        let own = |span: &Span<'_>| Span::styled(span.content.clone().into_owned(), line.style.patch(span.style));
+        return vec![Line::from_iter(line.spans.iter().map(own)).style(line.style)];
+    }
     let hang = hang.min(columns / 2);
     let cells: Vec<(&str, Style)> = line
         .spans

@@ -31,7 +31,16 @@ pub struct Actor<Tell: FnMut(News)> {
 impl<Tell: FnMut(News)> Actor<Tell> {
     /// An actor without a lesson.
     pub fn new(keeper: Keeper, store: Option<Store>, tell: Tell) -> Self {
-        Self { keeper: Some(keeper), walker: None, store, sent: None, terminal: None, shell_is_new: false, lines_before: 0, tell }
+        Self {
+            keeper: Some(keeper),
+            walker: None,
+            store,
+            sent: None,
+            terminal: None,
+            shell_is_new: false,
+            lines_before: 0,
+            tell,
+        }
     }
 
     /// Carries out orders until the last one, [`Order::Quit`], or until nobody can give any; then ends everything.

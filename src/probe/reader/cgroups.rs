@@ -10,7 +10,7 @@ use crate::kernel::enter;
 use crate::kernel::namespace::Namespace;
 use crate::probe::cgroups::{Cgroups, Inside, Membership, parse};
 use crate::probe::mounts::parse_mountinfo;
-use crate::probe::{Mount, Observation, Process, Reading, namespaces};
+use crate::probe::{Mount, Observation, Process, Reading};
 
 /// The most groups that are read.
 const MAX_GROUPS: usize = 256;
@@ -21,7 +21,7 @@ const LAB: &str = "lab/cgroup";
 impl Reader {
     /// Everything about cgroups. This thread enters every foreign cgroup namespace, one after the other, **for good**.
     pub(super) fn cgroups(&mut self, observation: &Observation, without: Option<i32>) -> Cgroups {
-        let mounts = self.parsed(&self.proc.join("self/mountinfo"), parse_mountinfo);
+        let mounts = self.mountinfo(self.own());
         let layout = mounts.value().map(|mounts| layout(mounts));
         let mounts = mounts.value().map_or(&[][..], Vec::as_slice);
         let root = self.proc.join("self/root");
@@ -69,9 +69,7 @@ impl Reader {
 
     /// What the members of each cgroup namespace see: those of the reader's own first.
     fn cgroups_inside(&mut self, observation: &Observation, cgroups: &Cgroups) -> BTreeMap<u64, Reading<Inside>> {
-        let own = ["thread-self", "self"].iter().find_map(|it| {
-            link(&self.proc.join(it).join("ns/cgroup")).value().and_then(|text| namespaces::parse_link(text))
-        });
+        let own = self.own_inode(Namespace::Cgroup);
         let here = own.and_then(|own| {
             let one = observation.representative(Namespace::Cgroup, own)?;
             Some(self.inside_here(observation, own, one, cgroups))
@@ -91,12 +89,14 @@ impl Reader {
         let first = observation.processes.first();
         let members = observation.members(Namespace::Cgroup, inode);
         let memberships = first.into_iter().chain(members).map(|it| (it.pid, self.membership(it))).collect();
-        let mounts = self.parsed(&self.proc.join(format!("{}/mountinfo", one.pid)), parse_mountinfo);
         let is_own = |mount: &Mount| {
             let called = cgroup::called(&mount.fstype, &mount.super_options);
             called.zip(cgroups.own.as_ref()).is_some_and(|((version, options), own)| own.is_called(version, &options))
         };
-        let mounts = mounts.map(|list| list.into_iter().filter(is_own).map(|it| (it.target, it.root)).collect());
+        let place = |mount: &Mount| (mount.target.clone(), mount.root.clone());
+        // Read again: the root of a cgroup mount is told as this thread's cgroup namespace sees it.
+        let mounts = self.parsed(&self.proc.join(format!("{}/mountinfo", one.pid)), parse_mountinfo);
+        let mounts = mounts.map(|list| list.iter().filter(|it| is_own(it)).map(place).collect());
         Inside { memberships, mounts }
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::{Reader, each, link, readable};
+use super::{Reader, each, readable};
 use crate::kernel::enter;
 use crate::kernel::namespace::Namespace;
 use crate::probe::ipc::{Directories, Ipc, KINDS, LIMITS, file, parse};
-use crate::probe::{Observation, Reading, namespaces};
+use crate::probe::{Observation, Reading};
 
 /// The most names of one directory that are read: `/dev/shm` of a real machine may hold any number of files.
 const MAX_NAMES: usize = 1000;
@@ -17,9 +17,7 @@ impl Reader {
     /// What every IPC namespace holds: first the one that this thread is in, then the others by entering them one after the
     /// other, **for good**.
     pub(super) fn ipc(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<Ipc>> {
-        let own = ["thread-self", "self"].iter().find_map(|it| {
-            link(&self.proc.join(it).join("ns/ipc")).value().and_then(|text| namespaces::parse_link(text))
-        });
+        let own = self.own_inode(Namespace::Ipc);
         let here = self.ipc_here();
         each(observation, Namespace::Ipc, |process| match process.namespaces.inode(Namespace::Ipc) {
             inode if inode.is_some() && inode == own => Reading::Value(here.clone()),

@@ -9,22 +9,21 @@ use super::{Reader, Wanted, each, nothing};
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
 use crate::kernel::namespace::Namespace;
-use crate::probe::mounts::parse_mountinfo;
 use crate::probe::{Network, Observation, Pin, Process, Reading};
 
 impl Reader {
     /// The namespaces that are mounted on files where this thread is. Where some processes are wanted, theirs only; where the
     /// lab host is the machine itself, those that the machine had before are its own affair.
     pub(super) fn pins(&mut self, observation: &Observation, wanted: &Wanted) -> Vec<Pin> {
-        let own = self.own_link("mountinfo");
-        let mut pins = self.parsed(&own, parse_mountinfo).value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
+        let own = self.mountinfo(self.own());
+        let mut pins = own.value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
         let is_wanted = |pin: &Pin| {
             let inodes = |process: &Process| process.namespaces.0.values().any(|it| it.value() == Some(&pin.inode));
             wanted.only.is_none() || observation.processes.iter().any(inodes)
         };
         pins.retain(is_wanted);
         if wanted.below.is_some() {
-            let machine = self.parsed(&self.proc.join("1/mountinfo"), parse_mountinfo);
+            let machine = self.mountinfo(1);
             let machine = machine.value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
             pins.retain(|pin| !machine.contains(pin));
         }

@@ -263,7 +263,7 @@ fn on_view(model: &mut Model, view: Arc<View>) {
 
 /// The change that stands first in the list.
 fn first_change(model: &Model) -> usize {
-    model.index().groups.first().and_then(|group| group.first()).copied().unwrap_or(0)
+    model.index().groups.first().map_or(0, |group| group.changes[0])
 }
 
 /// Which of the rows of a line is what one wants to know of: the one that has another value now, or the first.

@@ -138,10 +138,7 @@ fn cursor_keys_and_pastes_follow_the_program() {
 fn lines_are_typed_once_the_shell_is_ready() {
     let mut model = in_lesson(80, 24, view(2, false));
     let effects = press(&mut model, "t t");
-    assert!(
-        matches!(effects.as_slice(), [Effect::Send(Order::ShellForHands(_, 80))]),
-        "{effects:?}"
-    );
+    assert!(matches!(effects.as_slice(), [Effect::Send(Order::ShellForHands(_, 80))]), "{effects:?}");
     assert_eq!(model.focus, Pane::Shell);
     assert!(!model.capture, "the next t is still for hardway");
     assert!(written(&update(&mut model, Message::ShellOpened)).is_empty());
@@ -227,10 +224,7 @@ fn a_click_types_a_command_explains_a_row_and_offers_a_step() {
     let mut model = in_lesson(120, 40, view(1, true));
     let (x, y) = find(&model, "$ unshare");
     let effects = click(&mut model, x, y);
-    assert!(
-        matches!(effects.as_slice(), [Effect::Send(Order::ShellForHands(..))]),
-        "{effects:?}"
-    );
+    assert!(matches!(effects.as_slice(), [Effect::Send(Order::ShellForHands(..))]), "{effects:?}");
     // Whoever opens a shell by it is brought to where the step begins first.
     let lines: Vec<&[u8]> = model.shell.pending.iter().map(Vec::as_slice).collect();
     assert_eq!(lines.last(), Some(&b"unshare --pid bash --norc\r".as_slice()));

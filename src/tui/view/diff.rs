@@ -3,8 +3,9 @@
 use ratatui::text::{Line, Span};
 
 use super::state::{mark, value};
-use crate::probe::{Change, ChangeKind, Panel};
-use crate::tui::app::{Base, Model, Pane, pid_of};
+use crate::probe::{Change, ChangeKind};
+use crate::tui::app::{Base, Model, Pane};
+use crate::tui::derived::Group;
 use crate::tui::doc::{Doc, Target, clean, cut, wrap};
 
 /// One entry a change: what, and the value before and now. What came or went whole is one entry.
@@ -22,7 +23,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
         return doc;
     }
     let groups = &model.index().groups;
-    let panel_of = |group: &[usize]| changes[group[0]].row.panel;
+    let panel_of = |group: &Group| changes[group.changes[0]].row.panel;
     let several = groups.windows(2).any(|two| panel_of(&two[0]) != panel_of(&two[1]));
     let mut last = None;
     for group in groups {
@@ -30,7 +31,7 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
             doc.cut(Line::styled(panel_of(group).to_string(), theme.dim), None);
         }
         if model.beside {
-            for index in group {
+            for index in &group.changes {
                 beside(&mut doc, model, *index);
             }
         } else {
@@ -46,13 +47,13 @@ fn chosen(model: &Model, group: &[usize], line: Line<'static>) -> Line<'static> 
 }
 
 /// Changes that are told together, in a line.
-fn entry(doc: &mut Doc, model: &Model, group: &[usize]) {
+fn entry(doc: &mut Doc, model: &Model, group: &Group) {
     let theme = &model.theme;
-    let change = &model.changes()[group[0]];
+    let change = &model.changes()[group.changes[0]];
     let mut spans = vec![mark(Some(&change.kind), theme)];
-    if group.len() > 1 {
+    if group.changes.len() > 1 {
         let style = if change.kind == ChangeKind::Removed { theme.removed } else { theme.added };
-        spans.push(Span::styled(told(model, group), style));
+        spans.push(Span::styled(group.told.clone(), style));
     } else {
         spans.extend([
             Span::styled(clean(&change.row.subject), theme.dim),
@@ -67,7 +68,8 @@ fn entry(doc: &mut Doc, model: &Model, group: &[usize]) {
         };
         spans.extend(value(Some(&kind), &cut(&change.row.value, doc.width), theme));
     }
-    doc.wrap(&chosen(model, group, Line::from(spans)), 4, Some(Target::Changes(group.to_vec())));
+    let line = chosen(model, &group.changes, Line::from(spans));
+    doc.wrap(&line, 4, Some(Target::Changes(group.changes.clone())));
 }
 
 /// One change: what it is, and below it the values before and now, beside each other.
@@ -103,25 +105,4 @@ fn beside(doc: &mut Doc, model: &Model, index: usize) {
 /// How many entries the list has.
 pub fn count(model: &Model) -> usize {
     model.index().groups.len()
-}
-
-/// A group in a few words: `pid 17 ls  has ended`, or the one value that it is.
-pub(super) fn told(model: &Model, group: &[usize]) -> String {
-    let changes = model.changes();
-    let Change { kind, row } = &changes[group[0]];
-    let pid = pid_of(&row.subject);
-    let alive =
-        || pid.is_some_and(|pid| model.view.as_ref().is_some_and(|view| view.observation.process(pid).is_some()));
-    // A process that goes by another name now is neither new nor gone.
-    let other = |change: &Change| {
-        change.kind != *kind && change.row.panel == Panel::Processes && pid_of(&change.row.subject) == pid
-    };
-    let words = match (group.len(), row.panel, kind) {
-        (1, ..) => format!("{}  {}", row.key, row.value),
-        (count, Panel::Mounts, _) => format!(" {count} mounts"),
-        (_, Panel::Processes, ChangeKind::Removed) if !alive() => " has ended".to_owned(),
-        (_, Panel::Processes, ChangeKind::Added) if !changes.iter().any(other) => " is a new process".to_owned(),
-        (count, panel, _) => format!(" {panel}: {count} values"),
-    };
-    clean(&format!("{} {words}", row.subject))
 }

@@ -171,6 +171,7 @@ fn changed(state: &State<'_>, group: &Group<'_>, base: Base) -> usize {
 fn gone(doc: &mut Doc, state: &State<'_>, subject: Option<&str>) {
     let changes = state.model.changes();
     for group in &state.model.index().groups {
+        let group = &group.changes;
         let first = &changes[group[0]];
         if first.kind != ChangeKind::Removed || first.row.panel != Panel::Mounts {
             continue;

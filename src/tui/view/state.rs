@@ -2,7 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
-use super::{diff, grid, mounts, table, tree};
+use super::{grid, mounts, table, tree};
 use crate::probe::{ChangeKind, Panel, Row};
 use crate::tui::app::{Frozen, Model, Pane};
 use crate::tui::command::Command;
@@ -119,11 +119,11 @@ fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> String {
 pub(super) fn removed(doc: &mut Doc, state: &State<'_>, panel: Panel) {
     let changes = state.model.changes();
     for group in &state.model.index().groups {
-        let first = &changes[group[0]];
+        let first = &changes[group.changes[0]];
         if first.row.panel == panel && first.kind == ChangeKind::Removed {
-            let text = diff::told(state.model, group);
-            let spans = vec![mark(Some(&first.kind), state.theme), Span::styled(text, state.theme.removed)];
-            state.line(doc, spans, Target::Changes(group.clone()));
+            let told = Span::styled(group.told.clone(), state.theme.removed);
+            let spans = vec![mark(Some(&first.kind), state.theme), told];
+            state.line(doc, spans, Target::Changes(group.changes.clone()));
         }
     }
 }
