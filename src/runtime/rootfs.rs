@@ -103,7 +103,10 @@ impl Mechanism for Rootfs {
         let at = shell_words(std::slice::from_ref(&self.at));
         let programs = format!("$(type -P {})", shell_words(&self.programs));
         Some(match self.extent {
-            Extent::Program => format!("cp --parents {programs} {at}"),
+            // The links of a modern distribution first: programs are looked for in /bin.
+            Extent::Program => format!(
+                "mkdir -p {at}/usr/{{bin,sbin,lib,lib64}}; ln -sf usr/{{bin,sbin,lib,lib64}} {at}; cp --parents {programs} {at}"
+            ),
             Extent::Loader => format!("cp --parents $(ldd {programs} | grep -o '/.*/ld-[^ ]*' | sort -u) {at}"),
             // Of one program ldd(1) does not print the name.
             Extent::Libraries if self.programs.len() == 1 => {
