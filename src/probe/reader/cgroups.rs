@@ -72,20 +72,30 @@ impl Reader {
         let own = self.own_inode(Namespace::Cgroup);
         let here = own.and_then(|own| {
             let one = observation.representative(Namespace::Cgroup, own)?;
-            Some(self.inside_here(observation, own, one, cgroups))
+            let mounts = (*self.mountinfo(one.pid)).clone();
+            Some(self.inside_here(observation, own, mounts, cgroups))
         });
         each(observation, Namespace::Cgroup, |process| match (process.namespaces.inode(Namespace::Cgroup), &here) {
             (inode, Some(here)) if inode == own => Reading::Value(here.clone()),
             (inode, _) => {
-                let path = self.proc.join(format!("{}/ns/cgroup", process.pid));
-                Reading::from(enter::namespace(&path, Namespace::Cgroup))
-                    .map(|()| self.inside_here(observation, inode.unwrap_or(0), process, cgroups))
+                let dir = self.proc.join(process.pid.to_string());
+                Reading::from(enter::namespace(&dir.join("ns/cgroup"), Namespace::Cgroup)).map(|()| {
+                    // Read again: the root of a cgroup mount is told as it is seen from in here.
+                    let mounts = self.parsed(&dir.join("mountinfo"), parse_mountinfo);
+                    self.inside_here(observation, inode.unwrap_or(0), mounts, cgroups)
+                })
             }
         })
     }
 
-    /// What the members of the namespace see that this thread is in; one of them tells of mounts.
-    fn inside_here(&mut self, observation: &Observation, inode: u64, one: &Process, cgroups: &Cgroups) -> Inside {
+    /// What the members of the namespace see that this thread is in; the mounts are those of one of them.
+    fn inside_here(
+        &mut self,
+        observation: &Observation,
+        inode: u64,
+        mounts: Reading<Vec<Mount>>,
+        cgroups: &Cgroups,
+    ) -> Inside {
         let first = observation.processes.first();
         let members = observation.members(Namespace::Cgroup, inode);
         let memberships = first.into_iter().chain(members).map(|it| (it.pid, self.membership(it))).collect();
@@ -93,10 +103,7 @@ impl Reader {
             let called = cgroup::called(&mount.fstype, &mount.super_options);
             called.zip(cgroups.own.as_ref()).is_some_and(|((version, options), own)| own.is_called(version, &options))
         };
-        let place = |mount: &Mount| (mount.target.clone(), mount.root.clone());
-        // Read again: the root of a cgroup mount is told as this thread's cgroup namespace sees it.
-        let mounts = self.parsed(&self.proc.join(format!("{}/mountinfo", one.pid)), parse_mountinfo);
-        let mounts = mounts.map(|list| list.iter().filter(|it| is_own(it)).map(place).collect());
+        let mounts = mounts.map(|list| list.into_iter().filter(is_own).map(|it| (it.target, it.root)).collect());
         Inside { memberships, mounts }
     }
 }
