@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ const SAMPLE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long an action may take: a program's own deadline, and some.
 pub(super) const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duration::from_secs(2));
+
+/// In how large pieces a sample goes to the agent, in bytes: half of what a pipe holds (pipe(7)).
+const PIECE: usize = 32 * 1024;
 
 /// How long the end of a signalled process is waited for, so that the next sample shows it.
 const END_DEADLINE: Duration = Duration::from_millis(300);
@@ -237,7 +240,7 @@ impl Server {
     /// One sample, taken by a worker: a whole reply, serialised.
     fn sample(&self, panels: &[Panel], paths: &[String]) -> Result<Vec<u8>, Explanation> {
         let mut names = self.names();
-        let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |mut report| {
+        let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |report| {
             let own = i32::try_from(std::process::id()).unwrap_or(0);
             let wanted = self.wanted(panels).paths(paths.to_vec()).files("/tmp").without(own);
             let observation = self.reader().observe(&wanted);
@@ -245,8 +248,10 @@ impl Server {
                 names.subject = shell::subject(&observation.processes, self.own, shell, foreground);
             }
             let reply = Reply::Observed(Box::new(Sample { observation, names }));
-            if let Ok(body) = serde_json::to_vec(&reply) {
-                let _ = report.write_all(&body);
+            // Piece by piece: while the agent reads one, the next is written.
+            let mut pieces = BufWriter::with_capacity(PIECE, report);
+            if serde_json::to_writer(&mut pieces, &reply).is_err() || pieces.flush().is_err() {
+                stdio::exit_now(1);
             }
         });
         match worked {

@@ -2,6 +2,7 @@
 
 mod cgroups;
 mod ipc;
+mod mounts;
 mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::credentials::{IdMap, parse_id_map};
-use super::mounts::parse_mountinfo;
 use super::processes::{parse_cmdline, parse_nspid};
 use super::{
     Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks, hostname, ids,
@@ -245,52 +245,6 @@ impl Reader {
             self.id_maps.insert(inode, maps.clone());
         }
         maps
-    }
-
-    /// The mounts of every mount namespace, as its representative sees them.
-    fn mounts(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<Vec<Mount>>> {
-        each(observation, Namespace::Mnt, |process| (*self.mountinfo(process.pid)).clone())
-    }
-
-    /// The mounts that a process sees, by its name in `/proc`.
-    fn mountinfo(&mut self, of: impl ToString) -> Rc<Reading<Vec<Mount>>> {
-        let of = of.to_string();
-        if let Some(known) = self.mountinfo.get(&of) {
-            return Rc::clone(known);
-        }
-        let mounts = Rc::new(self.parsed(&self.proc.join(&of).join("mountinfo"), parse_mountinfo));
-        self.mountinfo.insert(of, Rc::clone(&mounts));
-        mounts
-    }
-
-    /// The pids in the `/proc` of every mount namespace, the reader's own left out. `ENOENT` where none is mounted there.
-    fn visible_pids(
-        &self,
-        observation: &Observation,
-        mounts: &BTreeMap<u64, Reading<Vec<Mount>>>,
-        without: Option<i32>,
-    ) -> BTreeMap<u64, Reading<Vec<i32>>> {
-        let mut visible = each(observation, Namespace::Mnt, |process| {
-            let proc = self.proc.join(format!("{}/root/proc", process.pid));
-            // What this process is called there: `self` answers in the pid namespace that the proc belongs to.
-            let own = without.and_then(|_| link(&proc.join("self")).value().and_then(|text| text.parse().ok()));
-            Reading::from(numbers(&proc)).map(|mut list| {
-                list.retain(|pid| Some(*pid) != own);
-                list
-            })
-        });
-        for (inode, reading) in &mut visible {
-            // The last mount at a place covers the others.
-            let top =
-                mounts.get(inode).map(|it| it.clone().map(|list| list.into_iter().rfind(|it| it.target == "/proc")));
-            match top {
-                Some(Reading::Value(Some(mount))) if mount.fstype == "proc" && mount.root == "/" => {}
-                Some(Reading::Value(_)) | None => *reading = Reading::Missing(nothing()),
-                Some(Reading::Missing(errno)) => *reading = Reading::Missing(errno),
-                Some(Reading::Unreadable(text)) => *reading = Reading::Unreadable(text),
-            }
-        }
-        visible
     }
 
     /// What every namespace belongs to, asked through a process in it.
