@@ -202,6 +202,9 @@ impl Screen {
     fn start(args: &[&str]) -> Self {
         let size = nix::pty::Winsize { ws_row: 45, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = nix::pty::openpty(&size, None).expect("a terminal");
+        // Not for the child: a terminal is hung up, and what runs on it told so, when the last copy of its master closes.
+        nix::fcntl::fcntl(&pty.master, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))
+            .expect("a descriptor");
         let slave: OwnedFd = pty.slave;
         let stdio = || Stdio::from(slave.try_clone().expect("a descriptor"));
         let home = std::env::temp_dir().join(format!("hardway-bench-{}", std::process::id()));
