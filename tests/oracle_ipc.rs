@@ -6,6 +6,8 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use hardway::kernel::enter::SYSV_LIMITS;
+use hardway::probe::ipc::MQUEUE_LIMITS;
 use support::rows::{Rows, printed, rows, words};
 use support::{Session, World};
 
@@ -35,8 +37,9 @@ fn every_row(world: &World) {
     let keys = |who: &str| -> BTreeSet<&str> {
         rows.keys().filter(|(subject, _)| subject == who).map(|(_, key)| key.as_str()).collect()
     };
-    let limits = hardway::probe::ipc::LIMITS;
-    let common = limits.into_iter().chain(COUNTED.map(|(key, _)| key)).chain([
+    let sysv = SYSV_LIMITS.map(|name| format!("kernel.{name}"));
+    let limits: Vec<String> = sysv.into_iter().chain(MQUEUE_LIMITS.map(|name| format!("fs.mqueue.{name}"))).collect();
+    let common = limits.iter().map(String::as_str).chain(COUNTED.map(|(key, _)| key)).chain([
         "POSIX queues",
         "files in /dev/mqueue",
         "files in /dev/shm",
@@ -48,7 +51,7 @@ fn every_row(world: &World) {
     for ((subject, key), told) in &rows {
         let seen = printed(&mut session, &told.command);
         let at = format!("{subject} {key}: `{}` prints {seen}", told.command);
-        if COUNTED.iter().any(|(counted, _)| counted == key) || limits.contains(&key.as_str()) {
+        if COUNTED.iter().any(|(counted, _)| counted == key) || limits.contains(key) {
             assert_eq!(words(&told.value), words(&seen), "{at}");
         } else if key == "POSIX queues" || key.starts_with("files in") {
             let value = if told.value == "none" { "" } else { &told.value };

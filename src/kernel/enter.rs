@@ -47,6 +47,45 @@ pub fn message_queues() -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// The sysctls of `kernel` that [`sysv_limits`] reads, in its order.
+pub const SYSV_LIMITS: [&str; 7] = ["shmmax", "shmall", "shmmni", "sem", "msgmax", "msgmnb", "msgmni"];
+
+/// The limits of System V IPC in the namespace that the calling thread is in, as `/proc/sys/kernel` writes them. `IPC_INFO` tells
+/// all of a kind in one call (shmctl(2), semctl(2), msgctl(2)), where the files would take four calls each.
+///
+/// # Errors
+/// `ENOSYS` where the kernel lacks System V IPC.
+pub fn sysv_limits() -> io::Result<[String; SYSV_LIMITS.len()]> {
+    // SAFETY: three structures of numbers, for which zeros are values.
+    let (mut shm, mut sem, mut msg): (ShmInfo, libc::seminfo, libc::msginfo) = unsafe { std::mem::zeroed() };
+    // SAFETY: with IPC_INFO each call writes a structure of its kind, which outlives it, and looks at no object.
+    unsafe {
+        nix::errno::Errno::result(libc::shmctl(0, libc::IPC_INFO, (&raw mut shm).cast()))?;
+        nix::errno::Errno::result(libc::semctl(0, 0, libc::IPC_INFO, &raw mut sem))?;
+        nix::errno::Errno::result(libc::msgctl(0, libc::IPC_INFO, (&raw mut msg).cast()))?;
+    }
+    Ok([
+        shm.max.to_string(),
+        shm.all.to_string(),
+        shm.mni.to_string(),
+        format!("{} {} {} {}", sem.semmsl, sem.semmns, sem.semopm, sem.semmni),
+        msg.msgmax.to_string(),
+        msg.msgmnb.to_string(),
+        msg.msgmni.to_string(),
+    ])
+}
+
+/// `struct shminfo` of shmctl(2), which the libc crate lacks; the reserved rest is that of the kernel's `struct shminfo64`.
+#[repr(C)]
+struct ShmInfo {
+    max: libc::c_ulong,
+    min: libc::c_ulong,
+    mni: libc::c_ulong,
+    segments: libc::c_ulong,
+    all: libc::c_ulong,
+    reserved: [libc::c_ulong; 4],
+}
+
 /// Brings the calling process to where another one is: into its namespaces, its root directory and under its limits of
 /// capabilities. For its pid and time namespaces that holds for the children that it makes from then on. `proc` is the other
 /// one's directory in a proc. The calling process has one thread.

@@ -48,19 +48,10 @@ pub struct Directories {
 /// The kinds in the order in which ipcs(1) is taught.
 pub const KINDS: [SysvKind; 3] = [SysvKind::Shm, SysvKind::Sem, SysvKind::Msg];
 
-/// The limits of an IPC namespace, by the names of their sysctls.
-pub const LIMITS: [&str; 10] = [
-    "kernel.shmmax",
-    "kernel.shmall",
-    "kernel.shmmni",
-    "kernel.sem",
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "fs.mqueue.queues_max",
-    "fs.mqueue.msg_max",
-    "fs.mqueue.msgsize_max",
-];
+/// The sysctls of `fs.mqueue` that are limits of an IPC namespace, as [`SYSV_LIMITS`] are those of `kernel` (mq_overview(7)).
+///
+/// [`SYSV_LIMITS`]: crate::kernel::enter::SYSV_LIMITS
+pub const MQUEUE_LIMITS: [&str; 3] = ["queues_max", "msg_max", "msgsize_max"];
 
 /// The most names of a directory that a row shows.
 const MOST_NAMES: usize = 12;
@@ -218,14 +209,14 @@ fn namespace(about: &mut About<'_, '_>, reading: &Reading<Ipc>, pid: i32, own: b
     );
     for (name, limit) in &ipc.limits {
         let file = format!("/proc/sys/{}", name.replace('.', "/"));
+        let source = match name.get(.."kernel.shm".len()) {
+            Some("kernel.shm") => "shmctl(IPC_INFO)",
+            Some("kernel.sem") => "semctl(IPC_INFO)",
+            Some("kernel.msg") => "msgctl(IPC_INFO)",
+            _ => &file,
+        };
         let command = format!("{enter}cat {file}");
-        about.row(
-            name,
-            limit.text(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")),
-            within(&file),
-            command,
-            limit_meaning(name),
-        );
+        about.row(name, limit.text(String::clone), within(source), command, limit_meaning(name));
     }
 }
 

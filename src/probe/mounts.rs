@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Panel;
 use super::rows::{Sheet, quote};
+use super::{Panel, Process};
 use crate::kernel::namespace::Namespace;
 
 /// One line of mountinfo.
@@ -134,6 +134,9 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
         let Some(read_from) = observation.representative(Namespace::Mnt, *inode) else { continue };
         let source = format!("/proc/{}/mountinfo", read_from.pid);
         let member = sheet.member(Namespace::Mnt, *inode).unwrap_or(read_from);
+        let cgroup = |process: &Process| process.namespaces.inode(Namespace::Cgroup);
+        let host = observation.process(sheet.names.host);
+        let is_foreign = host.is_some_and(|host| cgroup(host) != cgroup(read_from));
         let mut about = sheet.about(Panel::Mounts, member);
         let Some(mounts) = reading.value() else {
             let why = reading.text(|_| String::new());
@@ -148,7 +151,12 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
                 times += 1;
                 key = format!("{} #{times}", mount.target);
             }
-            let command = format!("findmnt --task {} {}", read_from.pid, quote(&mount.target));
+            // Of cgroups the kernel tells each reader another root, as it is called in the reader's cgroup namespace.
+            let enter = match is_foreign && mount.fstype.starts_with("cgroup") {
+                true => format!("nsenter --target {} --cgroup ", read_from.pid),
+                false => String::new(),
+            };
+            let command = format!("{enter}findmnt --task {} {}", read_from.pid, quote(&mount.target));
             let meaning = format!("{} {}", meaning(mount, times), groups.of(mount));
             about.row(&key, mount.summary(), source.clone(), command, meaning.trim_end());
         }

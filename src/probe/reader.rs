@@ -83,8 +83,10 @@ pub struct Reader {
     buffer: Vec<u8>,
     /// What this observation has read already: the mounts that a process sees, the longest files of all, by its number; and
     /// what all processes of a user namespace share, by its inode.
-    mountinfo: BTreeMap<String, Rc<Reading<Vec<Mount>>>>,
+    mountinfo: BTreeMap<String, Reading<Rc<Vec<Mount>>>>,
     id_maps: BTreeMap<u64, IdMaps>,
+    /// The cgroup namespace that this thread has entered, by its inode.
+    cgroup_namespace: Option<u64>,
 }
 
 /// What the three files on ids say: `uid_map`, `gid_map` and `setgroups`. To one reader they say the same of every process in
@@ -104,17 +106,18 @@ impl Reader {
             buffer: Vec::with_capacity(16 * 1024),
             mountinfo: BTreeMap::new(),
             id_maps: BTreeMap::new(),
+            cgroup_namespace: None,
         }
     }
 
     /// Reads what is wanted. A process that ends meanwhile is left out; a `/proc` that lists nothing gives nothing.
     ///
-    /// With [`Panel::Hostname`] the calling thread **enters every foreign UTS namespace and stays in the last one**, with
-    /// [`Panel::Network`] every network namespace, with [`Panel::Clocks`] every time namespace that has processes, with
-    /// [`Panel::Ipc`] every IPC namespace, with [`Panel::Cgroups`] every cgroup namespace: call it in a worker, or in a process that reads nothing else. Where that is not allowed, what
-    /// foreign namespaces hold is missing with the kernel's reason (setns(2): `EPERM`).
+    /// What only members of a namespace are told is read by entering it: the calling thread **enters foreign namespaces and
+    /// stays in the last one of each kind**, UTS with [`Panel::Hostname`], network with [`Panel::Network`], IPC with
+    /// [`Panel::Ipc`], those time namespaces that have processes with [`Panel::Clocks`], and cgroup with [`Panel::Cgroups`],
+    /// [`Panel::Mounts`] and [`Panel::Processes`]. Call it in a worker, or in a process that reads nothing else. Where that is
+    /// not allowed, what foreign namespaces hold is missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
-        self.mountinfo.clear();
         self.id_maps.clear();
         let mut pids = match (&wanted.only, wanted.below) {
             (Some(only), _) => only.iter().copied().collect(),
@@ -124,50 +127,45 @@ impl Reader {
         pids.retain(|pid| Some(*pid) != wanted.without);
         let processes = pids.into_iter().filter_map(|pid| self.process(pid)).collect();
         let mut observation = Observation { processes, ..Observation::default() };
-        let visible = wanted.panels.contains(&Panel::Processes);
-        if visible || wanted.panels.contains(&Panel::Mounts) {
-            let mounts = self.mounts(&observation);
-            if visible {
-                observation.visible_pids = self.visible_pids(&observation, &mounts, wanted.without);
-            }
-            if wanted.panels.contains(&Panel::Mounts) {
-                observation.mounts = mounts;
-            }
-        }
-        if wanted.panels.contains(&Panel::Root) {
+        let is_wanted = |panel| wanted.panels.contains(&panel);
+        if is_wanted(Panel::Root) {
             observation.roots = root::read(&self.proc, &observation.processes, &wanted.paths);
         }
-        if wanted.panels.contains(&Panel::Namespaces) {
+        if is_wanted(Panel::Namespaces) {
             observation.ownership = self.ownership(&observation);
         }
         // A tree without processes is no proc.
-        if wanted.panels.contains(&Panel::Credentials) && !observation.processes.is_empty() {
+        if is_wanted(Panel::Credentials) && !observation.processes.is_empty() {
             observation.overflow = Some(Overflow::read(&self.proc));
             observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
         }
-        if wanted.panels.contains(&Panel::Ipc) {
+        if is_wanted(Panel::Ipc) {
             observation.ipc_directories = self.ipc_directories(&observation);
         }
-        let network = wanted.panels.contains(&Panel::Network);
-        if network {
-            observation.pins = self.pins(&observation, wanted);
-        }
-        // Last, because these change this thread.
-        if network {
-            observation.networks = self.networks(&observation);
-        }
-        if wanted.panels.contains(&Panel::Hostname) {
-            observation.hostnames = self.hostnames(&observation);
-        }
-        if wanted.panels.contains(&Panel::Clocks) {
-            observation.clocks = clocks::read(self, &observation);
-        }
-        if wanted.panels.contains(&Panel::Ipc) {
-            observation.ipc = self.ipc(&observation);
-        }
-        if wanted.panels.contains(&Panel::Cgroups) {
+        // From here on this thread changes. Cgroups come first, because they are told from the reader's own namespace too.
+        if is_wanted(Panel::Cgroups) {
             observation.cgroups = self.cgroups(&observation, wanted.without);
         }
+        if is_wanted(Panel::Processes) {
+            observation.visible_pids = self.visible_pids(&observation, wanted.without);
+        }
+        if is_wanted(Panel::Network) {
+            observation.pins = self.pins(&observation, wanted);
+            observation.networks = self.networks(&observation);
+        }
+        if is_wanted(Panel::Hostname) {
+            observation.hostnames = self.hostnames(&observation);
+        }
+        if is_wanted(Panel::Clocks) {
+            observation.clocks = clocks::read(self, &observation);
+        }
+        if is_wanted(Panel::Ipc) {
+            observation.ipc = self.ipc(&observation);
+        }
+        if is_wanted(Panel::Mounts) {
+            observation.mounts = self.mounts(&observation);
+        }
+        self.mountinfo.clear();
         observation
     }
 

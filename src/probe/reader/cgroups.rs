@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Reader, each, link};
@@ -9,7 +10,6 @@ use crate::kernel::cgroup::{self, Hierarchy, Layout};
 use crate::kernel::enter;
 use crate::kernel::namespace::Namespace;
 use crate::probe::cgroups::{Cgroups, Inside, Membership, parse};
-use crate::probe::mounts::parse_mountinfo;
 use crate::probe::{Mount, Observation, Process, Reading};
 
 /// The most groups that are read.
@@ -21,9 +21,9 @@ const LAB: &str = "lab/cgroup";
 impl Reader {
     /// Everything about cgroups. This thread enters every foreign cgroup namespace, one after the other, **for good**.
     pub(super) fn cgroups(&mut self, observation: &Observation, without: Option<i32>) -> Cgroups {
-        let mounts = self.mountinfo(self.own());
+        let mounts = self.mountinfo_of(self.own());
         let layout = mounts.value().map(|mounts| layout(mounts));
-        let mounts = mounts.value().map_or(&[][..], Vec::as_slice);
+        let mounts = mounts.value().map_or(&[][..], |mounts| mounts.as_slice());
         let root = self.proc.join("self/root");
         let own = link(&root.join(LAB)).value().and_then(|target| own(mounts, target));
         let mut groups = BTreeMap::new();
@@ -67,43 +67,41 @@ impl Reader {
         }
     }
 
+    /// Enters the cgroup namespace of a process, unless this thread is in it.
+    pub(super) fn enter_cgroup(&mut self, process: &Process) -> io::Result<()> {
+        let inode = process.namespaces.inode(Namespace::Cgroup);
+        let own = self.cgroup_namespace.or_else(|| self.own_inode(Namespace::Cgroup));
+        if inode.is_none() || inode != own {
+            enter::namespace(&self.proc.join(format!("{}/ns/cgroup", process.pid)), Namespace::Cgroup)?;
+        }
+        self.cgroup_namespace = inode;
+        Ok(())
+    }
+
     /// What the members of each cgroup namespace see: those of the reader's own first.
     fn cgroups_inside(&mut self, observation: &Observation, cgroups: &Cgroups) -> BTreeMap<u64, Reading<Inside>> {
         let own = self.own_inode(Namespace::Cgroup);
-        let here = own.and_then(|own| {
-            let one = observation.representative(Namespace::Cgroup, own)?;
-            let mounts = (*self.mountinfo(one.pid)).clone();
-            Some(self.inside_here(observation, own, mounts, cgroups))
-        });
-        each(observation, Namespace::Cgroup, |process| match (process.namespaces.inode(Namespace::Cgroup), &here) {
-            (inode, Some(here)) if inode == own => Reading::Value(here.clone()),
-            (inode, _) => {
-                let dir = self.proc.join(process.pid.to_string());
-                Reading::from(enter::namespace(&dir.join("ns/cgroup"), Namespace::Cgroup)).map(|()| {
-                    // Read again: the root of a cgroup mount is told as it is seen from in here.
-                    let mounts = self.parsed(&dir.join("mountinfo"), parse_mountinfo);
-                    self.inside_here(observation, inode.unwrap_or(0), mounts, cgroups)
-                })
-            }
+        let one = own.and_then(|own| observation.representative(Namespace::Cgroup, own));
+        let here = one.map(|one| self.inside_of(observation, one, cgroups));
+        each(observation, Namespace::Cgroup, |process| match &here {
+            Some(here) if process.namespaces.inode(Namespace::Cgroup) == own => Reading::Value(here.clone()),
+            _ => Reading::from(self.enter_cgroup(process)).map(|()| self.inside_of(observation, process, cgroups)),
         })
     }
 
-    /// What the members of the namespace see that this thread is in; the mounts are those of one of them.
-    fn inside_here(
-        &mut self,
-        observation: &Observation,
-        inode: u64,
-        mounts: Reading<Vec<Mount>>,
-        cgroups: &Cgroups,
-    ) -> Inside {
+    /// What the members of the cgroup namespace see that this process and this thread are in; the mounts are those of the process.
+    fn inside_of(&mut self, observation: &Observation, process: &Process, cgroups: &Cgroups) -> Inside {
         let first = observation.processes.first();
-        let members = observation.members(Namespace::Cgroup, inode);
+        let members = observation.members(Namespace::Cgroup, process.namespaces.inode(Namespace::Cgroup).unwrap_or(0));
         let memberships = first.into_iter().chain(members).map(|it| (it.pid, self.membership(it))).collect();
         let is_own = |mount: &Mount| {
             let called = cgroup::called(&mount.fstype, &mount.super_options);
             called.zip(cgroups.own.as_ref()).is_some_and(|((version, options), own)| own.is_called(version, &options))
         };
-        let mounts = mounts.map(|list| list.into_iter().filter(is_own).map(|it| (it.target, it.root)).collect());
+        let mounts = self.mountinfo(process).map(|list| {
+            let own = list.iter().filter(|mount| is_own(mount));
+            own.map(|it| (it.target.clone(), it.root.clone())).collect()
+        });
         Inside { memberships, mounts }
     }
 }

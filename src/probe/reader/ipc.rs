@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Reader, each, readable};
 use crate::kernel::enter;
 use crate::kernel::namespace::Namespace;
-use crate::probe::ipc::{Directories, Ipc, KINDS, LIMITS, file, parse};
+use crate::probe::ipc::{Directories, Ipc, KINDS, MQUEUE_LIMITS, file, parse};
 use crate::probe::{Observation, Reading};
 
 /// The most names of one directory that are read: `/dev/shm` of a real machine may hold any number of files.
@@ -32,12 +32,18 @@ impl Reader {
     fn ipc_here(&mut self) -> Ipc {
         let objects = KINDS
             .map(|kind| (kind, self.parsed(&self.proc.join("sysvipc").join(file(kind)), |text| parse(kind, text))));
-        let limits = LIMITS.map(|name| {
-            let path = self.proc.join("sys").join(name.replace('.', "/"));
-            (name.to_owned(), self.parsed(&path, |text| Ok(readable(text))))
+        let sysv = Reading::from(enter::sysv_limits());
+        let sysv = enter::SYSV_LIMITS
+            .iter()
+            .enumerate()
+            .map(|(at, name)| (format!("kernel.{name}"), sysv.clone().map(|values| values[at].clone())));
+        let files = MQUEUE_LIMITS.map(|name| {
+            let path = self.proc.join("sys/fs/mqueue").join(name);
+            (format!("fs.mqueue.{name}"), self.parsed(&path, |text| Ok(readable(text))))
         });
+        let limits = sysv.chain(files).collect();
         let queues = Reading::from(enter::message_queues()).map(sorted);
-        Ipc { objects: objects.into(), queues, limits: limits.into() }
+        Ipc { objects: objects.into(), queues, limits }
     }
 
     /// `/dev/mqueue` and `/dev/shm` of every mount namespace.

@@ -6,45 +6,55 @@ use std::rc::Rc;
 use super::{Reader, each, link, nothing, numbers};
 use crate::kernel::namespace::Namespace;
 use crate::probe::mounts::parse_mountinfo;
-use crate::probe::{Mount, Observation, Reading};
+use crate::probe::{Mount, Observation, Process, Reading};
 
 impl Reader {
-    /// The mounts of every mount namespace, as its representative sees them.
+    /// The mounts of every mount namespace, as its representative sees them. Called when nobody asks for them any more: what
+    /// was kept is moved, not copied.
     pub(super) fn mounts(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<Vec<Mount>>> {
-        each(observation, Namespace::Mnt, |process| (*self.mountinfo(process.pid)).clone())
+        let mounts = each(observation, Namespace::Mnt, |process| self.mountinfo(process));
+        self.mountinfo.clear();
+        mounts.into_iter().map(|(inode, mounts)| (inode, mounts.map(Rc::unwrap_or_clone))).collect()
     }
 
-    /// The mounts that a process sees, by its name in `/proc`.
-    pub(super) fn mountinfo(&mut self, of: impl ToString) -> Rc<Reading<Vec<Mount>>> {
-        let of = of.to_string();
-        if let Some(known) = self.mountinfo.get(&of) {
-            return Rc::clone(known);
+    /// The mounts that a process sees, read from its cgroup namespace where that may be entered: of a mount of cgroups the kernel
+    /// tells the root as it is called there (cgroup_namespaces(7)).
+    pub(super) fn mountinfo(&mut self, process: &Process) -> Reading<Rc<Vec<Mount>>> {
+        let pid = process.pid.to_string();
+        if !self.mountinfo.contains_key(&pid) {
+            let _ = self.enter_cgroup(process);
         }
-        let mounts = Rc::new(self.parsed(&self.proc.join(&of).join("mountinfo"), parse_mountinfo));
-        self.mountinfo.insert(of, Rc::clone(&mounts));
+        self.mountinfo_of(&pid)
+    }
+
+    /// The mounts of whoever has this name in `/proc`, as they are told to this thread.
+    pub(super) fn mountinfo_of(&mut self, name: &str) -> Reading<Rc<Vec<Mount>>> {
+        if let Some(known) = self.mountinfo.get(name) {
+            return known.clone();
+        }
+        let mounts = self.parsed(&self.proc.join(name).join("mountinfo"), parse_mountinfo).map(Rc::new);
+        self.mountinfo.insert(name.to_owned(), mounts.clone());
         mounts
     }
 
     /// The pids in the `/proc` of every mount namespace, the reader's own left out. `ENOENT` where none is mounted there.
     pub(super) fn visible_pids(
-        &self,
+        &mut self,
         observation: &Observation,
-        mounts: &BTreeMap<u64, Reading<Vec<Mount>>>,
         without: Option<i32>,
     ) -> BTreeMap<u64, Reading<Vec<i32>>> {
         // A file system lists the same wherever it is mounted; and copies of one mount are what most namespaces have.
-        let mut known: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
+        let mut known: BTreeMap<String, Vec<i32>> = BTreeMap::new();
         each(observation, Namespace::Mnt, |process| {
-            let seen = process.namespaces.inode(Namespace::Mnt).and_then(|inode| mounts.get(&inode));
-            let device = match seen {
-                // The last mount at a place covers the others.
-                Some(Reading::Value(list)) => match list.iter().rfind(|mount| mount.target == "/proc") {
-                    Some(mount) if mount.fstype == "proc" && mount.root == "/" => mount.device.as_str(),
-                    _ => return Reading::Missing(nothing()),
-                },
-                Some(Reading::Missing(errno)) => return Reading::Missing(*errno),
-                Some(Reading::Unreadable(text)) => return Reading::Unreadable(text.clone()),
-                None => return Reading::Missing(nothing()),
+            let mounts = match self.mountinfo(process) {
+                Reading::Value(mounts) => mounts,
+                Reading::Missing(errno) => return Reading::Missing(errno),
+                Reading::Unreadable(text) => return Reading::Unreadable(text),
+            };
+            // The last mount at a place covers the others.
+            let device = match mounts.iter().rfind(|mount| mount.target == "/proc") {
+                Some(mount) if mount.fstype == "proc" && mount.root == "/" => &mount.device,
+                _ => return Reading::Missing(nothing()),
             };
             if let Some(list) = known.get(device) {
                 return Reading::Value(list.clone());
@@ -54,7 +64,7 @@ impl Reader {
             let own = without.and_then(|_| link(&proc.join("self")).value().and_then(|text| text.parse().ok()));
             Reading::from(numbers(&proc)).map(|mut list| {
                 list.retain(|pid| Some(*pid) != own);
-                known.insert(device, list.clone());
+                known.insert(device.clone(), list.clone());
                 list
             })
         })
