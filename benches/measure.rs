@@ -35,6 +35,10 @@ const END_OF_FRAME: &str = "\x1b[?2026l";
 const IDLE: Duration = Duration::from_secs(20);
 
 fn main() {
+    // Lab hosts show this program as the one that works.
+    if hardway::workload::asked().is_some() {
+        return;
+    }
     println!("{:<52} {:>22}   budget", "what", "measured");
     // Before anything else: the keeper must be forked while this process has one thread.
     let person = Person::current();

@@ -14,3 +14,4 @@ pub mod session;
 pub mod stages;
 pub mod tui;
 pub mod walk;
+pub mod workload;

@@ -7,6 +7,9 @@ mod report;
 use clap::Parser;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = hardway::workload::asked() {
+        return code;
+    }
     match commands::run(cli::Cli::parse()) {
         Ok(code) => code,
         Err(explanation) => report::trouble(&explanation),

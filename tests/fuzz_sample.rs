@@ -50,7 +50,15 @@ fn frames() -> Vec<Vec<u8>> {
     // So many that they fit into what a property takes.
     let actions = steps.flat_map(|step| step.actions.clone()).take(12).collect();
     let trouble = || Explanation::new("what", "why", "fix");
-    let spec = LabSpec { mode: Mode::Root, uid: 0, gid: 0, sub_ids: None, cgroup: None, real_host: false };
+    let spec = LabSpec {
+        mode: Mode::Root,
+        uid: 0,
+        gid: 0,
+        sub_ids: None,
+        cgroups: Vec::new(),
+        controllers: false,
+        real_host: false,
+    };
     vec![
         framed(0, &Request::Perform(actions)),
         framed(0, &Request::Observe(vec![Panel::Processes, Panel::Mounts], vec!["bin/sh".to_owned()])),

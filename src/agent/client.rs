@@ -53,7 +53,8 @@ impl Keeper {
                     uid: person.uid,
                     gid: person.gid,
                     sub_ids: person.sub_ids,
-                    cgroup: offer.cgroup.clone(),
+                    cgroups: offer.cgroups.clone(),
+                    controllers: false,
                     real_host: offer.real_host,
                 };
                 Ok(Self { channel: Some(ours), pid, pidfd, spec, marks: Vec::new() })
@@ -63,7 +64,7 @@ impl Keeper {
 
     /// What the lab hosts of this keeper offer.
     pub fn offer(&self) -> Offer {
-        Offer { mode: self.spec.mode, cgroup: self.spec.cgroup.clone(), real_host: self.spec.real_host }
+        Offer { mode: self.spec.mode, cgroups: self.spec.cgroups.clone(), real_host: self.spec.real_host }
     }
 
     /// Whether the keeper lives. Without it there are no lab hosts, and nobody else who could take things back.
@@ -79,6 +80,11 @@ impl Keeper {
             while !sys::wait_for_end(&pidfd, Duration::from_secs(3600)) {}
             then();
         });
+    }
+
+    /// Whether groups of version 2 in the lab hosts to come are to have controllers.
+    pub fn hand_down(&mut self, controllers: bool) {
+        self.spec.controllers = controllers;
     }
 
     /// Makes a new lab host; one that runs is ended first.

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use super::groups::Groups;
 use super::protocol::{Built, KeeperReply, KeeperRequest, LabSpec};
 use super::server;
 use super::tree::LAB_DIRECTORY;
 use crate::explain::Explanation;
-use crate::kernel::cgroup::{self, Hierarchy, Version};
 use crate::kernel::channel::Channel;
 use crate::kernel::children::readable;
 use crate::kernel::host::{self, Mode, SubIds};
@@ -19,7 +19,7 @@ use crate::kernel::identity::ProcessIdentity;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{CallError, Trace};
-use crate::kernel::{guard, process_title, stdio};
+use crate::kernel::{process_title, stdio};
 use crate::runtime::ledger::{self, Entry, Ledger};
 
 /// The namespaces of every lab host. A time namespace is for lessons to make.
@@ -40,7 +40,7 @@ pub fn run(ui: &Channel) -> ! {
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
         stdio::attach(Some(null.as_fd()), &null, &null);
     }
-    let mut keeper = Keeper { ledger: None, cgroup: None, machine: None, lab: None };
+    let mut keeper = Keeper { ledger: None, groups: None, machine: None, lab: None };
     loop {
         let init = keeper.lab.as_ref().map_or(ui.as_fd(), |lab| lab.pidfd.as_fd());
         let [asked, ended] = readable([ui.as_fd(), init], None);
@@ -78,19 +78,10 @@ pub fn run(ui: &Channel) -> ! {
 
 struct Keeper {
     ledger: Option<Ledger>,
-    cgroup: Option<OwnCgroup>,
+    groups: Option<Groups>,
     /// The directory that is locked while the machine itself is this session's lab host.
     machine: Option<File>,
     lab: Option<Lab>,
-}
-
-/// The cgroup of all lab hosts of a session.
-pub(super) struct OwnCgroup {
-    /// Its hierarchy, with its directory as the own one.
-    pub hierarchy: Hierarchy,
-    directory: File,
-    /// Whether it keeps its processes from the machine's sysctls and devices.
-    pub guarded: bool,
 }
 
 /// A lab host as the keeper holds it.
@@ -109,9 +100,10 @@ impl Keeper {
             self.ledger = Some(Ledger::begin(&ledger::base())?);
         }
         let Some(ledger) = &mut self.ledger else { return Err(trouble(&"it has no ledger")) };
-        if self.cgroup.is_none() {
-            self.cgroup = own_cgroup(spec, ledger)?;
-        }
+        let groups = match &mut self.groups {
+            Some(groups) => groups,
+            none => none.insert(Groups::make(spec, ledger)?),
+        };
         ledger.write(&Entry::Intent)?;
         if spec.real_host && self.machine.is_none() {
             self.machine = Some(take_machine(ledger)?);
@@ -128,15 +120,13 @@ impl Keeper {
             // clone(2): the user namespace is made first, and owns the others.
             namespaces.push(Namespace::User);
         }
-        // Born in it: so its cgroup namespace has that group for its root. In version 1 there is no such way.
-        let born_in = self.cgroup.as_ref().filter(|own| own.hierarchy.version == Version::V2);
-        let born_in = born_in.map(|own| &own.directory);
+        let born_in = groups.birthplace();
         let (pid, pidfd) = match sys::clone3_into(&mut Trace::new("keeper"), &namespaces, born_in) {
             Ok(Forked::Child) => {
                 stdio::close_all_but(&[theirs.as_fd(), agent_end.as_fd()]);
                 // Not before the ids are mapped: until then this process is nobody in its user namespace.
                 match theirs.receive::<()>(Some(BUILD_DEADLINE)) {
-                    Ok(()) => server::run(spec, self.cgroup.as_ref(), &theirs, agent_end),
+                    Ok(()) => server::run(spec, groups, &theirs, agent_end),
                     Err(_) => stdio::exit_now(1),
                 }
             }
@@ -151,13 +141,14 @@ impl Keeper {
             ledger.write(&Entry::Lab(identity))?;
         }
         map_ids(pid, spec)?;
-        if let Some(own) = self.cgroup.as_ref().filter(|own| own.hierarchy.version == Version::V1) {
-            fs::write(own.hierarchy.own.join("cgroup.procs"), pid.to_string()).map_err(|error| trouble(&error))?;
-        }
+        groups.admit(pid).map_err(|error| trouble(&error))?;
         let channel = &self.lab.as_ref().ok_or_else(|| trouble(&"it is gone"))?._channel;
         channel.send(&()).map_err(|error| trouble(&error))?;
         let built: Built = channel.receive(Some(BUILD_DEADLINE)).map_err(|error| trouble(&error))?;
         built?;
+        if spec.controllers {
+            groups.hand_down();
+        }
         Ok((pid, ui_end))
     }
 
@@ -166,15 +157,11 @@ impl Keeper {
         if let Some(lab) = self.lab.take() {
             let _ = sys::pidfd_kill(&lab.pidfd, Signal::SIGKILL);
             let _ = sys::wait4(&mut Trace::new("keeper"), lab.pid);
-            // What is left in it, where there was no pid namespace to end, and what lessons made below it; the group itself is for the next lab host.
-            match self.machine {
-                // The next lab host gets another one: Linux 6.14 and later kill what is born into a group that was killed.
-                Some(_) => drop(self.cgroup.take().map(|own| ledger::remove_cgroup(&own.hierarchy.own))),
-                None => drop(
-                    self.cgroup
-                        .as_ref()
-                        .map(|own| ledger::wait_until(|| cgroup::remove_below(&own.hierarchy.own).is_ok())),
-                ),
+            // What is left in the groups, where there was no pid namespace to end, and what lessons made below them.
+            match (&self.machine, self.groups.take()) {
+                // The next lab host gets others: Linux 6.14 and later kill what is born into a group that was killed.
+                (Some(_), Some(groups)) => groups.remove(),
+                (_, groups) => self.groups = groups.inspect(Groups::clear),
             }
         }
     }
@@ -201,19 +188,6 @@ fn take_machine(ledger: &mut Ledger) -> Result<File, Explanation> {
         Explanation::new("The machine itself is the lab host of another hardway", "one at a time may be", fix)
     })?;
     Ok(file)
-}
-
-/// Makes the cgroup of this session's lab hosts. None where there is no place for one: then root's lab hosts have only
-/// read-only mounts between them and the machine's sysctls.
-fn own_cgroup(spec: &LabSpec, ledger: &mut Ledger) -> Result<Option<OwnCgroup>, Explanation> {
-    let keeper = ProcessIdentity::of(i32::try_from(std::process::id()).unwrap_or(0));
-    let (Some(place), Some(keeper)) = (&spec.cgroup, keeper) else { return Ok(None) };
-    let own = place.own.join(format!("hardway-{}-{}", keeper.pid, keeper.start_time));
-    ledger.write(&Entry::Cgroup(own.clone()))?;
-    let Ok(directory) = cgroup::make(&own) else { return Ok(None) };
-    let to_guard = spec.mode == Mode::Root && !spec.real_host && place.version == Version::V2;
-    let guarded = to_guard && guard::attach(&directory).is_ok();
-    Ok(Some(OwnCgroup { hierarchy: Hierarchy { own, ..place.clone() }, directory, guarded }))
 }
 
 /// Why namespaces could not be made.

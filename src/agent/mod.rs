@@ -9,6 +9,7 @@
 mod boxes;
 pub mod client;
 pub mod door;
+mod groups;
 pub mod keeper;
 pub mod protocol;
 pub mod server;

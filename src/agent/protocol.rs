@@ -39,8 +39,10 @@ pub struct LabSpec {
     pub gid: u32,
     /// Subordinate ids for [`Mode::RootlessRange`].
     pub sub_ids: Option<(SubIds, SubIds)>,
-    /// The cgroup hierarchy in which the lab host gets a group of its own.
-    pub cgroup: Option<Hierarchy>,
+    /// The cgroup hierarchies in which the lab host gets groups of its own; that at `/lab/cgroup` first.
+    pub cgroups: Vec<Hierarchy>,
+    /// Whether groups of version 2 below that one are to have its controllers; then its first process is in a leaf of its own.
+    pub controllers: bool,
     /// Whether the machine itself is to be the lab host.
     pub real_host: bool,
 }

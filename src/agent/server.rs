@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::boxes::{BoxHandle, no_such_box};
 use super::door::Door;
-use super::keeper::OwnCgroup;
+use super::groups::Groups;
 use super::protocol::{Built, LabSpec, Reply, Request, Sample};
 use super::shell::{self, Shell};
 use super::start;
@@ -38,9 +38,9 @@ const PIECE: usize = 32 * 1024;
 const END_DEADLINE: Duration = Duration::from_millis(300);
 
 /// Builds the lab host around this process, tells the keeper, and serves the ui until either is gone.
-pub(super) fn run(spec: &LabSpec, cgroup: Option<&OwnCgroup>, keeper: &Channel, ui: Channel) -> ! {
+pub(super) fn run(spec: &LabSpec, groups: &Groups, keeper: &Channel, ui: Channel) -> ! {
     process_title("hw-agent");
-    let built: Built = start::become_init(spec, cgroup);
+    let built: Built = start::become_init(spec, groups);
     let sent = keeper.send(&built);
     let (Ok(()), Ok(()), Ok(children), Ok(proc), Ok(door)) =
         (built, sent, ChildWatch::new(), File::open("/proc"), Door::open())

@@ -1,20 +1,18 @@
 //! The start of a lab host: from a process in new namespaces to the init of one.
 
-use super::keeper::OwnCgroup;
+use super::groups::Groups;
 use super::protocol::{Built, LabSpec};
 use super::tree;
 use crate::explain::Explanation;
-use crate::kernel::cgroup::Version;
 use crate::kernel::host::Mode;
 use crate::kernel::netlink::Netlink;
-use crate::kernel::sys::Signal;
 use crate::kernel::trace::Trace;
 use crate::runtime::action::HOST;
 
 /// From a process in new namespaces to the init of a lab host.
-pub(super) fn become_init(spec: &LabSpec, cgroup: Option<&OwnCgroup>) -> Built {
+pub(super) fn become_init(spec: &LabSpec, groups: &Groups) -> Built {
     // A change of credentials would clear this (prctl(2)), so it comes after the id maps are written and not before.
-    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+    crate::kernel::end_with_parent();
     // So that processes of the lab may look into /proc/1: they share no exec with us that would have made it so.
     let _ = nix::sys::prctl::set_dumpable(true);
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
@@ -22,22 +20,19 @@ pub(super) fn become_init(spec: &LabSpec, cgroup: Option<&OwnCgroup>) -> Built {
         // The person's supplementary groups are not mapped and would show as 65534.
         let _ = nix::unistd::setgroups(&[]);
     }
-    let hierarchy = cgroup.map(|own| &own.hierarchy);
-    if hierarchy.is_some_and(|hierarchy| hierarchy.version == Version::V1) {
-        // The keeper moved this process just now; only a namespace made after that has the new group for its root.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).map_err(|errno| {
-            Explanation::new("The lab host got no cgroup namespace", format!("unshare(CLONE_NEWCGROUP): {errno}"), "")
-        })?;
-    }
+    groups.settle(spec.controllers).map_err(|error| {
+        let fix = "end what moves processes between cgroups meanwhile, and try again";
+        Explanation::new("The lab host could not settle in its cgroups", error.to_string(), fix)
+    })?;
     if spec.real_host {
         // Orphans of the lab come to its init, as they would in a pid namespace of its own.
         let _ = nix::sys::prctl::set_child_subreaper(true);
         set_environment();
-        return tree::build_on_machine(hierarchy);
+        return tree::build_on_machine(&groups.hierarchies());
     }
-    tree::build(spec.mode, hierarchy)?;
+    tree::build(spec.mode, &groups.hierarchies())?;
     if spec.mode == Mode::Root {
-        drop_machine_capabilities(cgroup.is_some_and(|own| own.guarded));
+        drop_machine_capabilities(groups.guarded);
     }
     nix::unistd::sethostname("lab")
         .map_err(|errno| Explanation::new("The lab host could not be named", format!("sethostname: {errno}"), ""))?;

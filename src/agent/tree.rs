@@ -4,7 +4,8 @@
 //! go to a tmpfs of limited size; directories of people and of running programs are fresh; `/proc` is the lab's own; what
 //! the kernel has only once for the whole machine, `/sys` and most of `/proc/sys`, is read-only.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use crate::explain::Explanation;
 use crate::kernel::cgroup::Hierarchy;
 use crate::kernel::host::Mode;
+use crate::kernel::program::WORK;
 
 /// Where the tree is put together: a directory that every machine has, hidden by the first mount.
 const STAGE: &str = "/tmp";
@@ -59,9 +61,10 @@ const NONE: Option<&str> = None;
 ///
 /// # Errors
 /// The call that failed, explained.
-pub fn build(mode: Mode, cgroup: Option<&Hierarchy>) -> Result<(), Explanation> {
+pub fn build(mode: Mode, cgroups: &[Hierarchy]) -> Result<(), Explanation> {
     // First of all: nothing that is mounted from here on may propagate to the machine.
     attach(NONE, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
+    let program = program();
     attach(Some("lab"), STAGE, Some("tmpfs"), MsFlags::MS_NODEV, Some(LAYER_OPTIONS))?;
     let root = Path::new(STAGE).join("root");
     let layers = Path::new(STAGE).join("layers");
@@ -78,25 +81,25 @@ pub fn build(mode: Mode, cgroup: Option<&Hierarchy>) -> Result<(), Explanation> 
         let options = format!("mode={permissions:o},size=128m");
         attach(Some("lab"), &target, Some("tmpfs"), MsFlags::MS_NODEV, Some(&options))?;
     }
+    workload(&root, program.as_ref())?;
     proc(&root.join("proc"), mode)?;
     if mode == Mode::Root {
         bare_proc(&root.join(".proc"))?;
     }
     sys(&root.join("sys"))?;
-    if let Some(hierarchy) = cgroup {
-        own_cgroup(&root, hierarchy)?;
-    }
+    own_cgroups(&root, cgroups)?;
     dev(&root.join("dev"), mode)?;
     pivot(&root)
 }
 
 /// What of it there is where the machine itself is the lab host: a mount namespace that nothing leaks out of, a place for
-/// lessons' files, and the lab's cgroup.
+/// lessons' files, and the lab's cgroups.
 ///
 /// # Errors
 /// The call that failed, explained.
-pub fn build_on_machine(cgroup: Option<&Hierarchy>) -> Result<(), Explanation> {
+pub fn build_on_machine(cgroups: &[Hierarchy]) -> Result<(), Explanation> {
     attach(NONE, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
+    let program = program();
     // Where lessons make files, so that none of them stays.
     for (name, permissions) in FRESH.iter().filter(|(name, _)| FRESH_ON_MACHINE.contains(name)) {
         let (place, options) = (Path::new("/").join(name), format!("mode={permissions:o},size=128m"));
@@ -104,6 +107,7 @@ pub fn build_on_machine(cgroup: Option<&Hierarchy>) -> Result<(), Explanation> {
             attach(Some("lab"), &place, Some("tmpfs"), MsFlags::MS_NODEV, Some(&options))?;
         }
     }
+    workload(Path::new("/"), program.as_ref())?;
     // The same of shared memory; and a mqueue must show the IPC namespace that the lab host has.
     for (name, fstype, options) in [("shm", "tmpfs", "mode=1777,size=64m"), ("mqueue", "mqueue", "")] {
         let place = Path::new("/dev").join(name);
@@ -112,7 +116,7 @@ pub fn build_on_machine(cgroup: Option<&Hierarchy>) -> Result<(), Explanation> {
             attach(Some(fstype), &place, Some(fstype), flags, Some(options))?;
         }
     }
-    cgroup.map_or(Ok(()), |hierarchy| own_cgroup(Path::new("/"), hierarchy))
+    own_cgroups(Path::new("/"), cgroups)
 }
 
 /// The entries of `/` that the lab shows, sorted.
@@ -209,14 +213,37 @@ fn sys(target: &Path) -> Result<(), Explanation> {
     if cgroups.exists() && shown.exists() { read_only_copy(cgroups, &shown) } else { Ok(()) }
 }
 
-/// Shows the lab's own part of a cgroup hierarchy, in which lessons may make groups, where the machine has the whole of it.
-/// `/lab/cgroup` leads there on every machine.
-fn own_cgroup(root: &Path, hierarchy: &Hierarchy) -> Result<(), Explanation> {
-    let below = hierarchy.mount.strip_prefix("/").unwrap_or(&hierarchy.mount);
-    // A bind, because the kernel refuses to mount a file system anew on top of itself (EBUSY).
-    attach(Some(&hierarchy.own), &root.join(below), None, MsFlags::MS_BIND, None)?;
+/// Shows the lab's own parts of the cgroup hierarchies, in which lessons may make groups, where the machine has the whole of each.
+/// `/lab/cgroup` leads to the first on every machine.
+fn own_cgroups(root: &Path, hierarchies: &[Hierarchy]) -> Result<(), Explanation> {
+    for hierarchy in hierarchies {
+        let target = root.join(hierarchy.mount.strip_prefix("/").unwrap_or(&hierarchy.mount));
+        // The machine's whole tree is not shown underneath, unless a user namespace forbids to take it away.
+        if root != Path::new("/") {
+            let _ = umount2(&target, MntFlags::MNT_DETACH);
+        }
+        // A bind, because the kernel refuses to mount a file system anew on top of itself (EBUSY).
+        attach(Some(&hierarchy.own), &target, None, MsFlags::MS_BIND, None)?;
+    }
+    let Some(first) = hierarchies.first() else { return Ok(()) };
     let link = root.join("lab/cgroup");
-    symlink(&hierarchy.mount, &link).map_err(|error| failed("make the link /lab/cgroup", &error))
+    symlink(&first.mount, &link).map_err(|error| failed("make the link /lab/cgroup", &error))
+}
+
+/// Shows this program as `/lab/work`, under which name it does work for limits to bite into.
+fn workload(root: &Path, program: Option<&File>) -> Result<(), Explanation> {
+    let Some(program) = program else { return Ok(()) };
+    let place = root.join("lab").join(WORK);
+    fs::write(&place, "").map_err(|error| failed(&format!("make {}", place.display()), &error))?;
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
+    attach(Some(&format!("/proc/self/fd/{}", program.as_raw_fd())), &place, None, MsFlags::MS_BIND, None)?;
+    attach(NONE, &place, None, flags, None)
+}
+
+/// This program's file as this mount namespace has it, opened while nothing hides it. None where it was replaced or removed while
+/// it runs; `/proc/self/exe` leads to the mount of another namespace, and that can not be bound here.
+fn program() -> Option<File> {
+    File::open(fs::read_link("/proc/self/exe").ok()?).ok()
 }
 
 /// `/dev` with the harmless devices, terminals of its own, shared memory and message queues of its own.

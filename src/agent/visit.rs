@@ -3,10 +3,9 @@
 //! The way in is that of nsenter(1) and of `docker exec`: setns(2) into every namespace of a process that is inside, its
 //! root directory, its cgroup, and no more rights than it has.
 
-use std::fs;
 use std::path::Path;
 
-use super::door;
+use super::{door, groups};
 use crate::explain::Explanation;
 use crate::kernel::enter;
 use crate::kernel::identity::ProcessIdentity;
@@ -21,8 +20,8 @@ use crate::runtime::ledger::{self, Entry};
 pub struct Running {
     /// Its init.
     pub init: ProcessIdentity,
-    /// The cgroup of its session, where it has one.
-    cgroup: Option<std::path::PathBuf>,
+    /// The cgroups of its session.
+    cgroups: Vec<std::path::PathBuf>,
 }
 
 /// The lab hosts of this user that run, the newest first.
@@ -38,11 +37,11 @@ fn of_ledger(path: &Path) -> Option<Running> {
         Entry::Lab(init) => Some(init.clone()),
         _ => None,
     })?;
-    let cgroup = entries.iter().find_map(|entry| match entry {
+    let cgroups = entries.iter().filter_map(|entry| match entry {
         Entry::Cgroup(directory) => Some(directory.clone()),
         _ => None,
     });
-    init.is_alive().then_some(Running { init, cgroup })
+    init.is_alive().then_some(Running { cgroups: cgroups.collect(), init })
 }
 
 /// Runs a shell in a lab host or, with a name or a pid as the lab host numbers it, where that process is; waits for its end.
@@ -73,11 +72,10 @@ pub fn shell(lab: &Running, whom: Option<&str>) -> Result<i32, Explanation> {
     })
 }
 
-/// Moves this process into the lab host's cgroup, so that a visitor gets what the lab host gets, guards included.
+/// Moves this process into the lab host's cgroups, so that a visitor gets what the lab host gets, guards included.
 fn go_in(lab: &Running) -> Result<(), Explanation> {
-    let Some(cgroup) = lab.cgroup.as_ref().filter(|cgroup| cgroup.exists()) else { return Ok(()) };
-    fs::write(cgroup.join("cgroup.procs"), "0").or_else(|error| match crate::kernel::host::effective_uid() {
-        0 => Err(failed("The lab host's cgroup could not be entered", &error)),
+    groups::join(&lab.cgroups).or_else(|error| match crate::kernel::host::effective_uid() {
+        0 => Err(failed("The lab host's cgroups could not be entered", &error)),
         // Without root there are no guards to come under, and a terminal elsewhere may not be left for that group.
         _ => Ok(()),
     })
@@ -146,6 +144,6 @@ fn become_shell() -> Explanation {
 
 /// The pid that a process has in its innermost pid namespace (`NSpid` of status).
 fn inner_pid(proc: &Path) -> Option<u32> {
-    let status = fs::read_to_string(proc.join("status")).ok()?;
+    let status = std::fs::read_to_string(proc.join("status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().next_back()?.parse().ok()
 }

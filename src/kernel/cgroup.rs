@@ -60,6 +60,11 @@ pub struct Hierarchy {
 }
 
 impl Hierarchy {
+    /// Whether it is of version 1 and has this controller.
+    pub fn has(&self, controller: &str) -> bool {
+        self.options.split(',').any(|name| name == controller)
+    }
+
     /// Whether a line of a cgroup file that names these controllers is about this hierarchy: in any order.
     pub fn is_called(&self, version: Version, controllers: &str) -> bool {
         self.version == version && same_words(controllers, &self.options)
@@ -104,19 +109,57 @@ pub fn layout() -> Layout {
     Layout::of(has(Version::V1), has(Version::V2))
 }
 
-/// Where this process may make groups below its own: in version 2 where it can be, else in a hierarchy of version 1. Of those
-/// with the least that could happen by being in a group: no limits are set, and systemd's own is left alone.
-pub fn place() -> Option<Hierarchy> {
-    let mut all: Vec<Hierarchy> = hierarchies().into_iter().filter(|one| may_make(&one.own)).collect();
+/// Where this process may make groups below its own: all hierarchies with controllers. First the one in which all groups are made
+/// that have nothing to do with a controller: version 2 where it can be, else that of version 1 with the least that could happen
+/// by being in a group. systemd's own hierarchy is left alone.
+pub fn places() -> Vec<Hierarchy> {
     let rank = |one: &Hierarchy| match (one.version, one.options.as_str()) {
-        (Version::V2, _) => Some(0),
-        (Version::V1, "pids") => Some(1),
-        (Version::V1, "freezer") => Some(2),
-        (Version::V1, "perf_event") => Some(3),
-        (Version::V1, _) => None,
+        (Version::V2, _) => 0,
+        (Version::V1, "pids") => 1,
+        (Version::V1, "freezer") => 2,
+        (Version::V1, "perf_event") => 3,
+        (Version::V1, _) => 4,
     };
-    all.retain(|one| rank(one).is_some());
-    all.into_iter().min_by_key(rank)
+    let is_named = |one: &Hierarchy| one.options.starts_with("name=");
+    let mut all: Vec<Hierarchy> =
+        hierarchies().into_iter().filter(|one| !is_named(one) && may_make(&one.own)).collect();
+    all.sort_by_key(rank);
+    all
+}
+
+/// The hierarchy among these whose groups have a controller, under the kernel's name for it: the one of version 1, else version 2
+/// where its groups are handed that controller.
+pub fn home_of<'a>(controller: &str, places: &'a [Hierarchy]) -> Option<&'a Hierarchy> {
+    places.iter().find(|one| match one.version {
+        Version::V1 => one.has(controller),
+        Version::V2 => words(&one.own.join("cgroup.subtree_control")).iter().any(|name| name == controller),
+    })
+}
+
+fn words(file: &Path) -> Vec<String> {
+    fs::read_to_string(file).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// Hands all controllers that a group of version 2 has down to the groups below it.
+///
+/// # Errors
+/// `EBUSY` while a process is in it, unless it is the root.
+pub fn hand_down(directory: &Path) -> io::Result<()> {
+    control(directory, '+')
+}
+
+/// Takes them back, so that processes may be in the group itself again.
+///
+/// # Errors
+/// `EBUSY` while a group below it hands one further down.
+pub fn take_back(directory: &Path) -> io::Result<()> {
+    control(directory, '-')
+}
+
+fn control(directory: &Path, sign: char) -> io::Result<()> {
+    let names = words(&directory.join("cgroup.controllers"));
+    let words: Vec<String> = names.iter().map(|name| format!("{sign}{name}")).collect();
+    if words.is_empty() { Ok(()) } else { fs::write(directory.join("cgroup.subtree_control"), words.join(" ")) }
 }
 
 /// Why there is no such place, and the way on.
@@ -199,6 +242,15 @@ fn same_words(one: &str, other: &str) -> bool {
 /// Those of mkdir(2): `EROFS` and `EACCES` inside of containers, `EEXIST`.
 pub fn make(directory: &Path) -> io::Result<File> {
     fs::create_dir(directory)?;
+    // In version 1 a new group of this controller has no processor and no memory node, and so can have no process (cpuset(7)).
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let parent = directory.parent().and_then(|parent| fs::read_to_string(parent.join(file)).ok());
+        if let Some(all) =
+            parent.filter(|_| fs::read_to_string(directory.join(file)).is_ok_and(|own| own.trim().is_empty()))
+        {
+            let _ = fs::write(directory.join(file), all);
+        }
+    }
     File::open(directory)
 }
 
@@ -214,12 +266,23 @@ pub fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
+/// Lets frozen processes in a group and below it go on, so that they can end. In version 2 a signal that kills needs no thaw.
+pub fn thaw(directory: &Path) {
+    let _ = fs::write(directory.join("freezer.state"), "THAWED");
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            thaw(&entry.path());
+        }
+    }
+}
+
 /// Ends every process in a group and below it: at once by `cgroup.kill` where the kernel has that (version 2, Linux 5.14), else
 /// one by one. What is born meanwhile is found by calling again until [`remove`] succeeds.
 pub fn kill(directory: &Path) {
     if fs::write(directory.join("cgroup.kill"), "1").is_ok() {
         return;
     }
+    let _ = fs::write(directory.join("freezer.state"), "THAWED");
     let processes = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
     for pid in processes.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);

@@ -36,8 +36,8 @@ impl Mode {
 pub struct Offer {
     /// How ids are mapped in the lab host.
     pub mode: Mode,
-    /// The cgroup hierarchy in which the lab host has a group of its own, where it can have one.
-    pub cgroup: Option<Hierarchy>,
+    /// The cgroup hierarchies in which the lab host has groups of its own; that at `/lab/cgroup` first.
+    pub cgroups: Vec<Hierarchy>,
     /// Whether the lab host is the machine itself.
     pub real_host: bool,
 }
@@ -81,7 +81,7 @@ pub struct Person {
     /// Subordinate user and group ids, where there are both and newuidmap(1) and newgidmap(1) are installed.
     pub sub_ids: Option<(SubIds, SubIds)>,
     /// Where this person may make cgroups.
-    pub cgroup: Option<Hierarchy>,
+    pub cgroups: Vec<Hierarchy>,
 }
 
 impl Person {
@@ -96,7 +96,7 @@ impl Person {
             gid: nix::unistd::getegid().as_raw(),
             sys_admin: has_sys_admin(&fs::read_to_string("/proc/self/status").unwrap_or_default()),
             sub_ids: if installed { ids("/etc/subuid").zip(ids("/etc/subgid")) } else { None },
-            cgroup: cgroup::place(),
+            cgroups: cgroup::places(),
         }
     }
 
@@ -114,12 +114,12 @@ impl Person {
                 "sudo hardway --real-host; or without that option, in a lab host",
             );
         }
-        if wish.real_host && self.cgroup.is_none() {
+        if wish.real_host && self.cgroups.is_empty() {
             let why =
                 "there is no cgroup hierarchy in which a group can be made, and only that tells what has to be ended";
             return refused(why, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; or without that option, in a lab host");
         }
-        Ok(Offer { mode, cgroup: self.cgroup.clone(), real_host: wish.real_host })
+        Ok(Offer { mode, cgroups: self.cgroups.clone(), real_host: wish.real_host })
     }
 
     /// The mode for the lab host.

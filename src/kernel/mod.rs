@@ -9,6 +9,7 @@ pub mod guard;
 pub mod host;
 pub mod identity;
 pub mod leftover;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
@@ -29,6 +30,11 @@ pub fn process_name(name: &str) {
     if let Ok(name) = std::ffi::CString::new(short) {
         let _ = nix::sys::prctl::set_name(&name);
     }
+}
+
+/// Ends this process when its parent ends (prctl(2), PR_SET_PDEATHSIG). A change of credentials takes that back.
+pub fn end_with_parent() {
+    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
 }
 
 /// Makes `name` all that `/proc/PID/cmdline`, and so `ps`, shows of this process; a role is not started by the arguments of

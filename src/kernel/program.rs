@@ -4,6 +4,9 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
+/// The name under which hardway's own binary does work for limits to bite into.
+pub const WORK: &str = "work";
+
 /// The path of a program as execvp(3) would find it; a name that is not found is returned as it is, so that the kernel
 /// itself says `ENOENT`.
 pub fn find(name: &str) -> String {

@@ -16,6 +16,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("07-user", include_str!("../../lessons/07-user.yaml")),
     ("08-cgroup-ns", include_str!("../../lessons/08-cgroup-ns.yaml")),
     ("09-time", include_str!("../../lessons/09-time.yaml")),
+    ("13-pids", include_str!("../../lessons/13-pids.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

@@ -155,6 +155,12 @@ pub enum Hint {
 }
 
 impl Lesson {
+    /// Whether it limits what groups get, so that groups of version 2 must have controllers.
+    pub fn needs_controllers(&self) -> bool {
+        let needs = self.needs.iter().chain(self.steps.iter().flat_map(|step| &step.needs));
+        needs.into_iter().any(|need| need.controller().is_some())
+    }
+
     /// Whether a step begins with a new process: by hand, with a shell in which nothing has been done yet.
     pub fn begins_anew(&self, step: usize) -> bool {
         self.steps[step].actions.iter().any(|action| matches!(action, Action::Box(_)))

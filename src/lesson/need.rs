@@ -45,6 +45,34 @@ pub enum Need {
     OwnCgroupV2,
     /// It has, in the hierarchy of version 1 with the controller `pids`.
     OwnCgroupV1,
+    /// Groups can be made that have the controller `cpu`, in any version.
+    Cpu,
+    /// They can, in version 1.
+    CpuV1,
+    /// They can, in version 2.
+    CpuV2,
+    /// Groups of version 1 can be made that have the controller `cpuset`.
+    CpusetV1,
+    /// They can, in version 2.
+    CpusetV2,
+    /// Groups can be made that have the controller `memory`, in any version.
+    Memory,
+    /// They can, in version 1.
+    MemoryV1,
+    /// They can, in version 2.
+    MemoryV2,
+    /// Groups can be made that have the controller `pids`, in any version.
+    Pids,
+    /// They can, in version 1.
+    PidsV1,
+    /// They can, in version 2.
+    PidsV2,
+    /// Groups of version 1 can be made that have the controller `freezer`.
+    FreezerV1,
+    /// Groups of version 1 can be made that have the controller `devices`.
+    DevicesV1,
+    /// This machine has two processors that may be used.
+    TwoCpus,
     /// The limits of an IPC namespace can be set.
     IpcLimits,
     /// There is a directory /dev/mqueue.
@@ -60,11 +88,37 @@ impl Need {
     /// Whether a step that needs it stands beside one for the other kind of machine, which does the same there: where it is not
     /// met, nothing is lost.
     pub fn has_twin(self, offer: &Offer) -> bool {
-        matches!(self, Self::OwnCgroupV1 | Self::OwnCgroupV2) && offer.cgroup.is_some()
+        match self.controller() {
+            Some((name, Some(_))) => cgroup::home_of(name, &offer.cgroups).is_some(),
+            _ => matches!(self, Self::OwnCgroupV1 | Self::OwnCgroupV2) && !offer.cgroups.is_empty(),
+        }
+    }
+
+    /// The controller that groups must have for it, and the version, where only one will do.
+    pub fn controller(self) -> Option<(&'static str, Option<Version>)> {
+        match self {
+            Self::Cpu => Some(("cpu", None)),
+            Self::CpuV1 => Some(("cpu", Some(Version::V1))),
+            Self::CpuV2 => Some(("cpu", Some(Version::V2))),
+            Self::CpusetV1 => Some(("cpuset", Some(Version::V1))),
+            Self::CpusetV2 => Some(("cpuset", Some(Version::V2))),
+            Self::Memory => Some(("memory", None)),
+            Self::MemoryV1 => Some(("memory", Some(Version::V1))),
+            Self::MemoryV2 => Some(("memory", Some(Version::V2))),
+            Self::Pids => Some(("pids", None)),
+            Self::PidsV1 => Some(("pids", Some(Version::V1))),
+            Self::PidsV2 => Some(("pids", Some(Version::V2))),
+            Self::FreezerV1 => Some(("freezer", Some(Version::V1))),
+            Self::DevicesV1 => Some(("devices", Some(Version::V1))),
+            _ => None,
+        }
     }
 
     /// Why it is not met, with a way on; none where it is.
     pub fn unmet(self, offer: &Offer) -> Option<String> {
+        if let Some((name, version)) = self.controller() {
+            return without_controller(name, version, offer);
+        }
         match self {
             Self::MntNamespace => kernel(Namespace::Mnt, "every kernel has mount namespaces: is /proc mounted?"),
             Self::UtsNamespace => kernel(Namespace::Uts, "this kernel was built without UTS namespaces (CONFIG_UTS_NS)"),
@@ -106,15 +160,15 @@ impl Need {
                     "it needs a program that listens on a port, and perl is not installed (Debian: perl-base)".to_owned()
                 })
             }
-            Self::OwnCgroup => offer.cgroup.is_none().then(no_group),
-            Self::OwnCgroupV2 => match &offer.cgroup {
+            Self::OwnCgroup => offer.cgroups.is_empty().then(no_group),
+            Self::OwnCgroupV2 => match offer.cgroups.first() {
                 None => Some(no_group()),
                 Some(own) => (own.version == Version::V1).then(|| {
                     "it is for cgroups of version 2, and the lab host has its group in version 1 here; the step beside it does the same there"
                         .to_owned()
                 }),
             },
-            Self::OwnCgroupV1 => match &offer.cgroup {
+            Self::OwnCgroupV1 => match offer.cgroups.first() {
                 None => Some(no_group()),
                 Some(own) => (own.version == Version::V2 || own.options != "pids").then(|| {
                     "it is for the controller pids of cgroups of version 1, and the lab host has its group elsewhere; the step beside it \
@@ -122,14 +176,46 @@ impl Need {
                         .to_owned()
                 }),
             },
+            Self::TwoCpus => std::thread::available_parallelism().is_ok_and(|count| count.get() < 2).then(|| {
+                "it needs two processors, and here is one; in a virtual machine: give it a second".to_owned()
+            }),
             Self::DevMqueue => (offer.real_host && !Path::new("/dev/mqueue").is_dir()).then(|| {
                 "this machine has no /dev/mqueue on which message queues could be shown; without --real-host there is one".to_owned()
             }),
             Self::IpcLimits => (offer.mode != Mode::Root && release() < (6, 9)).then(|| {
                 "without root the limits of an IPC namespace can be set since Linux 6.9; with sudo it works on older kernels too".to_owned()
             }),
+            // Controllers: answered above.
+            _ => None,
         }
     }
+}
+
+/// Why no group can be made that has a controller, in that version where one is given.
+fn without_controller(name: &str, version: Option<Version>, offer: &Offer) -> Option<String> {
+    if let Some(home) = cgroup::home_of(name, &offer.cgroups) {
+        let other = version.filter(|version| *version != home.version)?;
+        let (here, there) = if other == Version::V1 { ("2", "1") } else { ("1", "2") };
+        return Some(format!(
+            "it is for cgroups of version {there}, and the controller {name} is in version {here} here; the step beside it does the \
+             same there"
+        ));
+    }
+    if offer.cgroups.is_empty() {
+        return Some(no_group());
+    }
+    let known = std::fs::read_to_string("/proc/cgroups").unwrap_or_default();
+    let is_known = known.lines().any(|line| line.split_whitespace().next() == Some(name));
+    Some(match is_known {
+        false => format!("this kernel was built without the cgroup controller {name}"),
+        true if cgroup::hierarchies().iter().any(|one| one.version == Version::V1 && one.has(name)) => {
+            format!("the cgroups of {name} may not be changed by this user; with sudo it works")
+        }
+        true => format!(
+            "the cgroup that hardway runs in is not handed the controller {name}; with sudo it works, and on a machine with systemd also \
+             by: systemd-run --user --scope -p Delegate=yes hardway"
+        ),
+    })
 }
 
 /// Why there is no group of the lab's own, and how there would be one.

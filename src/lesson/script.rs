@@ -28,6 +28,12 @@ pub fn of(lesson: &Lesson, until: Option<usize>) -> String {
     if needs.iter().any(|need| [Need::OwnCgroup, Need::OwnCgroupV1, Need::OwnCgroupV2].contains(need)) {
         text.push_str("wants_cgroup=yes\n");
     }
+    if lesson.needs_controllers() {
+        text.push_str("wants_cgroup=yes wants_controllers=yes\n");
+    }
+    if lesson.steps.iter().flat_map(|step| &step.by_hand).any(|line| line.contains("/lab/work")) {
+        text.push_str("wants_work=yes\n");
+    }
     text.push_str(HEAD);
     text.push_str("\noffers() { # NEED: whether this place has it\n    case $1 in\n");
     for need in needs {
@@ -117,6 +123,20 @@ fn test(need: Need) -> &'static str {
         // Every group of version 2 has the one file, and of version 1 the other.
         Need::OwnCgroupV2 => "[ -e /lab/cgroup/cgroup.controllers ]",
         Need::OwnCgroupV1 => "[ -e /lab/cgroup/tasks ] && [ -e /lab/cgroup/pids.max ]",
+        Need::Cpu => "controller cpu",
+        Need::CpuV1 => "controller cpu 1",
+        Need::CpuV2 => "controller cpu 2",
+        Need::CpusetV1 => "controller cpuset 1",
+        Need::CpusetV2 => "controller cpuset 2",
+        Need::Memory => "controller memory",
+        Need::MemoryV1 => "controller memory 1",
+        Need::MemoryV2 => "controller memory 2",
+        Need::Pids => "controller pids",
+        Need::PidsV1 => "controller pids 1",
+        Need::PidsV2 => "controller pids 2",
+        Need::FreezerV1 => "controller freezer 1",
+        Need::DevicesV1 => "controller devices 1",
+        Need::TwoCpus => "[ \"$(nproc)\" -ge 2 ]",
         Need::DevMqueue => "[ -d /dev/mqueue ]",
         Need::IpcLimits => "all_ids || printf '6.9\\n%s\\n' \"$(uname -r)\" | sort --check=quiet --version-sort",
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub mod files;
+
 use super::rows::{Sheet, pids, quote};
 use super::{Panel, Process, Reading};
 use crate::kernel::cgroup::{Hierarchy, Layout, Version};
@@ -15,14 +17,35 @@ use crate::kernel::namespace::Namespace;
 pub struct Cgroups {
     /// How they are mounted.
     pub layout: Option<Layout>,
-    /// The hierarchy in which the lab host has a group of its own, where it has one.
+    /// The hierarchy in which the lab host has the group at `/lab/cgroup`, where it has one.
     pub own: Option<Hierarchy>,
+    /// The hierarchies of version 1 in which it has groups besides.
+    pub others: Vec<Hierarchy>,
     /// The groups of each process, by pid, from the root of the reader's cgroup namespace.
     pub memberships: BTreeMap<i32, Reading<Vec<Membership>>>,
     /// What members of a cgroup namespace see, by its inode.
     pub inside: BTreeMap<u64, Reading<Inside>>,
-    /// The groups below the lab host's own, by their paths from there, with their members.
-    pub groups: BTreeMap<String, Reading<Vec<i32>>>,
+    /// The groups below the lab host's own ones: those of [`Cgroups::own`] by their paths from there, `/web`, and those of the
+    /// others with the controllers before that, `memory:/web`.
+    pub groups: BTreeMap<String, Group>,
+}
+
+/// A group: who is in it, and what its files say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Where its directory is, as the lab host sees it.
+    pub directory: String,
+    /// The processes in it, not counting those in groups below it.
+    pub members: Reading<Vec<i32>>,
+    /// Those of its files that [`files::ALL`] names, without the last line end.
+    pub files: BTreeMap<String, Reading<String>>,
+}
+
+impl Group {
+    /// A number in one of its files: behind this word, or the first where none is given.
+    pub fn number(&self, file: &str, key: Option<&str>) -> Option<u64> {
+        files::number(self.files.get(file)?.value()?, key)
+    }
 }
 
 /// A line of `/proc/PID/cgroup`: the group of a process in one hierarchy.
@@ -57,6 +80,24 @@ impl Membership {
 }
 
 impl Cgroups {
+    /// A group by its path from the lab host's own: in the hierarchy at `/lab/cgroup`, or in that of version 1 which has this
+    /// controller.
+    pub fn group(&self, path: &str, v1: Option<&str>) -> Option<&Group> {
+        let Some(controller) = v1 else { return self.groups.get(path) };
+        let own =
+            self.own.iter().filter(|own| own.version == Version::V1 && own.has(controller)).map(|_| path.to_owned());
+        let others = self.others.iter().filter(|one| one.has(controller)).map(|one| format!("{}:{path}", one.options));
+        own.chain(others).find_map(|key| self.groups.get(&key))
+    }
+
+    /// The path of a group among others, in the hierarchy of version 1 that has a controller, or in the one at `/lab/cgroup`.
+    pub fn path_in<'a>(&self, memberships: &'a [Membership], v1: Option<&str>) -> Option<&'a str> {
+        let Some(controller) = v1 else { return self.own_path(memberships) };
+        let has =
+            |one: &&Membership| one.version == Version::V1 && one.controllers.split(',').any(|it| it == controller);
+        memberships.iter().find(has).map(|one| one.path.as_str())
+    }
+
     /// The path of a group among others, in the lab host's own hierarchy.
     pub fn own_path<'a>(&self, memberships: &'a [Membership]) -> Option<&'a str> {
         let own = self.own.as_ref()?;
@@ -106,15 +147,26 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
             inside(sheet, process, inode.and_then(|inode| cgroups.inside.get(&inode)));
         }
     }
-    for (path, members) in &cgroups.groups {
-        let file = format!("/lab/cgroup{path}/cgroup.procs");
-        sheet.about_thing(Panel::Cgroups, format!("group {path}")).row(
-            "members",
-            members.text(|list| pids(list)),
-            file.clone(),
-            format!("cat {}", quote(&file)),
+    for (name, group) in &cgroups.groups {
+        let mut about = sheet.about_thing(Panel::Cgroups, format!("group {name}"));
+        let mut row = |file: &str, value: String, meaning: &str| {
+            let path = format!("{}/{file}", group.directory);
+            about.row(
+                file.strip_prefix("cgroup.procs").map_or(file, |_| "members"),
+                value,
+                path.clone(),
+                format!("cat {}", quote(&path)),
+                meaning,
+            );
+        };
+        row(
+            "cgroup.procs",
+            group.members.text(|list| pids(list)),
             "The processes in this group, not counting those in groups below it. A group is removed by rmdir, when it has neither.",
         );
+        for (file, text) in &group.files {
+            row(file, text.text(|text| files::on_one_line(text)), files::meaning(file));
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Process {
     pub cmdline: Vec<String>,
     /// Its pids from the reader's namespace inwards (`NSpid` of status); the last is what it sees itself.
     pub nspid: Vec<i32>,
+    /// The processors on which it may run, as a list: `0-3`.
+    pub cpus_allowed: String,
     /// The links of `/proc/PID/ns`.
     pub namespaces: Namespaces,
     /// User, groups, capabilities, id maps.
@@ -63,6 +65,11 @@ pub(super) fn status_field<'a>(text: &'a [u8], key: &str) -> Option<&'a str> {
 /// pid namespaces).
 pub fn parse_nspid(status: &[u8]) -> Option<Vec<i32>> {
     status_field(status, "NSpid")?.split_ascii_whitespace().map(|pid| pid.parse().ok()).collect()
+}
+
+/// The processors on which a process may run; empty where the file has no such line (a kernel for one processor).
+pub fn parse_cpus_allowed(status: &[u8]) -> String {
+    status_field(status, "Cpus_allowed_list").unwrap_or_default().to_owned()
 }
 
 /// What a state letter means, in a word. `R` and `S` are both `alive`: which of them it is changes from moment to moment

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::credentials::{IdMap, parse_id_map};
-use super::processes::{parse_cmdline, parse_nspid};
+use super::processes::{parse_cmdline, parse_cpus_allowed, parse_nspid};
 use super::{
     Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks, hostname, ids,
     namespaces, ownership, root,
@@ -209,6 +209,7 @@ impl Reader {
         let cmdline = parse_cmdline(self.text(&dir.join("cmdline")).ok()?);
         let status = self.text(&dir.join("status")).ok()?;
         let credentials = Credentials::parse(status, uid_map, gid_map, setgroups)?;
+        let cpus_allowed = parse_cpus_allowed(status);
         let nspid = parse_nspid(status).unwrap_or_else(|| vec![pid]);
         Some(Process {
             pid,
@@ -219,6 +220,7 @@ impl Reader {
             start_time: stat.start_time,
             cmdline,
             nspid,
+            cpus_allowed,
             namespaces,
             credentials,
             root: link(&dir.join("root")),

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cgroup::{CgroupAttach, CgroupCreate, CgroupRemove};
+use super::cgroup::{CgroupAttach, CgroupCreate, CgroupRemove, CgroupSet};
 use super::clock::SetClockOffset;
 use super::id_map::{NewIdMap, WriteGidMap, WriteUidMap};
 use super::ipc::{IpcRemove, MqCreate, MsgCreate, SemCreate, ShmCreate, ShmFind};
@@ -92,6 +92,8 @@ pub enum Action {
     CgroupCreate(CgroupCreate),
     /// Move a process into a cgroup.
     CgroupAttach(CgroupAttach),
+    /// Write a file of a cgroup: a limit, a switch.
+    CgroupSet(CgroupSet),
     /// Take a cgroup away.
     CgroupRemove(CgroupRemove),
     /// Set a link up.
@@ -125,6 +127,11 @@ pub trait Mechanism {
 
     /// The errno that the lesson expects, where the action is there to fail.
     fn fails_with(&self) -> Option<Errno> {
+        None
+    }
+
+    /// The exit status with which the program must end that it runs, where the lesson expects one.
+    fn ends_with(&self) -> Option<i32> {
         None
     }
 
@@ -264,6 +271,7 @@ impl Action {
             Self::MqCreate(it) => it,
             Self::CgroupCreate(it) => it,
             Self::CgroupAttach(it) => it,
+            Self::CgroupSet(it) => it,
             Self::CgroupRemove(it) => it,
             Self::LinkUp(it) => it,
             Self::LinkDown(it) => it,
@@ -315,6 +323,7 @@ impl Action {
             Self::MqCreate(it) => Some(it),
             Self::CgroupCreate(it) => Some(it),
             Self::CgroupAttach(it) => Some(it),
+            Self::CgroupSet(it) => Some(it),
             Self::CgroupRemove(it) => Some(it),
             Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) => None,
         }

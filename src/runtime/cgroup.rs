@@ -1,8 +1,9 @@
-//! Cgroups: groups below the lab host's own, and who is in them (cgroups(7)).
+//! Cgroups: groups below the lab host's own, who is in them, and what they get (cgroups(7)).
 //!
-//! All paths are below `/lab/cgroup`, which leads to the lab host's own group, in a hierarchy of version 2 or 1: making,
-//! joining and removing groups are the same in both. The keeper takes what is left away when the lab host ends, and the
-//! ledger has the lab's own group, with all below it, if the keeper can't.
+//! Groups are made below `/lab/cgroup`, which leads to the lab host's own group in the hierarchy of version 2, or in one of
+//! version 1; or, with a controller's name, in the hierarchy of version 1 that has that controller. What is done by making
+//! directories and writing files is the same in all of them; only the names of the files differ. The keeper takes what is left away
+//! when the lab host ends, and the ledger has the lab's own groups, with all below them, if the keeper can't.
 
 use std::path::Path;
 
@@ -10,19 +11,42 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform, PerformOn};
+use super::process::shell_words;
 use crate::kernel::errno::Errno;
-use crate::kernel::sys::{mkdir, rmdir, write_file};
+use crate::kernel::sys::{mkdir, read_file, rmdir, write_file};
 use crate::kernel::trace::{CallError, Trace};
 
 /// The lab host's own group.
 pub const LAB: &str = "/lab/cgroup";
 
+/// Where the hierarchies of version 1 are mounted, each under the names of its controllers.
+pub const V1: &str = "/sys/fs/cgroup";
+
 /// The longest name of a group below the lab's, in bytes.
 const MAX_NAME: usize = 255;
 
-/// The directory of a group; `/` is the lab's own.
-pub fn directory(group: &str) -> String {
-    if group == "/" { LAB.to_owned() } else { format!("{LAB}/{group}") }
+/// The longest value that is written to a file of a group, in bytes.
+const MAX_VALUE: usize = 255;
+
+/// The directory of a group; `/` is the lab's own. With a controller, the one in its hierarchy of version 1.
+pub fn directory(group: &str, v1: Option<&str>) -> String {
+    let own = v1.map_or_else(|| LAB.to_owned(), |controller| format!("{V1}/{controller}"));
+    if group == "/" { own } else { format!("{own}/{group}") }
+}
+
+/// A group in words: `/web`, `/web of memory`.
+fn called(group: &str, v1: Option<&str>) -> String {
+    let group = group.trim_start_matches('/');
+    v1.map_or_else(|| format!("/{group}"), |controller| format!("/{group} of {controller}"))
+}
+
+/// What is wrong with the name of a controller.
+fn misused_controller(v1: Option<&str>) -> Option<Misuse> {
+    let plain = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || "_,".contains(c));
+    v1.filter(|name| !plain(name)).map(|name| {
+        let what = format!("`{}` is no name of a controller", name.escape_debug());
+        Misuse::new("v1", what, "write a name of /proc/cgroups: `memory`, `cpu`, `pids`")
+    })
 }
 
 /// What is wrong with the name of a group that is to be below the lab's own.
@@ -44,6 +68,9 @@ pub struct CgroupCreate {
     pub r#in: String,
     /// Its name below the lab's own group.
     pub name: String,
+    /// The controller whose hierarchy of version 1 it is; none for that at `/lab/cgroup`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v1: Option<String>,
     /// The expected errno.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fails_with: Option<Errno>,
@@ -55,11 +82,11 @@ impl Mechanism for CgroupCreate {
     }
 
     fn sentence(&self) -> String {
-        format!("{} makes the cgroup /{}: a directory is a group", self.r#in, self.name)
+        format!("{} makes the cgroup {}: a directory is a group", self.r#in, called(&self.name, self.v1.as_deref()))
     }
 
     fn shell(&self) -> Option<String> {
-        Some(format!("mkdir {}", directory(&self.name)))
+        Some(format!("mkdir {}", directory(&self.name, self.v1.as_deref())))
     }
 
     fn once(&self) -> bool {
@@ -75,13 +102,13 @@ impl Mechanism for CgroupCreate {
     }
 
     fn misuses(&self) -> Vec<Misuse> {
-        misused("name", &self.name)
+        misused("name", &self.name).into_iter().chain(misused_controller(self.v1.as_deref())).collect()
     }
 }
 
 impl Perform for CgroupCreate {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
-        mkdir(trace, Path::new(&directory(&self.name)), 0o755)?;
+        mkdir(trace, Path::new(&directory(&self.name, self.v1.as_deref())), 0o755)?;
         Ok(Outcome::default())
     }
 }
@@ -96,6 +123,9 @@ pub struct CgroupAttach {
     pub who: String,
     /// Into which group below the lab's own; `/` for that one.
     pub cgroup: String,
+    /// The controller whose hierarchy of version 1 it is; none for that at `/lab/cgroup`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v1: Option<String>,
     /// The expected errno.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fails_with: Option<Errno>,
@@ -108,7 +138,7 @@ impl CgroupAttach {
     /// `ENOENT` for a group that is not there, `ESRCH` for a process that is not, `EBUSY` for a group of version 2 that
     /// controls what is in groups below it.
     fn attach(&self, trace: &mut Trace, pid: i32) -> Result<Outcome, CallError> {
-        write_file(trace, &format!("{}/cgroup.procs", directory(&self.cgroup)), &pid.to_string())?;
+        write_file(trace, &format!("{}/cgroup.procs", directory(&self.cgroup, self.v1.as_deref())), &pid.to_string())?;
         Ok(Outcome::default())
     }
 }
@@ -120,15 +150,15 @@ impl Mechanism for CgroupAttach {
 
     fn sentence(&self) -> String {
         let Self { r#in, who, cgroup, .. } = self;
-        let group = cgroup.trim_start_matches('/');
+        let group = called(cgroup, self.v1.as_deref());
         if r#in == who {
-            return format!("{who} moves itself into the cgroup /{group}");
+            return format!("{who} moves itself into the cgroup {group}");
         }
-        format!("{in} moves {who} into the cgroup /{group}")
+        format!("{in} moves {who} into the cgroup {group}")
     }
 
     fn shell(&self) -> Option<String> {
-        Some(format!("echo $$ > {}/cgroup.procs", directory(&self.cgroup)))
+        Some(format!("echo $$ > {}/cgroup.procs", directory(&self.cgroup, self.v1.as_deref())))
     }
 
     fn fails_with(&self) -> Option<Errno> {
@@ -136,12 +166,13 @@ impl Mechanism for CgroupAttach {
     }
 
     fn effects(&self) -> Vec<Effect> {
-        let group = self.cgroup.trim_start_matches('/');
-        vec![Effect { what: format!("{} is in the cgroup /{group}", self.who), home: Home::Lab }]
+        let group = called(&self.cgroup, self.v1.as_deref());
+        vec![Effect { what: format!("{} is in the cgroup {group}", self.who), home: Home::Lab }]
     }
 
     fn misuses(&self) -> Vec<Misuse> {
         let mut misuses = if self.cgroup == "/" { Vec::new() } else { misused("cgroup", &self.cgroup) };
+        misuses.extend(misused_controller(self.v1.as_deref()));
         if self.who == HOST {
             let what = "the lab host's first process stays in the lab's own group: new lab hosts are born there";
             misuses.push(Misuse::new("who", what, "move a box"));
@@ -177,6 +208,9 @@ pub struct CgroupRemove {
     pub r#in: String,
     /// Its name below the lab's own group.
     pub name: String,
+    /// The controller whose hierarchy of version 1 it is; none for that at `/lab/cgroup`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v1: Option<String>,
     /// The expected errno.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fails_with: Option<Errno>,
@@ -188,11 +222,11 @@ impl Mechanism for CgroupRemove {
     }
 
     fn sentence(&self) -> String {
-        format!("{} takes the cgroup /{} away", self.r#in, self.name)
+        format!("{} takes the cgroup {} away", self.r#in, called(&self.name, self.v1.as_deref()))
     }
 
     fn shell(&self) -> Option<String> {
-        Some(format!("rmdir {}", directory(&self.name)))
+        Some(format!("rmdir {}", directory(&self.name, self.v1.as_deref())))
     }
 
     fn once(&self) -> bool {
@@ -204,17 +238,109 @@ impl Mechanism for CgroupRemove {
     }
 
     fn effects(&self) -> Vec<Effect> {
-        vec![Effect { what: format!("the cgroup /{} is gone", self.name), home: Home::Lab }]
+        vec![Effect { what: format!("the cgroup {} is gone", called(&self.name, self.v1.as_deref())), home: Home::Lab }]
     }
 
     fn misuses(&self) -> Vec<Misuse> {
-        misused("name", &self.name)
+        misused("name", &self.name).into_iter().chain(misused_controller(self.v1.as_deref())).collect()
     }
 }
 
 impl Perform for CgroupRemove {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
-        rmdir(trace, Path::new(&directory(&self.name)))?;
+        rmdir(trace, Path::new(&directory(&self.name, self.v1.as_deref())))?;
         Ok(Outcome::default())
+    }
+}
+
+/// Writes a file of a group: a limit, a weight, a switch; then reads it back, because the kernel rounds, and some values are
+/// taken without a word and never reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CgroupSet {
+    /// Who.
+    pub r#in: String,
+    /// The group's name below the lab's own; `/` is that one.
+    pub cgroup: String,
+    /// The controller whose hierarchy of version 1 it is; none for that at `/lab/cgroup`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v1: Option<String>,
+    /// The file: `memory.max`.
+    pub file: String,
+    /// What is written, as the kernel takes it: `20M`.
+    pub to: String,
+    /// The expected errno: of the open, or of the write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails_with: Option<Errno>,
+}
+
+/// Files that can only be written.
+const WRITE_ONLY: [&str; 3] = ["cgroup.kill", "devices.allow", "devices.deny"];
+
+impl CgroupSet {
+    fn path(&self) -> String {
+        format!("{}/{}", directory(&self.cgroup, self.v1.as_deref()), self.file)
+    }
+}
+
+impl Mechanism for CgroupSet {
+    fn actor(&self) -> &str {
+        &self.r#in
+    }
+
+    fn sentence(&self) -> String {
+        let (who, group, to) = (&self.r#in, called(&self.cgroup, self.v1.as_deref()), &self.to);
+        match (self.file.as_str(), to.as_str()) {
+            ("cgroup.subtree_control", to) if to.starts_with('-') => {
+                format!("{who} takes controllers back from the groups below {group}: {to}")
+            }
+            ("cgroup.subtree_control", to) => format!("{who} hands controllers down to the groups below {group}: {to}"),
+            ("cgroup.kill", _) => format!("{who} kills all processes in {group} and below, at once"),
+            ("cgroup.freeze", "1") | ("freezer.state", "FROZEN") => format!("{who} freezes all processes in {group}"),
+            ("cgroup.freeze", _) | ("freezer.state", _) => format!("{who} lets all processes in {group} go on"),
+            (file, to) => format!("{who} sets {file} of the cgroup {group} to {to}"),
+        }
+    }
+
+    fn shell(&self) -> Option<String> {
+        let text = shell_words(std::slice::from_ref(&self.to));
+        Some(format!("echo {text} > {}", self.path()))
+    }
+
+    fn once(&self) -> bool {
+        // The same value again is the same state.
+        false
+    }
+
+    fn fails_with(&self) -> Option<Errno> {
+        self.fails_with
+    }
+
+    fn effects(&self) -> Vec<Effect> {
+        let group = called(&self.cgroup, self.v1.as_deref());
+        vec![Effect { what: format!("{} of the cgroup {group} is {}", self.file, self.to), home: Home::Lab }]
+    }
+
+    fn misuses(&self) -> Vec<Misuse> {
+        let mut misuses = if self.cgroup == "/" { Vec::new() } else { misused("cgroup", &self.cgroup) };
+        misuses.extend(misused_controller(self.v1.as_deref()));
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
+        if !self.file.contains('.') || self.file.starts_with('.') || !self.file.chars().all(plain) {
+            let what = format!("`{}` is no file of a group", self.file.escape_debug());
+            misuses.push(Misuse::new("file", what, "write its name: `memory.max`, `cpu.weight`, `freezer.state`"));
+        }
+        if self.to.is_empty() || self.to.len() > MAX_VALUE || self.to.contains(['\n', '\0']) {
+            misuses.push(Misuse::new("to", "this is no value", "write one line of at most 255 bytes"));
+        }
+        misuses
+    }
+}
+
+impl Perform for CgroupSet {
+    fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
+        let path = self.path();
+        write_file(trace, &path, &self.to)?;
+        let output = if WRITE_ONLY.contains(&self.file.as_str()) { String::new() } else { read_file(trace, &path)? };
+        Ok(Outcome { output, status: None })
     }
 }

@@ -164,7 +164,7 @@ impl PerformOn for NewIdMap {
         for program in ["newgidmap", "newuidmap"] {
             let mut argv = vec![program.to_owned(), pid.to_string()];
             argv.extend(helper_words(&self.map));
-            last = Run { r#in: HOST.to_owned(), argv, root: None, fails_with: None }.perform(trace)?;
+            last = Run { r#in: HOST.to_owned(), argv, root: None, ends_with: None, fails_with: None }.perform(trace)?;
             if last.status != Some(0) {
                 break;
             }

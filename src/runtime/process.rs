@@ -144,6 +144,9 @@ pub struct Run {
     pub root: Option<String>,
     /// The program and its arguments.
     pub argv: Vec<String>,
+    /// The exit status with which the program must end, 128 + n for signal n; without it any will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_with: Option<i32>,
     /// The expected errno: of the fork, or of execve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fails_with: Option<Errno>,
@@ -169,6 +172,10 @@ impl Mechanism for Run {
 
     fn fails_with(&self) -> Option<Errno> {
         self.fails_with
+    }
+
+    fn ends_with(&self) -> Option<i32> {
+        self.ends_with
     }
 
     fn once(&self) -> bool {

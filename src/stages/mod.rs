@@ -44,6 +44,11 @@ pub const ALL: &[Stage] = &[
         teaches: "which cgroup is seen as the root of the tree",
         panels: &[Panel::Cgroups, Panel::Namespaces],
     },
+    Stage { id: "cgroups", teaches: "groups, their files, and controllers", panels: &[Panel::Cgroups] },
+    Stage { id: "cpu", teaches: "how much processor time, and which processors", panels: &[Panel::Cgroups] },
+    Stage { id: "memory", teaches: "how much memory", panels: &[Panel::Cgroups] },
+    Stage { id: "pids", teaches: "how many processes", panels: &[Panel::Cgroups, Panel::Processes] },
+    Stage { id: "devices-freezer", teaches: "which devices, and when to stand still", panels: &[Panel::Cgroups] },
     Stage {
         id: "time",
         teaches: "clocks that have run for longer, or not so long",

@@ -75,6 +75,7 @@ fn run(argv: &[&str], fails: Option<&str>) -> Action {
     Action::Run(Run {
         r#in: "box".to_owned(),
         root: None,
+        ends_with: None,
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         fails_with: fails.map(|name| name.parse().unwrap()),
     })
@@ -183,6 +184,7 @@ fn process(pid: i32, ppid: i32, argv: &[&str], nspid: &[i32]) -> Process {
         start_time: 100,
         cmdline: argv.iter().map(|word| (*word).to_owned()).collect(),
         nspid: nspid.to_vec(),
+        cpus_allowed: "0-1".to_owned(),
         namespaces: Namespaces(namespaces.collect()),
         credentials: Credentials {
             uid: [0; 4],

@@ -78,7 +78,7 @@ impl Walk {
     fn put_script(&mut self) -> Result<(), Explanation> {
         let text = script::of(&self.walker.lesson, self.until);
         let argv = ["sh", "-c", "printf %s \"$1\" > \"$2\"", "sh", &text, FILE].map(str::to_owned).to_vec();
-        let run = Action::Run(Run { r#in: HOST.to_owned(), argv, root: None, fails_with: None });
+        let run = Action::Run(Run { r#in: HOST.to_owned(), argv, root: None, ends_with: None, fails_with: None });
         let performed = self.walker.lab()?.perform(&[run])?;
         match performed.into_iter().next().map(|one| one.result) {
             Some(Ok(outcome)) if outcome.status == Some(0) => Ok(()),

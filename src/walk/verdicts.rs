@@ -26,7 +26,14 @@ pub fn expected_answers(report: &StepReport) -> Vec<Verdict> {
         // What went as planned needs no line of its own, unless failing was the plan.
         (expected.is_some() || !holds).then_some(Verdict { claim, holds, seen })
     };
-    report.actions.iter().filter_map(told).collect()
+    let ended = |(action, performed): &(Action, Performed)| {
+        let expected = action.mechanism().ends_with()?;
+        let status = performed.result.as_ref().ok()?.status;
+        let claim = format!("the program ends with status {expected}");
+        let seen = status.map_or_else(|| "it did not run".to_owned(), |status| format!("it ended with {status}"));
+        Some(Verdict { claim, holds: status == Some(expected), seen })
+    };
+    report.actions.iter().flat_map(|one| [told(one), ended(one)]).flatten().collect()
 }
 
 /// The verdict on a line that had to fail in a shell.

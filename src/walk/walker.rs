@@ -140,6 +140,7 @@ impl Walker {
         self.lab = None;
         self.performed = 0;
         self.history.clear();
+        self.keeper.hand_down(self.lesson.needs_controllers());
         self.lab = Some(self.keeper.start_lab()?);
         self.observe()?;
         self.start = self.rows.to_vec();

@@ -49,6 +49,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("course", &["lesson"]),
     // Transport and supervision.
     ("agent", &["runtime", "probe", "kernel", "explain"]),
+    // Work for limits to bite into: a program by itself.
+    ("workload", &["kernel"]),
     ("oci", &["runtime", "explain"]),
     ("registry", &["rootfs_fetch", "explain"]),
     // A lesson over a lab host, and the two ways to show it. The screens take the kernel's data, and make no calls.

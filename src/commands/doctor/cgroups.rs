@@ -35,7 +35,7 @@ pub(super) fn findings(person: &Person) -> Vec<Finding> {
 /// The group below which lab hosts get theirs.
 fn own(person: &Person) -> Finding {
     let source = "/proc/self/cgroup; access of the group's directory and cgroup.procs";
-    match &person.cgroup {
+    match person.cgroups.first() {
         Some(place) => {
             let group = place.own.to_string_lossy();
             let value = format!("{} is yours: lab hosts get a group below it", group.trim_end_matches('/'));
@@ -43,8 +43,9 @@ fn own(person: &Person) -> Finding {
         }
         None => {
             // The mode is of no matter to this need.
-            let why =
-                Need::OwnCgroup.unmet(&Offer { mode: Mode::Root, cgroup: None, real_host: false }).unwrap_or_default();
+            let why = Need::OwnCgroup
+                .unmet(&Offer { mode: Mode::Root, cgroups: Vec::new(), real_host: false })
+                .unwrap_or_default();
             Finding::new(Topic::Cgroups, "own group", State::Limited, "none in which you may make others", source)
                 .fix(format!("a step that needs one says: {why}"))
         }

@@ -99,6 +99,14 @@ pub enum Check {
     CgroupGone(cgroup::Gone),
     /// The root of a cgroup mount, as a process sees it.
     CgroupMounted(cgroup::Mounted),
+    /// What a file of a cgroup says.
+    CgroupFile(cgroup::FileIs),
+    /// The least that a number in a file of a cgroup is.
+    CgroupAtLeast(cgroup::AtLeast),
+    /// How many times a number in a file of one cgroup is that of another.
+    CgroupTimes(cgroup::Times),
+    /// The processors on which a process may run.
+    CpusAllowed(cgroup::CpusAllowed),
     /// A link is in the network namespace of a process.
     LinkExists(network::LinkExists),
     /// A link is up, or down.
@@ -163,6 +171,8 @@ pub enum Value {
     CgroupSeen(cgroup::PathSeen),
     /// The root of the lab host's cgroup mount, as a process sees it.
     CgroupMountRoot(cgroup::MountRoot),
+    /// What a file of a cgroup says.
+    CgroupFile(cgroup::File),
     /// How many cgroup hierarchies a process is in.
     Hierarchies(cgroup::Hierarchies),
     /// How many links a network namespace has.
@@ -221,6 +231,10 @@ impl Check {
             Self::CgroupExists(it) => it,
             Self::CgroupGone(it) => it,
             Self::CgroupMounted(it) => it,
+            Self::CgroupFile(it) => it,
+            Self::CgroupAtLeast(it) => it,
+            Self::CgroupTimes(it) => it,
+            Self::CpusAllowed(it) => it,
         }
     }
 
@@ -267,6 +281,7 @@ impl Value {
             Self::Cgroup(it) => it,
             Self::CgroupSeen(it) => it,
             Self::CgroupMountRoot(it) => it,
+            Self::CgroupFile(it) => it,
             Self::Hierarchies(it) => it,
             Self::Links(it) => it,
             Self::LinkFlags(it) => it,

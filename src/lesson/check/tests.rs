@@ -34,6 +34,7 @@ fn process(pid: i32, ppid: i32, comm: &str) -> Process {
         start_time: 0,
         cmdline: vec![comm.into()],
         nspid: vec![pid],
+        cpus_allowed: "0-1".to_owned(),
         namespaces: namespaces(),
         credentials: Credentials {
             uid: [0; 4],

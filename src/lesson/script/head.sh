@@ -31,14 +31,16 @@ leave_the_machine() {
     for program in unshare setpriv script mount pivot_root hostname; do
         command -v "$program" >/dev/null || trouble "$program is missing (Debian: util-linux, bsdutils, mount, hostname)"
     done
+    [ "${wants_work:-no}" = no ] || command -v hardway >/dev/null || trouble "hardway is not in PATH: it does the work of this lesson"
     if [ "$(id -u)" != 0 ]; then
         ids=(--user --map-root-user)
         # With a line in /etc/subuid a range of ids is mapped, else one's own alone.
         unshare "${ids[@]}" --map-auto true 2>/dev/null && ids+=(--map-auto)
         unshare "${ids[@]}" true || trouble "this machine forbids user namespaces: hardway doctor says why; as root it works"
     fi
-    group='' hierarchy=''
+    group='' hierarchy='' others=''
     [ "${wants_cgroup:-no}" = no ] || own_group
+    [ -z "$group" ] || [ "${wants_controllers:-no}" = no ] || other_groups
     # What would reach the machine itself is given up: its clock, modules, kernel log, raw I/O, power, device nodes.
     local give_up='-mac_override,-mac_admin,-syslog,-wake_alarm,-block_suspend,-audit_control'
     give_up+=',-mknod,-sys_time,-sys_boot,-sys_rawio,-sys_module'
@@ -47,15 +49,26 @@ leave_the_machine() {
     [ -n "$group" ] || exec "${again[@]}"
     # This shell stays behind, to take the group away.
     trap : INT TERM HUP
-    group=$group hierarchy=$hierarchy "${again[@]}"
-    local status=$? _
-    echo "$$" >"${group%/*}/cgroup.procs"
-    for _ in {1..50}; do
-        [ -d "$group" ] || exit "$status"
-        # The deepest first. What has just been killed may still be on its way out.
-        find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || sleep 0.1
+    group=$group hierarchy=$hierarchy others=$others "${again[@]}"
+    local status=$? own
+    for own in "$group" $others; do
+        own=${own%%:*}
+        echo "$$" >"${own%/*}/cgroup.procs"
+        take_away "$own" || trouble "$own could not be taken away"
     done
-    trouble "$group could not be taken away"
+    exit "$status"
+}
+
+take_away() { # GROUP: with all below it
+    local _
+    for _ in {1..50}; do
+        [ -d "$1" ] || return 0
+        # What is frozen in version 1 can not end.
+        find "$1" -name freezer.state -exec sh -c 'echo THAWED >"$1"' - {} \; 2>/dev/null
+        # The deepest first. What has just been killed may still be on its way out.
+        find "$1" -depth -type d -exec rmdir {} \; 2>/dev/null || sleep 0.1
+    done
+    return 1
 }
 
 # Makes a cgroup below this one, in the hierarchy where that matters least: version 2, else one of version 1 without limits.
@@ -77,6 +90,30 @@ own_group() {
         fi
     done
     group='' hierarchy=''
+}
+
+# Makes a cgroup in every other hierarchy of version 1 that has a controller and may be changed: GROUP:HIERARCHY, one word each.
+other_groups() {
+    local mount kind path file
+    while read -r mount kind; do
+        kind=$(printf '%s' "$kind" | tr , '\n' | grep -vE '^(rw|ro|xattr|noprefix|clone_children|release_agent=.*)$' | paste -sd,)
+        path=$(sed -n "s/^[0-9]*:$kind://p" /proc/self/cgroup)
+        path=$mount${path%/}
+        case $kind in *name=* | '') continue ;; esac
+        [ "$mount" != "$hierarchy" ] && [ -w "$path/cgroup.procs" ] && mkdir "$path/hardway-script-$$" 2>/dev/null || continue
+        # A new group of cpuset has no processor and no memory node.
+        for file in cpuset.cpus cpuset.mems; do
+            [ ! -e "$path/$file" ] || cat "$path/$file" >"$path/hardway-script-$$/$file"
+        done
+        echo "$$" >"$path/hardway-script-$$/cgroup.procs" && others+=" $path/hardway-script-$$:$mount"
+    done < <(findmnt --noheadings --list --types cgroup --output TARGET,FS-OPTIONS)
+}
+
+# In version 2 a group that hands controllers down may have no processes of its own: those that are in it move to a leaf.
+hand_down() {
+    [ -e "$group/cgroup.controllers" ] && [ "${wants_controllers:-no}" = yes ] || return 0
+    mkdir "$group/init" && echo 0 >"$group/init/cgroup.procs" &&
+        sed 's/[a-z]\+/+&/g' "$group/cgroup.controllers" >"$group/cgroup.subtree_control"
 }
 
 # Builds a file tree of its own: each top directory of the machine under an overlay that writes to memory; those of people
@@ -110,7 +147,16 @@ build_the_tree() {
     mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys 2>/dev/null || read_only /sys sys
     [ ! -d sys/fs/cgroup ] || read_only /sys/fs/cgroup sys/fs/cgroup
     if [ -n "${group-}" ]; then
+        hand_down
         mount --bind "$group" "${hierarchy#/}" && ln -s "$hierarchy" lab/cgroup
+        local one
+        for one in ${others-}; do
+            mount --bind "${one%%:*}" ".${one#*:}"
+        done
+    fi
+    # The program that works for limits to bite into is hardway itself.
+    if command -v hardway >/dev/null; then
+        : >lab/work && mount --bind "$(command -v hardway)" lab/work && mount -o remount,bind,ro lab/work
     fi
     own_devices
     # A machine's loopback device is up; a new network namespace's is not.
@@ -128,6 +174,14 @@ range_of_ids() { # more than one is mapped
     local _ count
     read -r _ _ count </proc/self/uid_map
     [ "$count" -gt 1 ] || [ "$(wc -l </proc/self/uid_map)" -gt 1 ]
+}
+
+controller() { # NAME [VERSION]: groups can be made that have it
+    if [ -w "/sys/fs/cgroup/$1/cgroup.procs" ]; then
+        [ "${2-1}" = 1 ]
+    else
+        [ "${2-2}" = 2 ] && grep -qw "$1" /lab/cgroup/cgroup.subtree_control 2>/dev/null
+    fi
 }
 
 read_only() { # FROM TO: shows a directory with all that is mounted below it, read-only

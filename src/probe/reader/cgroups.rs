@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Reader, each, link};
-use crate::kernel::cgroup::{self, Hierarchy, Layout};
+use crate::kernel::cgroup::{self, Hierarchy, Layout, Version};
 use crate::kernel::enter;
 use crate::kernel::namespace::Namespace;
-use crate::probe::cgroups::{Cgroups, Inside, Membership, parse};
+use crate::probe::cgroups::{Cgroups, Group, Inside, Membership, files, parse};
 use crate::probe::{Mount, Observation, Process, Reading};
 
 /// The most groups that are read.
@@ -17,6 +17,24 @@ const MAX_GROUPS: usize = 256;
 
 /// Where the lab host's own group is, below the root directory.
 const LAB: &str = "lab/cgroup";
+
+/// The group of a lab host's first processes, in version 2.
+const LEAF: &str = "/init";
+
+/// What is shown of the lab host's own group in version 2.
+const HANDED_DOWN: [&str; 2] = ["cgroup.controllers", "cgroup.subtree_control"];
+
+/// Where groups are looked for, and how they are called.
+struct Walk {
+    /// The lab host's own group, as this thread finds it.
+    root: PathBuf,
+    /// The same, as the lab host calls it.
+    shown: String,
+    /// What goes before the paths of groups.
+    prefix: String,
+    /// Who is no member: the reader itself.
+    without: Option<i32>,
+}
 
 impl Reader {
     /// Everything about cgroups. This thread enters every foreign cgroup namespace, one after the other, **for good**.
@@ -26,13 +44,27 @@ impl Reader {
         let mounts = mounts.value().map_or(&[][..], |mounts| mounts.as_slice());
         let root = self.proc.join("self/root");
         let own = link(&root.join(LAB)).value().and_then(|target| own(mounts, target));
+        let others = if own.is_some() { others(mounts, own.as_ref()) } else { Vec::new() };
         let mut groups = BTreeMap::new();
-        if let Some(own) = &own {
-            let directory = root.join(own.mount.strip_prefix("/").unwrap_or(&own.mount));
-            self.groups(&directory, String::new(), without, &mut groups);
+        for hierarchy in own.iter().chain(&others) {
+            let is_own = Some(hierarchy) == own.as_ref();
+            let prefix = if is_own { String::new() } else { format!("{}:", hierarchy.options) };
+            let shown = if is_own { LAB.to_owned() } else { hierarchy.mount.display().to_string() };
+            let walk = Walk {
+                root: root.join(hierarchy.mount.strip_prefix("/").unwrap_or(&hierarchy.mount)),
+                shown,
+                prefix,
+                without,
+            };
+            if is_own && hierarchy.version == Version::V2 {
+                let files = self.files(&walk.root, HANDED_DOWN.map(str::to_owned));
+                let members = self.members(&walk.root, without);
+                groups.insert("/".to_owned(), Group { directory: format!("/{LAB}"), members, files });
+            }
+            self.groups(&walk, "", &mut groups);
         }
         let memberships = observation.processes.iter().map(|it| (it.pid, self.membership(it))).collect();
-        let mut cgroups = Cgroups { layout, own, memberships, groups, inside: BTreeMap::new() };
+        let mut cgroups = Cgroups { layout, own, others, memberships, groups, inside: BTreeMap::new() };
         cgroups.inside = self.cgroups_inside(observation, &cgroups);
         cgroups
     }
@@ -41,30 +73,49 @@ impl Reader {
         self.parsed(&self.proc.join(format!("{}/cgroup", process.pid)), parse)
     }
 
-    /// The members of the groups below a directory, by their paths.
-    fn groups(
-        &mut self,
-        directory: &Path,
-        path: String,
-        without: Option<i32>,
-        groups: &mut BTreeMap<String, Reading<Vec<i32>>>,
-    ) {
-        let Ok(entries) = fs::read_dir(directory) else { return };
+    /// The groups below a directory, by their paths.
+    fn groups(&mut self, walk: &Walk, above: &str, groups: &mut BTreeMap<String, Group>) {
+        let Ok(entries) = fs::read_dir(walk.root.join(above.trim_start_matches('/'))) else { return };
         for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
             if groups.len() >= MAX_GROUPS {
                 return;
             }
-            let path = format!("{path}/{}", entry.file_name().to_string_lossy());
-            let members = self.parsed(&entry.path().join("cgroup.procs"), |text| {
-                let text = String::from_utf8_lossy(text);
-                let mut pids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
-                pids.retain(|pid| Some(*pid) != without);
-                pids.sort_unstable();
-                Ok(pids)
-            });
-            groups.insert(path.clone(), members);
-            self.groups(&entry.path(), path, without, groups);
+            let path = format!("{above}/{}", entry.file_name().to_string_lossy());
+            // Those use a little of everything, all the time, and that is nobody's lesson.
+            if walk.prefix.is_empty() && path == LEAF {
+                continue;
+            }
+            let names = fs::read_dir(entry.path()).into_iter().flatten().flatten();
+            let names = names.filter_map(|file| file.file_name().into_string().ok());
+            let files = self.files(&entry.path(), names.filter(|name| files::is_shown(name)));
+            let directory = format!("/{}{path}", walk.shown.trim_start_matches('/'));
+            let group = Group { directory, members: self.members(&entry.path(), walk.without), files };
+            groups.insert(format!("{}{path}", walk.prefix), group);
+            self.groups(walk, &path, groups);
         }
+    }
+
+    fn members(&mut self, directory: &Path, without: Option<i32>) -> Reading<Vec<i32>> {
+        self.parsed(&directory.join("cgroup.procs"), |text| {
+            let text = String::from_utf8_lossy(text);
+            let mut pids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+            pids.retain(|pid| Some(*pid) != without);
+            pids.sort_unstable();
+            Ok(pids)
+        })
+    }
+
+    fn files(
+        &mut self,
+        directory: &Path,
+        names: impl IntoIterator<Item = String>,
+    ) -> BTreeMap<String, Reading<String>> {
+        let read = |name: String| {
+            let text =
+                self.parsed(&directory.join(&name), |text| Ok(String::from_utf8_lossy(text).trim_end().to_owned()));
+            (name, text)
+        };
+        names.into_iter().map(read).collect()
     }
 
     /// Enters the cgroup namespace of a process, unless this thread is in it.
@@ -110,6 +161,24 @@ impl Reader {
 fn layout(mounts: &[Mount]) -> Layout {
     let has = |fstype: &str| mounts.iter().any(|mount| mount.fstype == fstype);
     Layout::of(has("cgroup"), has("cgroup2"))
+}
+
+/// The hierarchies of version 1 in which the lab host has groups besides its own one: it may write there, and sees its group as
+/// the root.
+fn others(mounts: &[Mount], own: Option<&Hierarchy>) -> Vec<Hierarchy> {
+    let is_its = |mount: &&Mount| {
+        mount.fstype == "cgroup" && mount.root == "/" && mount.options.split(',').any(|one| one == "rw")
+    };
+    let hierarchy = |mount: &Mount| {
+        let (version, options) = cgroup::called(&mount.fstype, &mount.super_options)?;
+        let mount = PathBuf::from(&mount.target);
+        Some(Hierarchy { version, own: mount.clone(), mount, options })
+    };
+    let mut found: Vec<Hierarchy> = mounts.iter().filter(is_its).filter_map(hierarchy).collect();
+    found.retain(|one| {
+        !one.options.starts_with("name=") && own.is_none_or(|own| !own.is_called(one.version, &one.options))
+    });
+    found
 }
 
 /// The hierarchy that is mounted there, last.

@@ -24,6 +24,7 @@ fn process(pid: i32, ppid: i32, comm: &str, own: &[(Namespace, u64)]) -> Process
         start_time: 1,
         cmdline: vec![comm.to_owned()],
         nspid: vec![pid],
+        cpus_allowed: "0-1".to_owned(),
         namespaces: namespaces(own),
         credentials: Credentials {
             uid: [0; 4],

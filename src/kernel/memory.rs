@@ -1,0 +1,85 @@
+//! What workloads use: memory that nobody else does (mmap(2)), and files past the page cache.
+
+use std::fs::File;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::ptr::NonNull;
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+/// The size of pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// As a rule 4 KiB.
+    Small,
+    /// Those of the machine's pool of huge pages, as a rule 2 MiB (MAP_HUGETLB).
+    Huge,
+}
+
+/// A private, anonymous mapping.
+#[derive(Debug)]
+pub struct Taken {
+    start: NonNull<u8>,
+    length: NonZeroUsize,
+}
+
+/// Maps memory; none of it is in use before it is written to.
+///
+/// # Errors
+/// `ENOMEM` beyond a limit, or where the pool has not so many huge pages; `EINVAL` for no bytes.
+pub fn take(bytes: usize, pages: Pages) -> io::Result<Taken> {
+    let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
+    let flags = match pages {
+        Pages::Small => MapFlags::MAP_PRIVATE,
+        Pages::Huge => MapFlags::MAP_PRIVATE | MapFlags::MAP_HUGETLB,
+    };
+    // SAFETY: a new mapping, wherever the kernel has room.
+    let start = unsafe { mmap_anonymous(None, length, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags)? };
+    Ok(Taken { start: start.cast(), length })
+}
+
+/// Opens a file so that reads of it go to the disk itself (open(2), O_DIRECT); the buffer must begin where a block begins, as that
+/// of a [`Taken`] does.
+///
+/// # Errors
+/// Those of open(2); `EINVAL` where the file system can not do it.
+pub fn open_direct(path: impl AsRef<Path>) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_DIRECT).open(path)
+}
+
+impl Taken {
+    /// All of it.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: the mapping has this length, is readable and writable, and belongs to this value alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length.get()) }
+    }
+
+    /// Writes to every page, so that each is in use.
+    pub fn touch(&mut self) {
+        for page in self.bytes().chunks_mut(4096) {
+            page[0] = 1;
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and nobody can have a reference to it any more.
+        let _ = unsafe { munmap(self.start.cast(), self.length.get()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_can_be_used() {
+        let mut taken = take(3 * 4096 + 1, Pages::Small).expect("memory");
+        taken.touch();
+        assert_eq!(taken.bytes().iter().filter(|byte| **byte == 1).count(), 4);
+        assert!(take(0, Pages::Small).is_err());
+    }
+}

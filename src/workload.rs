@@ -1,0 +1,166 @@
+//! Work for limits to bite into: a program that does one thing, just as much of it as it is told, and ends by itself.
+//!
+//! In a lab host it is `/lab/work`, this same binary under another name, so that lessons need nothing installed. Its bounds make it
+//! safe on a small machine, also where somebody types it outside of every limit.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::kernel::memory::{self, Pages};
+use crate::kernel::program::WORK;
+use crate::kernel::sys::{self, Forked, Signal};
+use crate::kernel::trace::Trace;
+use crate::kernel::{process_name, stdio};
+
+/// After this time every work ends, whatever it was told.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// The most memory that is taken, in bytes.
+const MOST_BYTES: usize = 256 << 20;
+
+/// The most children that are forked.
+const MOST_CHILDREN: usize = 200;
+
+/// What is read at once, in bytes: a multiple of every disk's block.
+const BLOCK: usize = 64 << 10;
+
+const USAGE: &str = "\
+usage: work spin [SECONDS]     keep one processor busy
+       work memory SIZE        use so much memory (20M), then end
+       work hold SIZE          the same, and keep it
+       work huge SIZE          the same in huge pages
+       work fork N             have N children at once, then end
+       work read FILE [SIZE]   read a file past the page cache (O_DIRECT), and say how long it took
+       work cached FILE [SIZE] the same, through the page cache
+";
+
+/// What came of the work, where this process was started to do some: its first argument ends in [`WORK`].
+pub fn asked() -> Option<ExitCode> {
+    let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let name = std::path::Path::new(arguments.first()?).file_name()?;
+    (name == WORK).then(|| run(&arguments))
+}
+
+/// Does what the arguments say, of which the first is the program's name.
+fn run(arguments: &[String]) -> ExitCode {
+    let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["spin"] => spin(LONGEST),
+        ["spin", seconds] => seconds.parse().map_or_else(|_| usage(), |seconds| spin(Duration::from_secs(seconds))),
+        ["memory", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Small, false)),
+        ["hold", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Small, true)),
+        ["huge", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Huge, false)),
+        ["fork", count] => count.parse().map_or_else(|_| usage(), fork),
+        ["read", file] => read(memory::open_direct(file), file, MOST_BYTES),
+        ["read", file, size] => bytes(size).map_or_else(usage, |bytes| read(memory::open_direct(file), file, bytes)),
+        ["cached", file] => read(File::open(file), file, MOST_BYTES),
+        ["cached", file, size] => bytes(size).map_or_else(usage, |bytes| read(File::open(file), file, bytes)),
+        _ => usage(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("work: {why}");
+            ExitCode::from(if why == USAGE { 2 } else { 1 })
+        }
+    }
+}
+
+fn usage() -> Result<(), String> {
+    Err(USAGE.to_owned())
+}
+
+/// A number of bytes with the kernel's own suffixes: `20M`.
+fn bytes(text: &str) -> Option<usize> {
+    let (digits, unit) = match text.chars().last()? {
+        'K' | 'k' => (&text[..text.len() - 1], 1 << 10),
+        'M' | 'm' => (&text[..text.len() - 1], 1 << 20),
+        'G' | 'g' => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    digits.parse::<usize>().ok()?.checked_mul(unit).filter(|bytes| *bytes <= MOST_BYTES)
+}
+
+/// Keeps one processor busy.
+fn spin(time: Duration) -> Result<(), String> {
+    let end = Instant::now() + time.min(LONGEST);
+    while Instant::now() < end {
+        for _ in 0..100_000 {
+            std::hint::spin_loop();
+        }
+    }
+    Ok(())
+}
+
+/// Takes memory and writes to every page of it: only then does it cost anything.
+fn take(bytes: usize, pages: Pages, keep: bool) -> Result<(), String> {
+    let mut taken = memory::take(bytes, pages).map_err(|error| format!("mmap of {bytes} bytes: {error}"))?;
+    taken.touch();
+    println!("{} MiB are in use", bytes >> 20);
+    if keep {
+        std::thread::sleep(LONGEST);
+    }
+    Ok(())
+}
+
+/// Has so many children at once. They end with this process, whoever ends it.
+fn fork(count: usize) -> Result<(), String> {
+    let mut children = Vec::new();
+    let mut refused = None;
+    for _ in 0..count.min(MOST_CHILDREN) {
+        match sys::clone3(&mut Trace::new(WORK), &[]) {
+            Ok(Forked::Child) => {
+                crate::kernel::end_with_parent();
+                process_name("work-child");
+                std::thread::sleep(LONGEST);
+                stdio::exit_now(0);
+            }
+            Ok(Forked::Parent { pidfd, pid }) => children.push((pid, pidfd)),
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    println!("{} children", children.len());
+    for (pid, pidfd) in &children {
+        let _ = sys::pidfd_kill(pidfd, Signal::SIGKILL);
+        let _ = sys::wait4(&mut Trace::new(WORK), *pid);
+    }
+    refused.map_or(Ok(()), |error| Err(format!("the next one: {error}")))
+}
+
+/// Reads a file and tells how long it took.
+fn read(file: std::io::Result<File>, path: &str, most: usize) -> Result<(), String> {
+    let trouble = |error: std::io::Error| format!("{path}: {error}");
+    let mut file = file.map_err(trouble)?;
+    // O_DIRECT wants a buffer that begins with a block (open(2)); a mapping begins with a page.
+    let mut buffer = memory::take(BLOCK, Pages::Small).map_err(trouble)?;
+    let begin = Instant::now();
+    let mut done = 0;
+    while done < most && begin.elapsed() < LONGEST {
+        match file.read(buffer.bytes()).map_err(trouble)? {
+            0 => break,
+            count => done += count,
+        }
+    }
+    println!("{} KiB in {:.2} seconds", done >> 10, begin.elapsed().as_secs_f64());
+    std::io::stdout().flush().map_err(trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_the_kernels_and_bounded() {
+        assert_eq!(bytes("20M"), Some(20 << 20));
+        assert_eq!(bytes("64k"), Some(64 << 10));
+        assert_eq!(bytes("7"), Some(7));
+        for odd in ["", "M", "-1", "1T", "257M", "99999999999999999999G"] {
+            assert_eq!(bytes(odd), None, "{odd}");
+        }
+    }
+}
