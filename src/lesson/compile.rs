@@ -124,8 +124,12 @@ impl Compiler<'_> {
             .into_iter()
             .take(MAX_STEPS)
             .enumerate()
-            .map(|(index, step)| {
-                let path = [key("steps"), Segment::Index(index)];
+            .flat_map(|(index, mut step)| {
+                let path = vec![key("steps"), Segment::Index(index)];
+                let twin = step.v1.take().map(|twin| (join(&path, key("v1")), twin.beside(&step)));
+                [(path, step)].into_iter().chain(twin)
+            })
+            .map(|(path, step)| {
                 self.short_name(&join(&path, key("id")), &step.id);
                 if !ids.insert(step.id.clone()) {
                     let what = format!("another step is called `{}` already", step.id);

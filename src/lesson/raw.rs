@@ -4,131 +4,22 @@
 //! much as possible at once: of a text that is not YAML the first fault, of a text that is, every faulty field.
 
 pub mod pick;
+mod shapes;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{self, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_yaml::with::singleton_map_recursive;
 
 use super::check::{Check, Value};
 use super::fault::{self, Spot};
-use super::{Depth, HandFailure, Hint, Kind, Need, Predict, Question};
+use super::{Depth, Kind, Need};
 use crate::probe::Panel;
 use crate::runtime::action::Action;
 use pick::{Path, Segment, join};
-
-/// A lesson as it is written.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RawLesson {
-    /// Version of the format.
-    pub format: u32,
-    /// Short name.
-    pub id: String,
-    /// The stage that it teaches.
-    pub stage: String,
-    /// Title.
-    pub title: String,
-    /// How long it takes.
-    pub minutes: u32,
-    /// What the machine must offer.
-    #[serde(default)]
-    pub needs: Vec<Need>,
-    /// What the learner can do afterwards.
-    pub goal: String,
-    /// The steps.
-    pub steps: Vec<RawStep>,
-}
-
-/// A step as it is written.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RawStep {
-    /// Short name.
-    pub id: String,
-    /// What it proves.
-    pub kind: Kind,
-    /// Title.
-    pub title: String,
-    /// Markdown.
-    pub explain: String,
-    /// A guess.
-    #[serde(default)]
-    pub predict: Option<Predict>,
-    /// A question.
-    #[serde(default)]
-    pub question: Option<Question>,
-    /// What is done by calls.
-    #[serde(default)]
-    pub actions: Vec<Action>,
-    /// What is typed; none where the actions' own lines serve.
-    #[serde(default)]
-    pub by_hand: Option<Vec<String>>,
-    /// How the last line fails.
-    #[serde(default)]
-    pub by_hand_fails: Option<HandFailure>,
-    /// Panels; none where the stage's serve.
-    #[serde(default)]
-    pub watch: Option<Vec<Panel>>,
-    /// Predicates.
-    #[serde(default)]
-    pub check: Vec<Check>,
-    /// Wrong answers.
-    #[serde(default)]
-    pub wrong: Vec<Vec<String>>,
-    /// Hints.
-    #[serde(default)]
-    pub hints: Vec<RawHint>,
-    /// For the instructor.
-    #[serde(default)]
-    pub notes: String,
-    /// What to remember.
-    #[serde(default)]
-    pub debrief: String,
-    /// For whom.
-    #[serde(default)]
-    pub depth: Depth,
-    /// What the step needs beyond the lesson.
-    #[serde(default)]
-    pub needs: Vec<Need>,
-}
-
-/// A hint: a text, or `{ when: …, say: … }`. Written out, because serde's `untagged` would lose the place of a fault.
-#[derive(Clone, Debug)]
-pub struct RawHint(pub Hint);
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawWhen {
-    when: Check,
-    say: String,
-}
-
-impl<'de> Deserialize<'de> for RawHint {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = RawHint;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or `{ when: CHECK, say: TEXT }`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<RawHint, E> {
-                Ok(RawHint(Hint::Always(text.to_owned())))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawHint, A::Error> {
-                let RawWhen { when, say } = RawWhen::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(RawHint(Hint::When { when, say }))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
+pub(super) use shapes::RawWhen;
+pub use shapes::{RawHint, RawLesson, RawStep, RawTwin};
 
 /// Reads a text.
 ///
@@ -203,6 +94,20 @@ const STEP: &[Field] = &[
     may("debrief", one::<String>),
     may("depth", one::<Depth>),
     may("needs", each::<Need>),
+    may("v1", |look, path| look.fields(path, TWIN)),
+];
+
+const TWIN: &[Field] = &[
+    must("needs", each::<Need>),
+    may("explain", one::<String>),
+    may("question", |look, path| look.fields(path, QUESTION)),
+    may("actions", each::<Action>),
+    may("by_hand", each::<String>),
+    may("by_hand_fails", |look, path| look.fields(path, HAND_FAILURE)),
+    may("check", each::<Check>),
+    may("wrong", |look, path| look.elements::<Vec<Vec<String>>>(path, Look::each::<String>)),
+    may("hints", each::<RawHint>),
+    may("notes", one::<String>),
 ];
 
 const PREDICT: &[Field] = &[
@@ -375,6 +280,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::lesson::{HandFailure, Predict, Question};
 
     /// The fields that serde knows, out of its own mouth.
     fn known_to_serde<T: for<'de> Deserialize<'de>>() -> Vec<String> {
@@ -387,6 +293,7 @@ mod tests {
         let names = |fields: &[Field]| fields.iter().map(|field| field.name.to_owned()).collect::<Vec<_>>();
         assert_eq!(names(LESSON), known_to_serde::<RawLesson>());
         assert_eq!(names(STEP), known_to_serde::<RawStep>());
+        assert_eq!(names(TWIN), known_to_serde::<RawTwin>());
         assert_eq!(names(PREDICT), known_to_serde::<Predict>());
         assert_eq!(names(QUESTION), known_to_serde::<Question>());
         assert_eq!(names(HAND_FAILURE), known_to_serde::<HandFailure>());
