@@ -27,7 +27,7 @@ const MOST_CHILDREN: usize = 200;
 const BLOCK: usize = 64 << 10;
 
 const USAGE: &str = "\
-usage: work spin [SECONDS]     keep one processor busy
+usage: work spin [SECONDS]     keep one processor busy, and say how much of it that was
        work memory SIZE        use so much memory (20M), then end
        work hold SIZE          the same, and keep it
        work huge SIZE          the same in huge pages
@@ -48,7 +48,9 @@ fn run(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     let done = match words.as_slice() {
         ["spin"] => spin(LONGEST),
-        ["spin", seconds] => seconds.parse().map_or_else(|_| usage(), |seconds| spin(Duration::from_secs(seconds))),
+        ["spin", seconds] => {
+            seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map_or_else(usage, spin)
+        }
         ["memory", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Small, false)),
         ["hold", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Small, true)),
         ["huge", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Huge, false)),
@@ -91,6 +93,8 @@ fn spin(time: Duration) -> Result<(), String> {
             std::hint::spin_loop();
         }
     }
+    let got = memory::processor_time().unwrap_or_default();
+    println!("{:.2} of {:.2} seconds", got.as_secs_f64(), time.min(LONGEST).as_secs_f64());
     Ok(())
 }
 

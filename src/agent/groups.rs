@@ -86,14 +86,17 @@ impl Groups {
         }
     }
 
+    /// Lets what lessons have frozen go on: a killed process that is frozen in version 1 does not end, and keeps its pid namespace
+    /// from ending.
+    pub fn thaw(&self) {
+        self.all.iter().for_each(|one| cgroup::thaw(&one.hierarchy.own));
+    }
+
     /// After the end of a lab host: takes away what lessons made, so that the next one can be born here.
     pub fn clear(&self) {
         for one in &self.all {
             let own = &one.hierarchy.own;
-            ledger::wait_until(|| {
-                cgroup::thaw(own);
-                cgroup::remove_below(own).is_ok()
-            });
+            ledger::wait_until(|| cgroup::remove_below(own).is_ok());
             let _ = cgroup::take_back(own);
         }
     }

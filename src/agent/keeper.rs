@@ -42,9 +42,12 @@ pub fn run(ui: &Channel) -> ! {
     }
     let mut keeper = Keeper { ledger: None, groups: None, machine: None, lab: None };
     loop {
-        let init = keeper.lab.as_ref().map_or(ui.as_fd(), |lab| lab.pidfd.as_fd());
-        let [asked, ended] = readable([ui.as_fd(), init], None);
-        if ended && keeper.lab.is_some() {
+        // Its end of the channel closes as soon as an init begins to end; the pidfd tells only when all in its pid namespace has
+        // ended, and what is frozen does not end by itself.
+        let (init, channel) =
+            keeper.lab.as_ref().map_or((ui.as_fd(), ui.as_fd()), |lab| (lab.pidfd.as_fd(), lab.channel.as_fd()));
+        let [asked, ended, closed] = readable([ui.as_fd(), init, channel], None);
+        if (ended || closed) && keeper.lab.is_some() {
             // Where the machine is the lab host, no pid namespace ends with it.
             keeper.end_lab();
         }
@@ -89,7 +92,7 @@ struct Lab {
     pid: i32,
     pidfd: OwnedFd,
     /// Open as long as the lab shall live: its end tells the agent to end.
-    _channel: Channel,
+    channel: Channel,
 }
 
 impl Keeper {
@@ -136,13 +139,13 @@ impl Keeper {
         // So that the end of the agent is the end of its channels.
         drop((theirs, agent_end));
         let identity = ProcessIdentity::of(pid);
-        self.lab = Some(Lab { pid, pidfd, _channel: ours });
+        self.lab = Some(Lab { pid, pidfd, channel: ours });
         if let Some(identity) = identity {
             ledger.write(&Entry::Lab(identity))?;
         }
         map_ids(pid, spec)?;
         groups.admit(pid).map_err(|error| trouble(&error))?;
-        let channel = &self.lab.as_ref().ok_or_else(|| trouble(&"it is gone"))?._channel;
+        let channel = &self.lab.as_ref().ok_or_else(|| trouble(&"it is gone"))?.channel;
         channel.send(&()).map_err(|error| trouble(&error))?;
         let built: Built = channel.receive(Some(BUILD_DEADLINE)).map_err(|error| trouble(&error))?;
         built?;
@@ -156,6 +159,10 @@ impl Keeper {
     fn end_lab(&mut self) {
         if let Some(lab) = self.lab.take() {
             let _ = sys::pidfd_kill(&lab.pidfd, Signal::SIGKILL);
+            ledger::wait_until(|| {
+                self.groups.iter().for_each(Groups::thaw);
+                sys::wait_for_end(&lab.pidfd, Duration::from_millis(50))
+            });
             let _ = sys::wait4(&mut Trace::new("keeper"), lab.pid);
             // What is left in the groups, where there was no pid namespace to end, and what lessons made below them.
             match (&self.machine, self.groups.take()) {

@@ -1,4 +1,4 @@
-//! What workloads use: memory that nobody else does (mmap(2)), and files past the page cache.
+//! What workloads use: memory that nobody else does (mmap(2)), files past the page cache, processor time.
 
 use std::fs::File;
 use std::io;
@@ -6,8 +6,10 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use nix::time::{ClockId, clock_gettime};
 
 /// The size of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,14 @@ pub fn take(bytes: usize, pages: Pages) -> io::Result<Taken> {
 /// Those of open(2); `EINVAL` where the file system can not do it.
 pub fn open_direct(path: impl AsRef<Path>) -> io::Result<File> {
     File::options().read(true).custom_flags(libc::O_DIRECT).open(path)
+}
+
+/// The processor time that this process has used (clock_gettime(2), CLOCK_PROCESS_CPUTIME_ID).
+///
+/// # Errors
+/// None that is known.
+pub fn processor_time() -> io::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into())
 }
 
 impl Taken {

@@ -16,7 +16,11 @@ const SOURCES: &[(&str, &str)] = &[
     ("07-user", include_str!("../../lessons/07-user.yaml")),
     ("08-cgroup-ns", include_str!("../../lessons/08-cgroup-ns.yaml")),
     ("09-time", include_str!("../../lessons/09-time.yaml")),
+    ("10-cgroups", include_str!("../../lessons/10-cgroups.yaml")),
+    ("11-cpu", include_str!("../../lessons/11-cpu.yaml")),
+    ("12-memory", include_str!("../../lessons/12-memory.yaml")),
     ("13-pids", include_str!("../../lessons/13-pids.yaml")),
+    ("15-devices-freezer", include_str!("../../lessons/15-devices-freezer.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

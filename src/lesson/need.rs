@@ -69,6 +69,8 @@ pub enum Need {
     PidsV2,
     /// Groups of version 1 can be made that have the controller `freezer`.
     FreezerV1,
+    /// Groups of version 2 can be frozen, and there is no controller for that in version 1.
+    FreezerV2,
     /// Groups of version 1 can be made that have the controller `devices`.
     DevicesV1,
     /// This machine has two processors that may be used.
@@ -90,7 +92,10 @@ impl Need {
     pub fn has_twin(self, offer: &Offer) -> bool {
         match self.controller() {
             Some((name, Some(_))) => cgroup::home_of(name, &offer.cgroups).is_some(),
-            _ => matches!(self, Self::OwnCgroupV1 | Self::OwnCgroupV2) && !offer.cgroups.is_empty(),
+            _ => {
+                let twins = [Self::OwnCgroupV1, Self::OwnCgroupV2, Self::FreezerV1, Self::FreezerV2];
+                twins.contains(&self) && !offer.cgroups.is_empty()
+            }
         }
     }
 
@@ -108,7 +113,6 @@ impl Need {
             Self::Pids => Some(("pids", None)),
             Self::PidsV1 => Some(("pids", Some(Version::V1))),
             Self::PidsV2 => Some(("pids", Some(Version::V2))),
-            Self::FreezerV1 => Some(("freezer", Some(Version::V1))),
             Self::DevicesV1 => Some(("devices", Some(Version::V1))),
             _ => None,
         }
@@ -176,6 +180,15 @@ impl Need {
                         .to_owned()
                 }),
             },
+            Self::FreezerV1 | Self::FreezerV2 if offer.cgroups.is_empty() => Some(no_group()),
+            // In version 2 it is no controller: every group can be frozen.
+            Self::FreezerV1 => cgroup::home_of("freezer", &offer.cgroups).is_none().then(|| {
+                "it is for the controller freezer of cgroups of version 1, which this machine has not; the step beside it is for version 2"
+                    .to_owned()
+            }),
+            Self::FreezerV2 => cgroup::home_of("freezer", &offer.cgroups).is_some().then(|| {
+                "it is for machines without the controller freezer of version 1; the step beside it is for that".to_owned()
+            }),
             Self::TwoCpus => std::thread::available_parallelism().is_ok_and(|count| count.get() < 2).then(|| {
                 "it needs two processors, and here is one; in a virtual machine: give it a second".to_owned()
             }),
@@ -206,6 +219,12 @@ fn without_controller(name: &str, version: Option<Version>, offer: &Offer) -> Op
     }
     let known = std::fs::read_to_string("/proc/cgroups").unwrap_or_default();
     let is_known = known.lines().any(|line| line.split_whitespace().next() == Some(name));
+    if name == "devices" && Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        return Some(
+            "it is for version 1: in version 2 there is no controller devices, a BPF program on the group decides"
+                .to_owned(),
+        );
+    }
     Some(match is_known {
         false => format!("this kernel was built without the cgroup controller {name}"),
         true if cgroup::hierarchies().iter().any(|one| one.version == Version::V1 && one.has(name)) => {

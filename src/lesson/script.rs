@@ -135,6 +135,7 @@ fn test(need: Need) -> &'static str {
         Need::PidsV1 => "controller pids 1",
         Need::PidsV2 => "controller pids 2",
         Need::FreezerV1 => "controller freezer 1",
+        Need::FreezerV2 => "[ -e /lab/cgroup/cgroup.controllers ] && ! controller freezer 1",
         Need::DevicesV1 => "controller devices 1",
         Need::TwoCpus => "[ \"$(nproc)\" -ge 2 ]",
         Need::DevMqueue => "[ -d /dev/mqueue ]",

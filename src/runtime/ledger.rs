@@ -136,7 +136,14 @@ pub fn entries(ledger: &Path) -> Vec<Entry> {
 
 /// Takes back what a ledger says, newest first, past failures; then, if all is gone, the ledger itself.
 pub fn revert(ledger: &Path) -> Vec<Reverted> {
-    let reverted: Vec<Reverted> = entries(ledger)
+    let entries = entries(ledger);
+    for entry in &entries {
+        if let Entry::Cgroup(directory) = entry {
+            // What is frozen in version 1 can not end, and a lab host with it.
+            cgroup::thaw(directory);
+        }
+    }
+    let reverted: Vec<Reverted> = entries
         .iter()
         .rev()
         .filter_map(|entry| match entry {

@@ -320,6 +320,30 @@ impl Predicate for Times {
     }
 }
 
+/// So many processes are in a group, not counting those in groups below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Members {
+    /// The group's path from the lab host's own: `/web`.
+    pub cgroup: String,
+    /// The controller whose hierarchy of version 1 is meant; none for that at `/lab/cgroup`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v1: Option<String>,
+    /// How many.
+    pub is: usize,
+}
+
+impl Predicate for Members {
+    fn claim(&self) -> String {
+        format!("{} processes are in the cgroup {}{}", self.is, self.cgroup, of(self.v1.as_deref()))
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let seen = value(Some(&group(view, &self.cgroup, self.v1.as_deref())?.members))?.len();
+        Ok((seen == self.is, format!("there are {seen}")))
+    }
+}
+
 /// What a file of a group says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

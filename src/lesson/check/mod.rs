@@ -103,6 +103,8 @@ pub enum Check {
     CgroupFile(cgroup::FileIs),
     /// The least that a number in a file of a cgroup is.
     CgroupAtLeast(cgroup::AtLeast),
+    /// How many processes are in a cgroup.
+    CgroupMembers(cgroup::Members),
     /// How many times a number in a file of one cgroup is that of another.
     CgroupTimes(cgroup::Times),
     /// The processors on which a process may run.
@@ -233,6 +235,7 @@ impl Check {
             Self::CgroupMounted(it) => it,
             Self::CgroupFile(it) => it,
             Self::CgroupAtLeast(it) => it,
+            Self::CgroupMembers(it) => it,
             Self::CgroupTimes(it) => it,
             Self::CpusAllowed(it) => it,
         }
