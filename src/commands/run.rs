@@ -1,6 +1,5 @@
 //! `hardway run`: lessons without a screen.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -41,10 +40,9 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Explanation> {
     let before = Footprint::take();
     let mut keeper = start_keeper(options.ids)?;
     let offer = keeper.offer();
-    let (mut failed, mut missing) = (0, BTreeSet::new());
+    let (mut failed, mut walked) = (0, 0);
     for (index, lesson) in chosen.iter().enumerate() {
         if let Some(reason) = unavailable(lesson, &offer) {
-            missing.insert(lesson.name.clone());
             tell(
                 options.json,
                 &json!({ "lesson": lesson.name, "not_available": reason }),
@@ -55,6 +53,7 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Explanation> {
         let until = until.filter(|_| index + 1 == chosen.len());
         let result = walk(keeper, lesson, via, until, &mut |line| {
             failed += usize::from(line.skipped.is_none() && !line.held);
+            walked += usize::from(line.skipped.is_none());
             tell(options.json, &json!(line), &in_words(&line));
         });
         keeper = result.0;
@@ -76,7 +75,7 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Explanation> {
     );
     Ok(if failed > 0 || !left.is_empty() {
         ExitCode::from(FAILED)
-    } else if !missing.is_empty() && missing.len() == chosen.len() {
+    } else if walked == 0 {
         ExitCode::from(NOT_AVAILABLE)
     } else {
         ExitCode::SUCCESS

@@ -45,9 +45,7 @@ pub enum Need {
     OwnCgroupV2,
     /// It has, in the hierarchy of version 1 with the controller `pids`.
     OwnCgroupV1,
-    /// Groups can be made that have the controller `cpu`, in any version.
-    Cpu,
-    /// They can, in version 1.
+    /// Groups of version 1 can be made that have the controller `cpu`.
     CpuV1,
     /// They can, in version 2.
     CpuV2,
@@ -55,15 +53,11 @@ pub enum Need {
     CpusetV1,
     /// They can, in version 2.
     CpusetV2,
-    /// Groups can be made that have the controller `memory`, in any version.
-    Memory,
-    /// They can, in version 1.
+    /// Groups of version 1 can be made that have the controller `memory`.
     MemoryV1,
     /// They can, in version 2.
     MemoryV2,
-    /// Groups can be made that have the controller `pids`, in any version.
-    Pids,
-    /// They can, in version 1.
+    /// Groups of version 1 can be made that have the controller `pids`.
     PidsV1,
     /// They can, in version 2.
     PidsV2,
@@ -91,7 +85,7 @@ impl Need {
     /// met, nothing is lost.
     pub fn has_twin(self, offer: &Offer) -> bool {
         match self.controller() {
-            Some((name, Some(_))) => cgroup::home_of(name, &offer.cgroups).is_some(),
+            Some((name, _)) => cgroup::home_of(name, &offer.cgroups).is_some(),
             _ => {
                 let twins = [Self::OwnCgroupV1, Self::OwnCgroupV2, Self::FreezerV1, Self::FreezerV2];
                 twins.contains(&self) && !offer.cgroups.is_empty()
@@ -99,21 +93,18 @@ impl Need {
         }
     }
 
-    /// The controller that groups must have for it, and the version, where only one will do.
-    pub fn controller(self) -> Option<(&'static str, Option<Version>)> {
+    /// The controller that groups must have for it, and in which version.
+    pub fn controller(self) -> Option<(&'static str, Version)> {
         match self {
-            Self::Cpu => Some(("cpu", None)),
-            Self::CpuV1 => Some(("cpu", Some(Version::V1))),
-            Self::CpuV2 => Some(("cpu", Some(Version::V2))),
-            Self::CpusetV1 => Some(("cpuset", Some(Version::V1))),
-            Self::CpusetV2 => Some(("cpuset", Some(Version::V2))),
-            Self::Memory => Some(("memory", None)),
-            Self::MemoryV1 => Some(("memory", Some(Version::V1))),
-            Self::MemoryV2 => Some(("memory", Some(Version::V2))),
-            Self::Pids => Some(("pids", None)),
-            Self::PidsV1 => Some(("pids", Some(Version::V1))),
-            Self::PidsV2 => Some(("pids", Some(Version::V2))),
-            Self::DevicesV1 => Some(("devices", Some(Version::V1))),
+            Self::CpuV1 => Some(("cpu", Version::V1)),
+            Self::CpuV2 => Some(("cpu", Version::V2)),
+            Self::CpusetV1 => Some(("cpuset", Version::V1)),
+            Self::CpusetV2 => Some(("cpuset", Version::V2)),
+            Self::MemoryV1 => Some(("memory", Version::V1)),
+            Self::MemoryV2 => Some(("memory", Version::V2)),
+            Self::PidsV1 => Some(("pids", Version::V1)),
+            Self::PidsV2 => Some(("pids", Version::V2)),
+            Self::DevicesV1 => Some(("devices", Version::V1)),
             _ => None,
         }
     }
@@ -204,12 +195,11 @@ impl Need {
     }
 }
 
-/// Why no group can be made that has a controller, in that version where one is given.
-fn without_controller(name: &str, version: Option<Version>, offer: &Offer) -> Option<String> {
+/// Why no group of a version can be made that has a controller.
+fn without_controller(name: &str, version: Version, offer: &Offer) -> Option<String> {
     if let Some(home) = cgroup::home_of(name, &offer.cgroups) {
-        let other = version.filter(|version| *version != home.version)?;
-        let (here, there) = if other == Version::V1 { ("2", "1") } else { ("1", "2") };
-        return Some(format!(
+        let (here, there) = if version == Version::V1 { ("2", "1") } else { ("1", "2") };
+        return (version != home.version).then(|| format!(
             "it is for cgroups of version {there}, and the controller {name} is in version {here} here; the step beside it does the \
              same there"
         ));

@@ -159,11 +159,14 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
                 meaning,
             );
         };
-        row(
-            "cgroup.procs",
-            group.members.text(|list| pids(list)),
-            "The processes in this group, not counting those in groups below it. A group is removed by rmdir, when it has neither.",
-        );
+        // The lab host's own first processes are in that one, or in a leaf of it, and come and go.
+        if name != "/" {
+            row(
+                "cgroup.procs",
+                group.members.text(|list| pids(list)),
+                "The processes in this group, not counting those in groups below it. A group is removed by rmdir, when it has neither.",
+            );
+        }
         for (file, text) in &group.files {
             row(file, text.text(|text| files::on_one_line(text)), files::meaning(file));
         }

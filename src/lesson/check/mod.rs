@@ -8,6 +8,7 @@ pub mod clock;
 pub mod credentials;
 pub mod hostname;
 pub mod ipc;
+pub mod limit;
 pub mod mount;
 pub mod namespace;
 pub mod network;
@@ -100,15 +101,15 @@ pub enum Check {
     /// The root of a cgroup mount, as a process sees it.
     CgroupMounted(cgroup::Mounted),
     /// What a file of a cgroup says.
-    CgroupFile(cgroup::FileIs),
+    CgroupFile(limit::FileIs),
     /// The least that a number in a file of a cgroup is.
-    CgroupAtLeast(cgroup::AtLeast),
+    CgroupAtLeast(limit::AtLeast),
     /// How many processes are in a cgroup.
-    CgroupMembers(cgroup::Members),
+    CgroupMembers(limit::Members),
     /// How many times a number in a file of one cgroup is that of another.
-    CgroupTimes(cgroup::Times),
+    CgroupTimes(limit::Times),
     /// The processors on which a process may run.
-    CpusAllowed(cgroup::CpusAllowed),
+    CpusAllowed(limit::CpusAllowed),
     /// A link is in the network namespace of a process.
     LinkExists(network::LinkExists),
     /// A link is up, or down.
@@ -174,7 +175,7 @@ pub enum Value {
     /// The root of the lab host's cgroup mount, as a process sees it.
     CgroupMountRoot(cgroup::MountRoot),
     /// What a file of a cgroup says.
-    CgroupFile(cgroup::File),
+    CgroupFile(limit::File),
     /// How many cgroup hierarchies a process is in.
     Hierarchies(cgroup::Hierarchies),
     /// How many links a network namespace has.

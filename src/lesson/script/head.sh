@@ -74,6 +74,7 @@ take_away() { # GROUP: with all below it
 # Makes a cgroup below this one, in the hierarchy where that matters least: version 2, else one of version 1 without limits.
 own_group() {
     local kind path
+    name=hardway-$$-$(cut -d ' ' -f 22 "/proc/$$/stat")
     for kind in unified pids freezer perf_event; do
         if [ "$kind" = unified ]; then
             hierarchy=$(findmnt --noheadings --first-only --types cgroup2 --output TARGET)
@@ -84,7 +85,7 @@ own_group() {
         fi
         path=$hierarchy${path%/}
         if [ -n "$hierarchy" ] && [ -w "$path" ] && [ -w "$path/cgroup.procs" ]; then
-            group=$path/hardway-script-$$
+            group=$path/$name
             mkdir "$group" 2>/dev/null && echo "$$" >"$group/cgroup.procs" && return
             rmdir "$group" 2>/dev/null
         fi
@@ -100,12 +101,12 @@ other_groups() {
         path=$(sed -n "s/^[0-9]*:$kind://p" /proc/self/cgroup)
         path=$mount${path%/}
         case $kind in *name=* | '') continue ;; esac
-        [ "$mount" != "$hierarchy" ] && [ -w "$path/cgroup.procs" ] && mkdir "$path/hardway-script-$$" 2>/dev/null || continue
+        [ "$mount" != "$hierarchy" ] && [ -w "$path/cgroup.procs" ] && mkdir "$path/$name" 2>/dev/null || continue
         # A new group of cpuset has no processor and no memory node.
         for file in cpuset.cpus cpuset.mems; do
-            [ ! -e "$path/$file" ] || cat "$path/$file" >"$path/hardway-script-$$/$file"
+            [ ! -e "$path/$file" ] || cat "$path/$file" >"$path/$name/$file"
         done
-        echo "$$" >"$path/hardway-script-$$/cgroup.procs" && others+=" $path/hardway-script-$$:$mount"
+        echo "$$" >"$path/$name/cgroup.procs" && others+=" $path/$name:$mount"
     done < <(findmnt --noheadings --list --types cgroup --output TARGET,FS-OPTIONS)
 }
 
@@ -176,11 +177,11 @@ range_of_ids() { # more than one is mapped
     [ "$count" -gt 1 ] || [ "$(wc -l </proc/self/uid_map)" -gt 1 ]
 }
 
-controller() { # NAME [VERSION]: groups can be made that have it
+controller() { # NAME VERSION: groups of that version can be made that have it
     if [ -w "/sys/fs/cgroup/$1/cgroup.procs" ]; then
-        [ "${2-1}" = 1 ]
+        [ "$2" = 1 ]
     else
-        [ "${2-2}" = 2 ] && grep -qw "$1" /lab/cgroup/cgroup.subtree_control 2>/dev/null
+        [ "$2" = 2 ] && grep -qw "$1" /lab/cgroup/cgroup.subtree_control 2>/dev/null
     fi
 }
 
