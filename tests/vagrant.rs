@@ -76,7 +76,8 @@ fn the_vagrantfile_asks_for_what_it_promises() {
 
 #[test]
 fn the_scripts_have_no_faults_that_can_be_seen() {
-    let scripts = ["vagrant/provision.sh", "fuzz/run"].map(|script| format!("{ROOT}/{script}"));
+    let scripts = ["vagrant/provision.sh", "fuzz/run", "tests/vm/run", "tests/vm/inside", "tests/vm/run-in-vm"]
+        .map(|script| format!("{ROOT}/{script}"));
     for script in &scripts {
         let output = Command::new("bash").args(["-n", script]).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));

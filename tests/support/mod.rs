@@ -4,6 +4,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 pub mod rows;
+pub mod walks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -111,11 +112,15 @@ pub fn expectations() -> Expectations {
 
 /// The steps that may, and must, be skipped in a mode on this machine.
 pub fn expected_skips(mode: Mode) -> BTreeSet<String> {
+    expected_skips_on(mode, cgroup_mode(), &fs::read_to_string("/proc/sys/kernel/osrelease").unwrap())
+}
+
+/// The steps that may, and must, be skipped in a mode on a machine that mounts cgroups so and has a kernel of this release.
+pub fn expected_skips_on(mode: Mode, cgroups: &str, release: &str) -> BTreeSet<String> {
     let expected = expectations();
-    let here = cgroup_mode();
-    let listed = &expected.steps[mode.name()][here];
+    let listed = &expected.steps[mode.name()][cgroups];
     // Of two steps beside each other one is for this machine.
-    let other = |step: &WrittenStep| step.version == Some(if here == "v2" { 1 } else { 2 });
+    let other = |step: &WrittenStep| step.version == Some(if cgroups.starts_with("v2") { 1 } else { 2 });
     let mut steps: BTreeSet<String> = course()
         .iter()
         .flat_map(|lesson| {
@@ -126,7 +131,7 @@ pub fn expected_skips(mode: Mode) -> BTreeSet<String> {
         .collect();
     steps.extend(listed.iter().filter(|name| !name.ends_with(":*")).cloned());
     let number = |text: &str| -> Vec<u32> { text.split(['.', '-']).map_while(|part| part.parse().ok()).collect() };
-    let release = number(&fs::read_to_string("/proc/sys/kernel/osrelease").unwrap());
+    let release = number(release);
     for (_, older) in expected.rootless_before.into_iter().filter(|(version, _)| release < number(version)) {
         steps.extend(older.into_iter().filter(|_| mode != Mode::Root));
     }
@@ -488,8 +493,14 @@ pub fn bounded(command: &mut Command, at_most: Duration) -> Output {
 /// The JSON objects of a command's output, one a line.
 #[track_caller]
 pub fn json_lines(output: &Output) -> Vec<serde_json::Value> {
+    json_lines_of(&output.stdout)
+}
+
+/// The JSON objects of a text, one a line.
+#[track_caller]
+pub fn json_lines_of(text: &str) -> Vec<serde_json::Value> {
     let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:?}"));
-    output.stdout.lines().map(parse).collect()
+    text.lines().map(parse).collect()
 }
 
 /// A session of `hardway --plain` with somebody typing.

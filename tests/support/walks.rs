@@ -1,0 +1,65 @@
+//! What the JSON of a walk through the whole course, and that of the doctor, have to say.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Mode, course};
+
+/// Each step was walked once and held, but for those that may, and must, be skipped; and nothing was left behind.
+#[track_caller]
+pub fn holds(lines: &[Value], mode: Mode, via: &str, skips: &BTreeSet<String>) {
+    let (summary, steps) = lines.split_last().expect("lines");
+    let failed: Vec<_> = steps.iter().filter(|step| step["skipped"].is_null() && step["held"] != true).collect();
+    assert!(failed.is_empty(), "steps that did not hold: {failed:#?}");
+    assert_eq!(summary["mode"], mode.name());
+    assert_eq!(summary["via"], via);
+    assert_eq!(summary["failed"], 0);
+    assert_eq!(summary["left_behind"], serde_json::json!([]));
+
+    let told = |step: &Value, key: &str| step[key].as_str().unwrap().to_owned();
+    let name = |step: &Value| format!("{}:{}", told(step, "lesson"), told(step, "step"));
+    let walked: Vec<String> = steps.iter().map(name).collect();
+    assert_eq!(walked, every_step(), "each step once, in order");
+    let skipped: BTreeSet<String> = steps.iter().filter(|step| !step["skipped"].is_null()).map(name).collect();
+    assert_eq!(&skipped, skips);
+    for step in steps.iter().filter(|step| step["skipped"].is_null()) {
+        assert_eq!(step["via"], via);
+        assert!(!step["verdicts"].as_array().unwrap().is_empty(), "nothing was claimed: {step}");
+        let (calls, typed) = (step["calls"].is_array(), step["typed"].is_array());
+        match via {
+            "calls" => assert!(!typed && (calls || step["kind"] == "observe"), "a step by calls has calls: {step}"),
+            _ => assert!(typed && !calls, "a step by hand has lines, and no calls: {step}"),
+        }
+        if step["kind"] == "change" {
+            assert!(step["changes"].as_u64().unwrap() > 0, "a change that nobody sees: {step}");
+        }
+    }
+}
+
+/// The steps of the course as the lesson files name them.
+pub fn every_step() -> Vec<String> {
+    let of = |lesson: &super::Written| -> Vec<String> {
+        lesson.steps.iter().map(|step| format!("{}:{}", lesson.name, step.id)).collect()
+    };
+    course().iter().flat_map(of).collect()
+}
+
+/// What the doctor says does not work is what `run` skips, and it says so if there is any.
+#[track_caller]
+pub fn doctor_knows(report: &Value, mode: Mode, skips: &BTreeSet<String>) {
+    assert_eq!((&report["mode"], &report["format"]), (&Value::from(mode.name()), &Value::from(1)));
+    let lessons = report["lessons"].as_array().unwrap();
+    let without = |lesson: &Value| lesson["without"].as_array().unwrap().clone();
+    let mut skipped = BTreeSet::new();
+    for lesson in lessons {
+        assert!(lesson["unavailable"].is_null(), "{lesson}");
+        for step in without(lesson).iter().filter(|step| step["unavailable"].is_string()) {
+            skipped.insert(format!("{}:{}", lesson["name"].as_str().unwrap(), step["step"].as_str().unwrap()));
+        }
+    }
+    assert_eq!(&skipped, skips);
+    // A step whose twin does the same on this machine is no loss.
+    let works = lessons.iter().all(|lesson| without(lesson).iter().all(|step| step["twin"] == true));
+    assert_eq!(report["works"], works);
+}
