@@ -106,7 +106,7 @@ fn kill_part(world: &World, lesson: &str, step: usize, part: Part) -> bool {
         Part::OuterBox => boxes.first().cloned(),
         Part::InnerBox => boxes.get(1..).and_then(|inner| inner.last().cloned()),
     };
-    let Some(victim) = victim else {
+    let Some(victim) = victim.filter(|victim| !victim.is_frozen()) else {
         assert!(matches!(part, Part::OuterBox | Part::InnerBox), "{place}: it is not there");
         session.quit();
         return false;
@@ -150,6 +150,10 @@ fn all_parts(world: &World) {
         for part in &parts {
             part.signal(Signal::SIGSTOP);
         }
+        eventually(support::PROMISE, || {
+            let moving: Vec<&Process> = parts.iter().filter(|part| !part.has_stopped()).collect();
+            if moving.is_empty() { Ok(()) } else { Err(format!("not stopped: {moving:?}")) }
+        });
         for part in &parts {
             part.signal(Signal::SIGKILL);
         }

@@ -98,7 +98,14 @@ fn vandalism(world: &World) {
     // The other modes' labs, which are there at the same time, have theirs under other names.
     let group = format!("hw-canary-{}", world.mode.name());
     lab.tries(&format!("mkdir $(find -L /sys/fs/cgroup -maxdepth 2 -type d -printf '%p/{group} ')"), None);
-    lab.does(&format!("find /sys/fs/cgroup -name {group} | grep -vc \"^$(readlink -m /lab/cgroup)/\""), "0");
+    let made = support::directories_below(Path::new("/sys/fs/cgroup"));
+    let made = made.iter().filter(|path| path.ends_with(&group)).map(|path| path.display().to_string());
+    let own = lab.session.cgroups();
+    assert!(
+        made.clone().all(|path| own.contains(&path)),
+        "a group outside of the lab's own: {:?}",
+        made.collect::<Vec<_>>()
+    );
     lab.tries("date -s \"$(date '+%F %T')\"", Some(false));
     lab.tries("hostname vandal", Some(true));
     lab.does("hostname", "vandal");

@@ -395,6 +395,23 @@ pub struct Process {
 }
 
 impl Process {
+    /// Whether all of its threads have stopped: a signal that stops is sent to a process, and its threads follow when they can.
+    pub fn has_stopped(&self) -> bool {
+        let tasks = names(format!("/proc/{}/task", self.pid));
+        let stat =
+            |task: &String| fs::read_to_string(format!("/proc/{}/task/{task}/stat", self.pid)).unwrap_or_default();
+        tasks.iter().all(|task| stat(task).rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X'])))
+    }
+
+    /// Whether it is in a frozen cgroup of version 1, where not even SIGKILL ends it before the thaw.
+    pub fn is_frozen(&self) -> bool {
+        let groups = fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).unwrap_or_default();
+        let group = groups.lines().find_map(|line| line.split_once(":freezer:")).map(|(_, path)| path.to_owned());
+        let state =
+            |path| fs::read_to_string(format!("/sys/fs/cgroup/freezer{path}/freezer.state")).unwrap_or_default();
+        group.is_some_and(|path| state(path).trim() == "FROZEN")
+    }
+
     /// Reads `/proc/PID/stat`; none for one that has ended, zombies included.
     pub fn read(pid: i32) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -891,7 +908,8 @@ pub fn below(path: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn directories_below(path: &Path) -> Vec<PathBuf> {
+/// The directories in a directory and below, itself included.
+pub fn directories_below(path: &Path) -> Vec<PathBuf> {
     let mut found = vec![path.to_owned()];
     let mut next = 0;
     while next < found.len() {
