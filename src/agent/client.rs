@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::keeper;
 use super::protocol::{KeeperReply, KeeperRequest, LabSpec, Reply, Request, Sample};
+use super::scope::Scope;
 use super::shell;
 use crate::explain::Explanation;
 use crate::kernel::channel::{Channel, FrameError};
@@ -29,6 +30,7 @@ pub struct Keeper {
     pid: i32,
     pidfd: OwnedFd,
     spec: LabSpec,
+    scope: Box<Scope>,
     /// By what the lab hosts that it made would be told, were something left of them.
     marks: Vec<LabMark>,
 }
@@ -39,15 +41,24 @@ impl Keeper {
     /// # Errors
     /// That of the fork.
     pub fn fork(person: &Person, offer: &Offer) -> Result<Self, Explanation> {
+        Self::fork_in(person, offer, Scope::default())
+    }
+
+    /// The same in a group that this process has made its own; the keeper takes that back at its end.
+    ///
+    /// # Errors
+    /// That of the fork.
+    pub fn fork_in(person: &Person, offer: &Offer, mut scope: Scope) -> Result<Self, Explanation> {
         let failed =
             |why: String| Explanation::new("hardway could not start its keeper", why, "end something, and try again");
         let (ours, theirs) = Channel::pair().map_err(|error| failed(error.to_string()))?;
         match sys::clone3(&mut Trace::new("ui"), &[]).map_err(|error| failed(error.to_string()))? {
             Forked::Child => {
                 drop(ours);
-                keeper::run(&theirs)
+                keeper::run(&theirs, scope.take_over())
             }
             Forked::Parent { pid, pidfd } => {
+                scope.give_away();
                 let spec = LabSpec {
                     mode: offer.mode,
                     uid: person.uid,
@@ -57,7 +68,7 @@ impl Keeper {
                     controllers: false,
                     real_host: offer.real_host,
                 };
-                Ok(Self { channel: Some(ours), pid, pidfd, spec, marks: Vec::new() })
+                Ok(Self { channel: Some(ours), pid, pidfd, spec, scope: Box::new(scope), marks: Vec::new() })
             }
         }
     }
@@ -65,6 +76,11 @@ impl Keeper {
     /// What the lab hosts of this keeper offer.
     pub fn offer(&self) -> Offer {
         Offer { mode: self.spec.mode, cgroups: self.spec.cgroups.clone(), real_host: self.spec.real_host }
+    }
+
+    /// The group that hardway runs in.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// Whether the keeper lives. Without it there are no lab hosts, and nobody else who could take things back.

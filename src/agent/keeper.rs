@@ -32,15 +32,15 @@ const REAL_HOST: [Namespace; 3] = [Namespace::Mnt, Namespace::Ipc, Namespace::Cg
 /// How long a lab host may take to be built, on a slow emulated machine.
 const BUILD_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Serves the ui until it is gone, then reverts everything.
-pub fn run(ui: &Channel) -> ! {
+/// Serves the ui until it is gone, then reverts everything, with what a ledger says that was begun before.
+pub fn run(ui: &Channel, ledger: Option<Ledger>) -> ! {
     process_title("hw-keeper");
     // Away from the terminal and its signals: Ctrl-C and a hang-up are the ui's to answer.
     let _ = nix::unistd::setsid();
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
         stdio::attach(Some(null.as_fd()), &null, &null);
     }
-    let mut keeper = Keeper { ledger: None, groups: None, machine: None, lab: None };
+    let mut keeper = Keeper { ledger, groups: None, machine: None, lab: None };
     loop {
         // Its end of the channel closes as soon as an init begins to end; the pidfd tells only when all in its pid namespace has
         // ended, and what is frozen does not end by itself.

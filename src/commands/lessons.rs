@@ -4,18 +4,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hardway::explain::Explanation;
-use hardway::kernel::host::{Offer, Person};
+use hardway::kernel::host::Offer;
 use hardway::lesson::Lesson;
 use hardway::session::store::Store;
 use hardway::tui::CourseEntry;
 use serde_json::json;
 
-use super::{course, open_store, say, unavailable};
+use super::{course, open_store, say, settle, unavailable};
 use crate::cli::Ids;
 
 /// `hardway lessons`.
 pub fn lessons(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
-    let offer = Person::current().offer(ids.into())?;
+    // Left again at the end, as a lesson would leave it.
+    let (_scope, person) = settle();
+    let offer = person.offer(ids.into())?;
     let (store, _) = open_store();
     let course = course();
     let list = entries(&course, store.as_ref(), &offer);

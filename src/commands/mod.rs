@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use hardway::agent::client::{self, Keeper};
+use hardway::agent::scope::Scope;
 use hardway::explain::Explanation;
 use hardway::kernel::host::{Invoker, Offer, Person, Wish, home_of};
 use hardway::lesson::{Lesson, builtin};
@@ -49,13 +50,20 @@ fn start_keeper(ids: Ids) -> Result<Keeper, Explanation> {
     if wish.rootless {
         invoker.become_them()?;
     }
-    let person = Person::current();
-    let offer = person.offer(wish)?;
     client::revert_dead();
-    let keeper = Keeper::fork(&person, &offer)?;
+    let (scope, person) = settle();
+    let offer = person.offer(wish)?;
+    let keeper = Keeper::fork_in(&person, &offer, scope)?;
     // The keeper needs root for as long as it lives, the ui never: what it writes belongs to the person.
     invoker.become_them()?;
     Ok(keeper)
+}
+
+/// Makes the cgroup that hardway runs in its own, where that can be, and looks at the machine as it is then. No thread exists yet.
+fn settle() -> (Scope, Person) {
+    let scope = Scope::settle();
+    let person = Person::current().in_group(scope.group());
+    (scope, person)
 }
 
 /// Opens the store of progress, with what is wrong with it; the course goes on without.

@@ -136,7 +136,8 @@ pub fn home_of<'a>(controller: &str, places: &'a [Hierarchy]) -> Option<&'a Hier
     })
 }
 
-fn words(file: &Path) -> Vec<String> {
+/// The words in a file of a group; none where it can not be read.
+pub(super) fn words(file: &Path) -> Vec<String> {
     fs::read_to_string(file).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
@@ -185,7 +186,7 @@ pub fn obstacle() -> (&'static str, &'static str) {
 }
 
 /// Whether this process may make a group there, and move itself from this one into it.
-fn may_make(directory: &Path) -> bool {
+pub fn may_make(directory: &Path) -> bool {
     let may = |path: &Path, how| faccessat(nix::fcntl::AT_FDCWD, path, how, AtFlags::AT_EACCESS).is_ok();
     may(directory, AccessFlags::W_OK | AccessFlags::X_OK) && may(&directory.join("cgroup.procs"), AccessFlags::W_OK)
 }

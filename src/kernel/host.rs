@@ -100,6 +100,16 @@ impl Person {
         }
     }
 
+    /// The same with this group of version 2 as the one below which groups are made, where the person's own process is in a leaf of
+    /// it.
+    pub fn in_group(mut self, group: Option<&Path>) -> Self {
+        let v2 = self.cgroups.iter_mut().find(|one| one.version == cgroup::Version::V2);
+        if let Some((own, group)) = v2.zip(group) {
+            group.clone_into(&mut own.own);
+        }
+        self
+    }
+
     /// What lessons get here.
     ///
     /// # Errors

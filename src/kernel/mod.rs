@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod channel;
 pub mod children;
+pub mod delegation;
 pub mod enter;
 pub mod errno;
 pub mod guard;

@@ -60,7 +60,7 @@ pub fn gives_rights(program: &Path) -> bool {
 }
 
 /// Whether a file has an extended attribute (getxattr(2)).
-fn has_attribute(path: &Path, name: &std::ffi::CStr) -> bool {
+pub fn has_attribute(path: &Path, name: &std::ffi::CStr) -> bool {
     let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: two strings that end with NUL; with a size of 0 nothing is written, and only the length is returned.
     unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) >= 0 }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::explain::Explanation;
 use crate::kernel::cgroup;
+use crate::kernel::delegation;
 use crate::kernel::host::effective_uid;
 use crate::kernel::identity::ProcessIdentity;
 use crate::kernel::sys::{self, Signal};
@@ -26,6 +27,9 @@ pub enum Entry {
     Intent,
     /// A cgroup is about to be made, for lab hosts. Its name holds the keeper's pid and start time, and so is nobody else's.
     Cgroup(PathBuf),
+    /// hardway is about to move to this leaf of the cgroup that it runs in, and to hand that group's controllers down. Nothing in
+    /// it is ended: what is there goes back to where it came from.
+    Leaf(PathBuf),
     /// A directory is about to be made, for a mount point. It is taken away only while it is empty.
     Directory(PathBuf),
     /// A lab host was started: its init. With it everything in its namespaces ends.
@@ -67,10 +71,19 @@ impl Ledger {
                 "make room there, or set XDG_RUNTIME_DIR to a directory of your own",
             )
         };
-        let path = base.join(format!("{PREFIX}{}", std::process::id()));
+        let path = own_path(base);
         // Twice: a session that ends just now may take the empty base away.
         let file = make_locked(base, &path).or_else(|_| make_locked(base, &path));
         Ok(Self { file: file.map_err(|error| trouble("make", &path, &error))?, path })
+    }
+
+    /// Takes a ledger over from the process that this one was forked from. The lock belongs to both, until that one lets go of it.
+    pub fn take_over(mut self) -> Self {
+        let path = own_path(self.path.parent().unwrap_or(Path::new("/")));
+        if fs::rename(&self.path, &path).is_ok() {
+            self.path = path;
+        }
+        self
     }
 
     /// Adds an entry. When this returns, a SIGKILL does not lose it.
@@ -93,6 +106,11 @@ impl Ledger {
     pub fn end(self) -> Vec<Reverted> {
         revert(&self.path)
     }
+}
+
+/// Where this process has its ledger.
+fn own_path(base: &Path) -> PathBuf {
+    base.join(format!("{PREFIX}{}", std::process::id()))
 }
 
 /// Makes a ledger that is locked from the moment on at which others can find it, in a base that is this user's own.
@@ -149,6 +167,7 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
         .filter_map(|entry| match entry {
             Entry::Intent => None,
             Entry::Cgroup(directory) => remove_cgroup(directory),
+            Entry::Leaf(leaf) => leave(leaf),
             Entry::Directory(directory) => remove_directory(directory),
             Entry::Foreign(line) => Some(Reverted { what: format!("unknown to this version: {line}"), gone: false }),
             Entry::Lab(identity) => {
@@ -177,6 +196,15 @@ pub fn remove_cgroup(directory: &Path) -> Option<Reverted> {
         cgroup::remove(directory).is_ok()
     });
     Some(Reverted { what: format!("the cgroup {}", directory.display()), gone })
+}
+
+/// Takes back that a cgroup was divided.
+fn leave(leaf: &Path) -> Option<Reverted> {
+    if !leaf.exists() {
+        return None;
+    }
+    let gone = wait_until(|| delegation::rejoin(leaf).is_ok());
+    Some(Reverted { what: format!("the cgroup {}", leaf.display()), gone })
 }
 
 /// Takes an empty directory away.

@@ -880,10 +880,12 @@ where
     if gone.is_empty() && new.is_empty() { Ok(()) } else { Err(format!("{what}: new {new:?}, gone {gone:?}")) }
 }
 
-/// Whether this is the cgroup of a session that lives, or the rest of one that had died before: `hardway-PID-STARTTIME`.
+/// Whether this is a cgroup of a session that lives, or the rest of one that had died before: `hardway-PID-STARTTIME`, with more
+/// behind it where the ui is in it.
 fn of_a_session(path: &Path) -> Option<bool> {
     let name = path.components().find_map(|part| part.as_os_str().to_str()?.strip_prefix("hardway-"))?;
     let (pid, start) = name.split_once('-')?;
+    let start = start.trim_end_matches(".scope").trim_end_matches("-self");
     let (pid, start): (i32, u64) = (pid.parse().ok()?, start.parse().ok()?);
     Some(Process::read(pid).is_some_and(|process| process.start == start))
 }

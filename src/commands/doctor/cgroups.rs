@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use hardway::agent::scope::Scope;
 use hardway::kernel::cgroup::{self, Hierarchy, Layout, Version};
-use hardway::kernel::host::{Mode, Offer, Person};
+use hardway::kernel::delegation;
+use hardway::kernel::host::{Mode, Offer};
 use hardway::lesson::Need;
 
 use super::machine::text;
@@ -11,16 +13,20 @@ use super::{Finding, State, Topic};
 
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-/// Everything about cgroups.
-pub(super) fn findings(person: &Person) -> Vec<Finding> {
-    let layout = match cgroup::layout() {
+/// Everything about cgroups: with the places where this person may make some, and the group that hardway runs in.
+pub(super) fn findings(places: &[Hierarchy], scope: Option<&Scope>) -> Vec<Finding> {
+    let layout = cgroup::layout();
+    let words = match layout {
         Layout::None => "not mounted",
         Layout::V1 => "version 1",
         Layout::Hybrid => "hybrid: version 1 with controllers, version 2 beside it",
         Layout::V2 => "version 2",
     };
-    let mut findings = vec![Finding::new(Topic::Cgroups, "mode", State::Note, layout, MOUNTS)];
-    findings.push(own(person));
+    let mut findings = vec![Finding::new(Topic::Cgroups, "mode", State::Note, words, MOUNTS)];
+    findings.push(own(places));
+    if layout == Layout::V2 {
+        findings.extend(places.first().map(|place| below(&place.own, scope)));
+    }
     for hierarchy in cgroup::hierarchies() {
         findings.extend(controllers(&hierarchy));
     }
@@ -33,9 +39,9 @@ pub(super) fn findings(person: &Person) -> Vec<Finding> {
 }
 
 /// The group below which lab hosts get theirs.
-fn own(person: &Person) -> Finding {
+fn own(places: &[Hierarchy]) -> Finding {
     let source = "/proc/self/cgroup; access of the group's directory and cgroup.procs";
-    match person.cgroups.first() {
+    match places.first() {
         Some(place) => {
             let group = place.own.to_string_lossy();
             let value = format!("{} is yours: lab hosts get a group below it", group.trim_end_matches('/'));
@@ -50,6 +56,26 @@ fn own(person: &Person) -> Finding {
                 .fix(format!("a step that needs one says: {why}"))
         }
     }
+}
+
+/// The controllers that groups of lessons have, and who saw to that.
+fn below(group: &Path, scope: Option<&Scope>) -> Finding {
+    let source = "cgroup.subtree_control of that group";
+    let given = delegation::handed_down(group).join(" ");
+    let refused = scope.and_then(Scope::refused);
+    let how = match scope {
+        Some(scope) if scope.is_by_systemd() => "; systemd, asked for it, made that group for hardway alone",
+        Some(scope) if scope.group().is_some() => "; hardway is alone in that group, and moves to a leaf of it",
+        _ => "",
+    };
+    if given.is_empty() {
+        let why =
+            refused.map(|why| format!("; systemd was asked for a group of hardway's own: {why}")).unwrap_or_default();
+        let fix = "with sudo it works where systemd runs; else start hardway alone in a group of its own";
+        let value = format!("none, because others are in the group that hardway runs in{why}");
+        return Finding::new(Topic::Cgroups, "below it", State::Limited, value, source).fix(fix);
+    }
+    Finding::new(Topic::Cgroups, "below it", State::Good, format!("groups have {given}{how}"), source)
 }
 
 /// A finding for each controller of a hierarchy.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use hardway::agent::client::Keeper;
 use hardway::explain::Explanation;
 use hardway::kernel::errno::Errno;
-use hardway::kernel::host::{Offer, Person, userns_obstacle};
+use hardway::kernel::host::{Person, userns_obstacle};
 use hardway::kernel::namespace::Namespace;
 use hardway::kernel::trial;
 
@@ -25,8 +25,11 @@ pub(super) fn kernel() -> Vec<Finding> {
     vec![Finding::new(Topic::Machine, "kernel", State::Note, value, "/proc/sys/kernel/osrelease")]
 }
 
-/// Whether a lab host comes up, tried; and what it offers to lessons, or why there is none.
-pub(super) fn lab_host(keeper: Result<Keeper, Explanation>, left: usize) -> (Vec<Finding>, Result<Offer, Explanation>) {
+/// Whether a lab host comes up, tried; and the keeper that made it, or why there is none.
+pub(super) fn lab_host(
+    keeper: Result<Keeper, Explanation>,
+    left: usize,
+) -> (Vec<Finding>, Result<Keeper, Explanation>) {
     let source = "a lab host, started and ended";
     let mut findings = Vec::new();
     if left > 0 {
@@ -36,11 +39,13 @@ pub(super) fn lab_host(keeper: Result<Keeper, Explanation>, left: usize) -> (Vec
     let start = Instant::now();
     let tried = keeper.and_then(|mut keeper| {
         keeper.start_lab()?;
-        Ok(keeper.offer())
+        keeper.end_lab()?;
+        Ok(keeper)
     });
     findings.push(match &tried {
-        Ok(offer) => {
-            let value = format!("comes up and goes, in {} ms; {}", start.elapsed().as_millis(), offer.mode.words());
+        Ok(keeper) => {
+            let mode = keeper.offer().mode.words();
+            let value = format!("comes up and goes, in {} ms; {mode}", start.elapsed().as_millis());
             Finding::new(Topic::Machine, "lab host", State::Good, value, source)
         }
         Err(trouble) => {

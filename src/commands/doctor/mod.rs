@@ -12,6 +12,7 @@ mod surroundings;
 
 use std::process::ExitCode;
 
+use hardway::agent::client::Keeper;
 use hardway::explain::Explanation;
 use hardway::kernel::host::{Mode, Person};
 use hardway::runtime::ledger;
@@ -110,11 +111,14 @@ pub fn run(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
     let mut findings = machine::kernel();
     findings.extend(machine::namespaces(&person));
     findings.extend(machine::security());
-    findings.extend(cgroups::findings(&person));
     findings.extend(ids::findings(&person));
     // The last that may fork: from here on this process belongs to the person.
-    let (lab, offer) = machine::lab_host(start_keeper(ids), left);
+    let (lab, keeper) = machine::lab_host(start_keeper(ids), left);
     findings.extend(lab);
+    // What lessons can do is told while the keeper holds its groups.
+    let offer = keeper.as_ref().map(Keeper::offer).map_err(Clone::clone);
+    let places = offer.as_ref().map_or(&person.cgroups, |offer| &offer.cgroups);
+    findings.extend(cgroups::findings(places, keeper.as_ref().ok().map(Keeper::scope)));
     findings.extend(surroundings::findings());
     let course = course();
     let wanted = programs::wanted(&course);
