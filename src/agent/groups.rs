@@ -3,9 +3,10 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::protocol::LabSpec;
+use super::systemd;
 use crate::explain::Explanation;
 use crate::kernel::cgroup::{self, Hierarchy, Version};
 use crate::kernel::guard;
@@ -113,9 +114,13 @@ impl Groups {
     }
 }
 
-/// Moves this process into the groups of a session, which are these directories: to where processes may be.
+/// Moves this process into the groups of a session, which are these directories: to where processes may be. Where this user may not
+/// leave the own group for one in a scope, systemd is asked.
 pub(super) fn join(directories: &[PathBuf]) -> io::Result<()> {
     let leaf = |group: &PathBuf| Some(group.join(LEAF)).filter(|leaf| leaf.exists()).unwrap_or_else(|| group.clone());
     let there = directories.iter().filter(|group| group.exists());
-    there.map(leaf).try_for_each(|group: PathBuf| fs::write(Path::new(&group).join("cgroup.procs"), "0"))
+    there.map(leaf).try_for_each(|group| {
+        let moved = fs::write(group.join("cgroup.procs"), "0");
+        moved.or_else(|refused| systemd::attach(&group).map_err(|_| refused))
+    })
 }

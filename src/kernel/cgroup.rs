@@ -132,13 +132,22 @@ pub fn places() -> Vec<Hierarchy> {
 pub fn home_of<'a>(controller: &str, places: &'a [Hierarchy]) -> Option<&'a Hierarchy> {
     places.iter().find(|one| match one.version {
         Version::V1 => one.has(controller),
-        Version::V2 => words(&one.own.join("cgroup.subtree_control")).iter().any(|name| name == controller),
+        Version::V2 => handed_down(&one.own).iter().any(|name| name == controller),
     })
 }
 
-/// The words in a file of a group; none where it can not be read.
-pub(super) fn words(file: &Path) -> Vec<String> {
+fn words(file: &Path) -> Vec<String> {
     fs::read_to_string(file).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// The controllers that a group of version 2 has.
+pub fn controllers(directory: &Path) -> Vec<String> {
+    words(&directory.join("cgroup.controllers"))
+}
+
+/// The controllers that the groups below one have.
+pub fn handed_down(directory: &Path) -> Vec<String> {
+    words(&directory.join("cgroup.subtree_control"))
 }
 
 /// Hands all controllers that a group of version 2 has down to the groups below it.
@@ -158,7 +167,7 @@ pub fn take_back(directory: &Path) -> io::Result<()> {
 }
 
 fn control(directory: &Path, sign: char) -> io::Result<()> {
-    let names = words(&directory.join("cgroup.controllers"));
+    let names = controllers(directory);
     let words: Vec<String> = names.iter().map(|name| format!("{sign}{name}")).collect();
     if words.is_empty() { Ok(()) } else { fs::write(directory.join("cgroup.subtree_control"), words.join(" ")) }
 }
@@ -181,7 +190,7 @@ pub fn obstacle() -> (&'static str, &'static str) {
     }
     (
         "this user may make none below the group that hardway runs in",
-        "with sudo it works, and on a machine with systemd and cgroup v2 also by: systemd-run --user --scope -p Delegate=yes hardway",
+        "with sudo it works; on a machine with systemd and cgroup v2 also once your own service manager runs: sudo loginctl enable-linger $USER",
     )
 }
 

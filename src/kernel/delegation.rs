@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::cgroup::{self, Version, words};
+use super::cgroup::{self, Version, controllers, handed_down};
 use super::storage::has_attribute;
 
 /// This process's group of version 2; none where it can not be seen.
@@ -41,16 +41,6 @@ fn is_delegated(group: &Path) -> bool {
 pub fn systemd_runs() -> bool {
     let init = fs::read_to_string("/proc/1/comm").unwrap_or_default();
     Path::new("/run/systemd/system").is_dir() && init.trim() == "systemd"
-}
-
-/// The controllers that a group has.
-pub fn controllers(group: &Path) -> Vec<String> {
-    words(&group.join("cgroup.controllers"))
-}
-
-/// The controllers that the groups below one have.
-pub fn handed_down(group: &Path) -> Vec<String> {
-    words(&group.join("cgroup.subtree_control"))
 }
 
 /// Whether a list of processes has this one and no other. One that can not be seen from here is listed as 0.

@@ -220,11 +220,24 @@ fn without_controller(name: &str, version: Version, offer: &Offer) -> Option<Str
         true if cgroup::hierarchies().iter().any(|one| one.version == Version::V1 && one.has(name)) => {
             format!("the cgroups of {name} may not be changed by this user; with sudo it works")
         }
-        true => format!(
-            "the cgroup that hardway runs in is not handed the controller {name}; with sudo it works, and on a machine with systemd also \
-             by: systemd-run --user --scope -p Delegate=yes hardway"
-        ),
+        true => not_handed_down(name, offer),
     })
+}
+
+/// Why the groups of version 2 that can be made do not have a controller that the kernel has.
+fn not_handed_down(name: &str, offer: &Offer) -> String {
+    let own = offer.cgroups.iter().find(|one| one.version == Version::V2);
+    if own.is_some_and(|one| cgroup::controllers(&one.own).iter().any(|one| one == name)) {
+        return format!(
+            "others are in the cgroup that hardway runs in, so it can not hand the controller {name} down; started alone in a group, or \
+             where systemd can make it one, it can"
+        );
+    }
+    let fix = match offer.mode {
+        Mode::Root => "the group above it would have to name it in cgroup.subtree_control",
+        _ => "with sudo it works",
+    };
+    format!("the cgroup that hardway runs in is not handed the controller {name}; {fix}")
 }
 
 /// Why there is no group of the lab's own, and how there would be one.

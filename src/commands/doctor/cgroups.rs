@@ -4,7 +4,6 @@ use std::path::Path;
 
 use hardway::agent::scope::Scope;
 use hardway::kernel::cgroup::{self, Hierarchy, Layout, Version};
-use hardway::kernel::delegation;
 use hardway::kernel::host::{Mode, Offer};
 use hardway::lesson::Need;
 
@@ -26,6 +25,10 @@ pub(super) fn findings(places: &[Hierarchy], scope: Option<&Scope>) -> Vec<Findi
     findings.push(own(places));
     if layout == Layout::V2 {
         findings.extend(places.first().map(|place| below(&place.own, scope)));
+        if let Some(why) = scope.and_then(Scope::refused) {
+            let value = format!("asked for a group of hardway's own, it made none: {why}");
+            findings.push(Finding::new(Topic::Cgroups, "systemd", State::Note, value, "StartTransientUnit, on D-Bus"));
+        }
     }
     for hierarchy in cgroup::hierarchies() {
         findings.extend(controllers(&hierarchy));
@@ -61,20 +64,17 @@ fn own(places: &[Hierarchy]) -> Finding {
 /// The controllers that groups of lessons have, and who saw to that.
 fn below(group: &Path, scope: Option<&Scope>) -> Finding {
     let source = "cgroup.subtree_control of that group";
-    let given = delegation::handed_down(group).join(" ");
-    let refused = scope.and_then(Scope::refused);
+    let given = cgroup::handed_down(group).join(" ");
+    if given.is_empty() {
+        let fix = "start hardway alone in a group that has controllers, or where systemd can make it one";
+        let value = "groups have no controllers";
+        return Finding::new(Topic::Cgroups, "below it", State::Limited, value, source).fix(fix);
+    }
     let how = match scope {
         Some(scope) if scope.is_by_systemd() => "; systemd, asked for it, made that group for hardway alone",
         Some(scope) if scope.group().is_some() => "; hardway is alone in that group, and moves to a leaf of it",
         _ => "",
     };
-    if given.is_empty() {
-        let why =
-            refused.map(|why| format!("; systemd was asked for a group of hardway's own: {why}")).unwrap_or_default();
-        let fix = "with sudo it works where systemd runs; else start hardway alone in a group of its own";
-        let value = format!("none, because others are in the group that hardway runs in{why}");
-        return Finding::new(Topic::Cgroups, "below it", State::Limited, value, source).fix(fix);
-    }
     Finding::new(Topic::Cgroups, "below it", State::Good, format!("groups have {given}{how}"), source)
 }
 
