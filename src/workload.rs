@@ -70,6 +70,12 @@ fn run(arguments: &[String]) -> ExitCode {
     }
 }
 
+/// Tells the result to whoever still listens: what works in the background may outlive who started it.
+fn say(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
 fn usage() -> Result<(), String> {
     Err(USAGE.to_owned())
 }
@@ -94,7 +100,7 @@ fn spin(time: Duration) -> Result<(), String> {
         }
     }
     let got = memory::processor_time().unwrap_or_default();
-    println!("{:.2} of {:.2} seconds", got.as_secs_f64(), time.min(LONGEST).as_secs_f64());
+    say(&format!("{:.2} of {:.2} seconds", got.as_secs_f64(), time.min(LONGEST).as_secs_f64()));
     Ok(())
 }
 
@@ -102,7 +108,7 @@ fn spin(time: Duration) -> Result<(), String> {
 fn take(bytes: usize, pages: Pages, keep: bool) -> Result<(), String> {
     let mut taken = memory::take(bytes, pages).map_err(|error| format!("mmap of {bytes} bytes: {error}"))?;
     taken.touch();
-    println!("{} MiB are in use", bytes >> 20);
+    say(&format!("{} MiB are in use", bytes >> 20));
     if keep {
         std::thread::sleep(LONGEST);
     }
@@ -128,7 +134,7 @@ fn fork(count: usize) -> Result<(), String> {
             }
         }
     }
-    println!("{} children", children.len());
+    say(&format!("{} children", children.len()));
     for (pid, pidfd) in &children {
         let _ = sys::pidfd_kill(pidfd, Signal::SIGKILL);
         let _ = sys::wait4(&mut Trace::new(WORK), *pid);
@@ -150,8 +156,8 @@ fn read(file: std::io::Result<File>, path: &str, most: usize) -> Result<(), Stri
             count => done += count,
         }
     }
-    println!("{} KiB in {:.2} seconds", done >> 10, begin.elapsed().as_secs_f64());
-    std::io::stdout().flush().map_err(trouble)
+    say(&format!("{} KiB in {:.2} seconds", done >> 10, begin.elapsed().as_secs_f64()));
+    Ok(())
 }
 
 #[cfg(test)]

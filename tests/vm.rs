@@ -86,7 +86,7 @@ steps! {
     single_by_shell: walk Mode::RootlessSingle, "v2";
     delegated_by_calls: walk Mode::RootlessRange, "v2_delegated";
     delegated_by_shell: walk Mode::RootlessRange, "v2_delegated";
-    scope_by_calls: walk Mode::RootlessRange, "v2_delegated";
+    scope_by_calls: walk Mode::RootlessRange, "v2";
     doctor_root: doctor Mode::Root, "v2";
     doctor_range: doctor Mode::RootlessRange, "v2";
     doctor_single: doctor Mode::RootlessSingle, "v2";
