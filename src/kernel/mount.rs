@@ -36,11 +36,6 @@ pub fn set_attributes(path: &Path, set: u64, clear: u64, recursive: bool) -> nix
 /// `ENODEV` for a type that the kernel does not know, `EPERM` without CAP_SYS_ADMIN where the file system wants it, `ENOSYS`
 /// before Linux 5.2.
 pub fn detached(fstype: &CStr) -> nix::Result<OwnedFd> {
-    let made = |result: libc::c_long| {
-        let fd = Errno::result(result)?;
-        // SAFETY: the kernel has just made this descriptor for us alone.
-        Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) })
-    };
     // SAFETY: a C string that outlives the call, and a number.
     let context: OwnedFd = made(unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), libc::FSOPEN_CLOEXEC) })?;
     let (create, null) = (libc::FSCONFIG_CMD_CREATE, std::ptr::null::<libc::c_char>());
@@ -49,4 +44,23 @@ pub fn detached(fstype: &CStr) -> nix::Result<OwnedFd> {
     Errno::result(result)?;
     // SAFETY: three numbers.
     made(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), libc::FSMOUNT_CLOEXEC, 0) })
+}
+
+/// open_tree(2) with OPEN_TREE_CLONE: a copy of what is mounted at a path, mounted nowhere. Whoever works on the copy does not
+/// keep the mount itself busy. It is gone with the descriptor, which is like one of O_PATH.
+///
+/// # Errors
+/// `EPERM` without CAP_SYS_ADMIN over the mount namespace, `ENOENT` for no such path, `ENOSYS` before Linux 5.2.
+pub fn copy(path: &Path) -> nix::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
+    // SAFETY: a C string that outlives the call, and two numbers.
+    made(unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) })
+}
+
+/// The descriptor that a call has made.
+fn made(result: libc::c_long) -> nix::Result<OwnedFd> {
+    let fd = Errno::result(result)?;
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) })
 }

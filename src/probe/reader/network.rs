@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Reader, Wanted, each, nothing};
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
+use crate::kernel::mount;
 use crate::kernel::namespace::Namespace;
 use crate::probe::{Network, Observation, Pin, Process, Reading};
 
@@ -34,24 +36,37 @@ impl Reader {
     pub(super) fn networks(&self, observation: &Observation) -> BTreeMap<u64, Reading<Network>> {
         let own = self.own_inode(Namespace::Net);
         let here = Network::read();
-        let enter = |path: &Path| match enter::namespace(path, Namespace::Net) {
-            Ok(()) => Network::read(),
-            Err(error) => Reading::Missing(Errno::from(&error)),
-        };
         let mut networks =
             each(observation, Namespace::Net, |process| match process.namespaces.inode(Namespace::Net) {
                 inode if inode.is_some() && inode == own => here.clone(),
-                _ => enter(&self.proc.join(format!("{}/ns/net", process.pid))),
+                _ => entered(&self.proc.join(format!("{}/ns/net", process.pid))),
             });
         for pin in observation.pins.iter().filter(|pin| pin.kind == Namespace::Net.link()) {
-            // Another mount may cover the file.
-            let is_there = || fs::metadata(&pin.at).is_ok_and(|it| it.ino() == pin.inode);
             networks.entry(pin.inode).or_insert_with(|| match own == Some(pin.inode) {
                 true => here.clone(),
-                false if is_there() => enter(Path::new(&pin.at)),
-                false => Reading::Missing(nothing()),
+                false => self.pinned(pin),
             });
         }
         networks
+    }
+    /// The network namespace that is mounted on a file. It is entered through a copy of the mount, so that a learner's umount does
+    /// not find it busy; somebody without the right to copy mounts has none to take away either.
+    fn pinned(&self, pin: &Pin) -> Reading<Network> {
+        let copy = mount::copy(Path::new(&pin.at));
+        let path = match &copy {
+            Ok(copy) => self.proc.join(format!("self/fd/{}", copy.as_raw_fd())),
+            Err(_) => PathBuf::from(&pin.at),
+        };
+        // Another mount may cover the file.
+        let is_there = fs::metadata(&path).is_ok_and(|it| it.ino() == pin.inode);
+        if is_there { entered(&path) } else { Reading::Missing(nothing()) }
+    }
+}
+
+/// The network namespace behind a file. This thread stays there.
+fn entered(path: &Path) -> Reading<Network> {
+    match enter::namespace(path, Namespace::Net) {
+        Ok(()) => Network::read(),
+        Err(error) => Reading::Missing(Errno::from(&error)),
     }
 }
