@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::kernel::memory::{self, Pages};
 use crate::kernel::program::WORK;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::Trace;
-use crate::kernel::{process_name, stdio};
+use crate::kernel::{disk, process_name, stdio};
 
 /// After this time every work ends, whatever it was told.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -31,15 +32,19 @@ usage: work spin [SECONDS]     keep one processor busy, and say how much of it t
        work memory SIZE        use so much memory (20M), then end
        work hold SIZE          the same, and keep it
        work huge SIZE          the same in huge pages
+       work share SECONDS GROUP GROUP
+                               keep one processor busy in both groups at once, and say how much each had of it;
+                               a GROUP is a directory, or several with commas between them
        work fork N             have N children at once, then end
        work read FILE [SIZE]   read a file past the page cache (O_DIRECT), and say how long it took
        work cached FILE [SIZE] the same, through the page cache
+       work disk               say the number of the disk that this program is on
 ";
 
 /// What came of the work, where this process was started to do some: its first argument ends in [`WORK`].
 pub fn asked() -> Option<ExitCode> {
     let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let name = std::path::Path::new(arguments.first()?).file_name()?;
+    let name = Path::new(arguments.first()?).file_name()?;
     (name == WORK).then(|| run(&arguments))
 }
 
@@ -48,12 +53,12 @@ fn run(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     let done = match words.as_slice() {
         ["spin"] => spin(LONGEST),
-        ["spin", seconds] => {
-            seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map_or_else(usage, spin)
-        }
+        ["spin", seconds] => duration(seconds).map_or_else(usage, spin),
         ["memory", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Small, false)),
         ["hold", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Small, true)),
         ["huge", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Huge, false)),
+        ["share", seconds, one, other] => duration(seconds).map_or_else(usage, |time| share(time, [one, other])),
+        ["disk"] => disk(),
         ["fork", count] => count.parse().map_or_else(|_| usage(), fork),
         ["read", file] => read(memory::open_direct(file), file, MOST_BYTES),
         ["read", file, size] => bytes(size).map_or_else(usage, |bytes| read(memory::open_direct(file), file, bytes)),
@@ -80,6 +85,11 @@ fn usage() -> Result<(), String> {
     Err(USAGE.to_owned())
 }
 
+/// A number of seconds: `0.3`.
+fn duration(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.parse().ok()?).ok()
+}
+
 /// A number of bytes with the kernel's own suffixes: `20M`.
 fn bytes(text: &str) -> Option<usize> {
     let (digits, unit) = match text.chars().last()? {
@@ -91,8 +101,13 @@ fn bytes(text: &str) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(unit).filter(|bytes| *bytes <= MOST_BYTES)
 }
 
-/// Keeps one processor busy.
 fn spin(time: Duration) -> Result<(), String> {
+    say(&busy(time));
+    Ok(())
+}
+
+/// Keeps one processor busy; how much of it that was.
+fn busy(time: Duration) -> String {
     let end = Instant::now() + time.min(LONGEST);
     while Instant::now() < end {
         for _ in 0..100_000 {
@@ -100,7 +115,48 @@ fn spin(time: Duration) -> Result<(), String> {
         }
     }
     let got = memory::processor_time().unwrap_or_default();
-    say(&format!("{:.2} of {:.2} seconds", got.as_secs_f64(), time.min(LONGEST).as_secs_f64()));
+    format!("{:.2} of {:.2} seconds", got.as_secs_f64(), time.min(LONGEST).as_secs_f64())
+}
+
+/// Keeps one processor busy in two groups, for just the same time: only where both want it do weights tell. Each group may have
+/// several directories, of one hierarchy each.
+fn share(time: Duration, groups: [&str; 2]) -> Result<(), String> {
+    memory::one_processor().map_err(|error| format!("sched_setaffinity: {error}"))?;
+    let ((mut ready, is_ready), (mut go, hold)) = (stdio::pipe(), stdio::pipe());
+    let mut children = Vec::new();
+    for group in groups {
+        match sys::clone3(&mut Trace::new(WORK), &[]).map_err(|error| error.to_string())? {
+            Forked::Child => {
+                // With that end here the start would never come.
+                drop((hold, ready));
+                crate::kernel::end_with_parent();
+                let joined =
+                    group.split(',').try_for_each(|one| std::fs::write(Path::new(one).join("cgroup.procs"), "0"));
+                if let Err(error) = joined {
+                    eprintln!("work: {group}: {error}");
+                    stdio::exit_now(1);
+                }
+                stdio::report(&is_ready, &());
+                drop(is_ready);
+                let _ = go.read(&mut [0]);
+                say(&format!("{group}: {}", busy(time)));
+                stdio::exit_now(0);
+            }
+            Forked::Parent { pid, .. } => children.push(pid),
+        }
+    }
+    drop(is_ready);
+    // Comes to its end when both are where they belong, or have failed.
+    let _ = ready.read_to_end(&mut Vec::new());
+    drop(hold);
+    let ended: Vec<_> = children.into_iter().map(|pid| sys::wait4(&mut Trace::new(WORK), pid)).collect();
+    if ended.iter().all(|end| matches!(end, Ok(0))) { Ok(()) } else { Err("one of the two failed".to_owned()) }
+}
+
+/// Says on which disk this program is, whatever path led to it.
+fn disk() -> Result<(), String> {
+    let number = disk::of_file(Path::new("/proc/self/exe")).map_err(|error| format!("on no disk: {error}"))?;
+    say(&number.to_string());
     Ok(())
 }
 

@@ -193,18 +193,18 @@ fn main() {
         });
         back = slot.into_inner().expect("given back");
         keeper = Some(back);
-        match result {
-            Ok(()) => passed += 1,
+        let word = match result {
+            Ok(()) => {
+                passed += 1;
+                "ok"
+            }
             Err(error) => {
                 failed += 1;
                 println!("{}: {error}", lesson.name);
+                "FAILED"
             }
-        }
-        println!(
-            "test any_way_to_a_step_leads_to_its_state::{} ... {}",
-            lesson.name,
-            if failed == 0 { "ok" } else { "FAILED" }
-        );
+        };
+        println!("test any_way_to_a_step_leads_to_its_state::{} ... {word}", lesson.name);
     }
     let left = keeper.map(Keeper::end).unwrap_or_default();
     assert!(left.is_empty(), "{left:?}");

@@ -127,12 +127,25 @@ pub fn places() -> Vec<Hierarchy> {
     all
 }
 
-/// The hierarchy among these whose groups have a controller, under the kernel's name for it: the one of version 1, else version 2
-/// where its groups are handed that controller.
+/// The controller that does in a version what this one does in either; `/proc/cgroups` has the names of version 1.
+pub fn name_in(version: Version, controller: &str) -> &str {
+    match (version, controller) {
+        (Version::V1, "io") => "blkio",
+        (Version::V2, "blkio") => "io",
+        (Version::V2, "cpuacct") => "cpu",
+        _ => controller,
+    }
+}
+
+/// The hierarchy among these whose groups have a controller, under either version's name for it: the one of version 1, else version
+/// 2 where its groups are handed that controller.
 pub fn home_of<'a>(controller: &str, places: &'a [Hierarchy]) -> Option<&'a Hierarchy> {
-    places.iter().find(|one| match one.version {
-        Version::V1 => one.has(controller),
-        Version::V2 => handed_down(&one.own).iter().any(|name| name == controller),
+    places.iter().find(|one| {
+        let name = name_in(one.version, controller);
+        match one.version {
+            Version::V1 => one.has(name),
+            Version::V2 => handed_down(&one.own).iter().any(|other| other == name),
+        }
     })
 }
 

@@ -1,4 +1,4 @@
-//! What workloads use: memory that nobody else does (mmap(2)), files past the page cache, processor time.
+//! What workloads use: memory that nobody else does (mmap(2)), files past the page cache, processors and their time.
 
 use std::fs::File;
 use std::io;
@@ -8,8 +8,10 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 
 /// The size of pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,19 @@ pub fn open_direct(path: impl AsRef<Path>) -> io::Result<File> {
 /// None that is known.
 pub fn processor_time() -> io::Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into())
+}
+
+/// Ties this process, and those that it forks, to the first of the processors on which it may run (sched_setaffinity(2)).
+///
+/// # Errors
+/// `EINVAL` where that one has just been taken from it.
+pub fn one_processor() -> io::Result<()> {
+    let this = Pid::from_raw(0);
+    let may = sched_getaffinity(this)?;
+    let first = (0..CpuSet::count()).find(|number| may.is_set(*number).unwrap_or(false)).unwrap_or(0);
+    let mut one = CpuSet::new();
+    one.set(first)?;
+    Ok(sched_setaffinity(this, &one)?)
 }
 
 impl Taken {

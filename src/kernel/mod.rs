@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod channel;
 pub mod children;
 pub mod delegation;
+pub mod disk;
 pub mod enter;
 pub mod errno;
 pub mod guard;

@@ -20,6 +20,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("11-cpu", include_str!("../../lessons/11-cpu.yaml")),
     ("12-memory", include_str!("../../lessons/12-memory.yaml")),
     ("13-pids", include_str!("../../lessons/13-pids.yaml")),
+    ("14-io", include_str!("../../lessons/14-io.yaml")),
     ("15-devices-freezer", include_str!("../../lessons/15-devices-freezer.yaml")),
 ];
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::cgroup::{self, Version};
+use crate::kernel::disk;
 use crate::kernel::host::{self, Mode, Offer};
 use crate::kernel::namespace::Namespace;
 
@@ -49,6 +50,8 @@ pub enum Need {
     CpuV1,
     /// They can, in version 2.
     CpuV2,
+    /// Groups of version 1 can be made that have the controller `cpuacct`; those of version 2 count without one.
+    CpuacctV1,
     /// Groups of version 1 can be made that have the controller `cpuset`.
     CpusetV1,
     /// They can, in version 2.
@@ -61,12 +64,18 @@ pub enum Need {
     PidsV1,
     /// They can, in version 2.
     PidsV2,
+    /// Groups of version 1 can be made that have the controller `blkio`.
+    BlkioV1,
+    /// Groups of version 2 can be made that have the controller `io`, as it is called there.
+    IoV2,
     /// Groups of version 1 can be made that have the controller `freezer`.
     FreezerV1,
     /// Groups of version 2 can be frozen, and there is no controller for that in version 1.
     FreezerV2,
     /// Groups of version 1 can be made that have the controller `devices`.
     DevicesV1,
+    /// hardway's own file is on a disk: then that can be read slowly.
+    Disk,
     /// This machine has two processors that may be used.
     TwoCpus,
     /// The limits of an IPC namespace can be set.
@@ -98,12 +107,15 @@ impl Need {
         match self {
             Self::CpuV1 => Some(("cpu", Version::V1)),
             Self::CpuV2 => Some(("cpu", Version::V2)),
+            Self::CpuacctV1 => Some(("cpuacct", Version::V1)),
             Self::CpusetV1 => Some(("cpuset", Version::V1)),
             Self::CpusetV2 => Some(("cpuset", Version::V2)),
             Self::MemoryV1 => Some(("memory", Version::V1)),
             Self::MemoryV2 => Some(("memory", Version::V2)),
             Self::PidsV1 => Some(("pids", Version::V1)),
             Self::PidsV2 => Some(("pids", Version::V2)),
+            Self::BlkioV1 => Some(("blkio", Version::V1)),
+            Self::IoV2 => Some(("io", Version::V2)),
             Self::DevicesV1 => Some(("devices", Version::V1)),
             _ => None,
         }
@@ -180,6 +192,11 @@ impl Need {
             Self::FreezerV2 => cgroup::home_of("freezer", &offer.cgroups).is_some().then(|| {
                 "it is for machines without the controller freezer of version 1; the step beside it is for that".to_owned()
             }),
+            Self::Disk => std::env::current_exe().and_then(|file| disk::of_file(&file)).err().map(|_| {
+                "it reads hardway's own file from a disk, and that file is on none here (but in memory, on the network, or on a file \
+                 system with a number of its own); installed on a disk, it works"
+                    .to_owned()
+            }),
             Self::TwoCpus => std::thread::available_parallelism().is_ok_and(|count| count.get() < 2).then(|| {
                 "it needs two processors, and here is one; in a virtual machine: give it a second".to_owned()
             }),
@@ -208,7 +225,8 @@ fn without_controller(name: &str, version: Version, offer: &Offer) -> Option<Str
         return Some(no_group());
     }
     let known = std::fs::read_to_string("/proc/cgroups").unwrap_or_default();
-    let is_known = known.lines().any(|line| line.split_whitespace().next() == Some(name));
+    let older = cgroup::name_in(Version::V1, name);
+    let is_known = known.lines().any(|line| line.split_whitespace().next() == Some(older));
     if name == "devices" && Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
         return Some(
             "it is for version 1: in version 2 there is no controller devices, a BPF program on the group decides"
@@ -217,7 +235,7 @@ fn without_controller(name: &str, version: Version, offer: &Offer) -> Option<Str
     }
     Some(match is_known {
         false => format!("this kernel was built without the cgroup controller {name}"),
-        true if cgroup::hierarchies().iter().any(|one| one.version == Version::V1 && one.has(name)) => {
+        true if cgroup::hierarchies().iter().any(|one| one.version == Version::V1 && one.has(older)) => {
             format!("the cgroups of {name} may not be changed by this user; with sudo it works")
         }
         true => not_handed_down(name, offer),

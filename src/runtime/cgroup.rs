@@ -12,12 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform, PerformOn};
 use super::process::shell_words;
+use crate::kernel::disk;
 use crate::kernel::errno::Errno;
 use crate::kernel::sys::{mkdir, read_file, rmdir, write_file};
 use crate::kernel::trace::{CallError, Trace};
 
 /// The lab host's own group.
 pub const LAB: &str = "/lab/cgroup";
+
+/// The lab host's program for limits to bite into.
+pub const WORKLOAD: &str = "/lab/work";
 
 /// Where the hierarchies of version 1 are mounted, each under the names of its controllers.
 pub const V1: &str = "/sys/fs/cgroup";
@@ -33,6 +37,10 @@ pub fn directory(group: &str, v1: Option<&str>) -> String {
     let own = v1.map_or_else(|| LAB.to_owned(), |controller| format!("{V1}/{controller}"));
     if group == "/" { own } else { format!("{own}/{group}") }
 }
+
+/// Stands in a value for the number of the disk that `/lab/work` is on, as `/lab/work disk` says it: which one that is differs from
+/// machine to machine.
+const DISK: &str = "{disk}";
 
 /// A group in words: `/web`, `/web of memory`.
 fn called(group: &str, v1: Option<&str>) -> String {
@@ -267,7 +275,7 @@ pub struct CgroupSet {
     pub v1: Option<String>,
     /// The file: `memory.max`.
     pub file: String,
-    /// What is written, as the kernel takes it: `20M`.
+    /// What is written, as the kernel takes it: `20M`; `{disk}` stands for the number of the disk that `/lab/work` is on.
     pub to: String,
     /// The expected errno: of the open, or of the write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -281,6 +289,11 @@ impl CgroupSet {
     fn path(&self) -> String {
         format!("{}/{}", directory(&self.cgroup, self.v1.as_deref()), self.file)
     }
+
+    /// The value, with the number of the disk as a person would call it.
+    fn told(&self) -> String {
+        self.to.replace(DISK, "MAJ:MIN")
+    }
 }
 
 impl Mechanism for CgroupSet {
@@ -289,7 +302,7 @@ impl Mechanism for CgroupSet {
     }
 
     fn sentence(&self) -> String {
-        let (who, group, to) = (&self.r#in, called(&self.cgroup, self.v1.as_deref()), &self.to);
+        let (who, group, to) = (&self.r#in, called(&self.cgroup, self.v1.as_deref()), self.told());
         match (self.file.as_str(), to.as_str()) {
             ("cgroup.subtree_control", to) if to.starts_with('-') => {
                 format!("{who} takes controllers back from the groups below {group}: {to}")
@@ -303,7 +316,11 @@ impl Mechanism for CgroupSet {
     }
 
     fn shell(&self) -> Option<String> {
-        let text = shell_words(std::slice::from_ref(&self.to));
+        let text = if self.to.contains(DISK) {
+            format!("\"{}\"", self.to.replace(DISK, "$(/lab/work disk)"))
+        } else {
+            shell_words(std::slice::from_ref(&self.to))
+        };
         Some(format!("echo {text} > {}", self.path()))
     }
 
@@ -318,7 +335,7 @@ impl Mechanism for CgroupSet {
 
     fn effects(&self) -> Vec<Effect> {
         let group = called(&self.cgroup, self.v1.as_deref());
-        vec![Effect { what: format!("{} of the cgroup {group} is {}", self.file, self.to), home: Home::Lab }]
+        vec![Effect { what: format!("{} of the cgroup {group} is {}", self.file, self.told()), home: Home::Lab }]
     }
 
     fn misuses(&self) -> Vec<Misuse> {
@@ -339,7 +356,10 @@ impl Mechanism for CgroupSet {
 impl Perform for CgroupSet {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
         let path = self.path();
-        write_file(trace, &path, &self.to)?;
+        // Where there is no disk, the word itself is written, and refused.
+        let disk = disk::of_file(Path::new(WORKLOAD)).ok();
+        let text = disk.map_or_else(|| self.to.clone(), |disk| self.to.replace(DISK, &disk.to_string()));
+        write_file(trace, &path, &text)?;
         let output = if WRITE_ONLY.contains(&self.file.as_str()) { String::new() } else { read_file(trace, &path)? };
         Ok(Outcome { output, status: None })
     }

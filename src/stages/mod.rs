@@ -48,6 +48,7 @@ pub const ALL: &[Stage] = &[
     Stage { id: "cpu", teaches: "how much processor time, and which processors", panels: &[Panel::Cgroups] },
     Stage { id: "memory", teaches: "how much memory", panels: &[Panel::Cgroups] },
     Stage { id: "pids", teaches: "how many processes", panels: &[Panel::Cgroups, Panel::Processes] },
+    Stage { id: "io", teaches: "how fast a disk may be read", panels: &[Panel::Cgroups] },
     Stage { id: "devices-freezer", teaches: "which devices, and when to stand still", panels: &[Panel::Cgroups] },
     Stage {
         id: "time",

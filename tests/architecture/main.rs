@@ -39,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "probe",
             "explain",
             "kernel::cgroup",
+            "kernel::disk",
             "kernel::host",
             "kernel::namespace",
             "kernel::errno",

@@ -7,7 +7,7 @@ use super::cgroup::{NO_GROUP, of};
 use super::{Predicate, Probe, Seen, View, value};
 use crate::probe::cgroups::{Group, files};
 
-/// A file of a group says this.
+/// A file of a group says this, or has this number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileIs {
@@ -18,17 +18,22 @@ pub struct FileIs {
     pub v1: Option<String>,
     /// The file: `memory.max`.
     pub file: String,
-    /// Its text: one line, without the line end.
+    /// The word before the number that is meant: `rbps`; `MAJ:MIN` for the one behind that of the first disk. Without it the whole
+    /// text is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Its text, one line, without the line end; or the number.
     pub is: String,
 }
 
 impl Predicate for FileIs {
     fn claim(&self) -> String {
-        format!("{} of the cgroup {}{} is {}", self.file, self.cgroup, of(self.v1.as_deref()), self.is)
+        let key = self.key.as_ref().map_or_else(String::new, |key| format!("{key} in "));
+        format!("{key}{} of the cgroup {}{} is {}", self.file, self.cgroup, of(self.v1.as_deref()), self.is)
     }
 
     fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
-        let seen = text(view, &self.cgroup, self.v1.as_deref(), &self.file)?;
+        let seen = say(view, &self.cgroup, self.v1.as_deref(), &self.file, self.key.as_deref())?;
         Ok((seen == self.is, format!("it is {seen}")))
     }
 }
@@ -144,10 +149,7 @@ impl Probe for File {
     }
 
     fn read(&self, view: &View<'_>) -> Seen<String> {
-        match &self.key {
-            None => text(view, &self.cgroup, self.v1.as_deref(), &self.file),
-            Some(key) => number(view, &self.cgroup, self.v1.as_deref(), &self.file, Some(key)).map(|it| it.to_string()),
-        }
+        say(view, &self.cgroup, self.v1.as_deref(), &self.file, self.key.as_deref())
     }
 }
 
@@ -180,6 +182,14 @@ fn group<'a>(view: &View<'a>, path: &str, v1: Option<&str>) -> Seen<&'a Group> {
 fn text(view: &View<'_>, path: &str, v1: Option<&str>, file: &str) -> Seen<String> {
     let text = group(view, path, v1)?.files.get(file).ok_or_else(|| format!("the cgroup {path} has no file {file}"))?;
     value(Some(text)).cloned()
+}
+
+/// What a file says: all of it, or the number behind a word.
+fn say(view: &View<'_>, path: &str, v1: Option<&str>, file: &str, key: Option<&str>) -> Seen<String> {
+    match key {
+        None => text(view, path, v1, file),
+        Some(_) => number(view, path, v1, file, key).map(|it| it.to_string()),
+    }
 }
 
 fn number(view: &View<'_>, path: &str, v1: Option<&str>, file: &str, key: Option<&str>) -> Seen<u64> {

@@ -109,13 +109,22 @@ pub fn meaning(name: &str) -> &'static str {
     ALL.iter().find(|(known, _)| *known == name).map_or("A file of the group.", |(_, meaning)| meaning)
 }
 
-/// A number in the text of a file: behind a word, `oom_kill 1`, or the first word of all.
+/// The word for the number behind that of a disk, in [`number`].
+pub const OF_DISK: &str = "MAJ:MIN";
+
+/// A number in the text of a file: the first word of all, or behind a word: `oom_kill 1`, `rbps=1048576`; the first one where
+/// several are. Behind [`OF_DISK`] it is the one after the number of the first disk: `254:0 1048576`.
 pub fn number(text: &str, key: Option<&str>) -> Option<u64> {
     let number = match key {
         None => text.split_whitespace().next()?,
-        Some(key) => text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?.trim(),
+        Some(OF_DISK) => text.lines().find_map(|line| line.split_once(' ').filter(|(disk, _)| disk.contains(':')))?.1,
+        Some(key) => {
+            let line = || text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+            let pair = || text.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+            line().or_else(pair)?
+        }
     };
-    number.parse().ok()
+    number.trim().parse().ok()
 }
 
 /// A text of several lines on one, cut where it is too long.
@@ -145,6 +154,12 @@ mod tests {
         assert_eq!(number("max\n", None), None);
         assert_eq!(number("low 0\noom 3\noom_kill 2\n", Some("oom_kill")), Some(2));
         assert_eq!(number("low 0\n", Some("oom")), None);
+        assert_eq!(number("254:0 rbps=1048576 wbps=max riops=max wiops=max\n", Some("rbps")), Some(1_048_576));
+        assert_eq!(number("254:0 rbps=1048576 wbps=max\n", Some("wbps")), None);
+        assert_eq!(number("some avg10=0.00 total=7\nfull avg10=0.00 total=3\n", Some("total")), Some(7));
+        assert_eq!(number("254:0 1048576\n254:16 9\n", Some(OF_DISK)), Some(1_048_576));
+        assert_eq!(number("254:0 Read 4096\n254:0 Total 4096\nTotal 4096\n", Some("Total")), Some(4096));
+        assert_eq!(number("", Some(OF_DISK)), None);
         assert_eq!(on_one_line("a 1\nb 2\n"), "a 1, b 2");
     }
 }
