@@ -52,6 +52,7 @@ pub struct Observation {
     /// Host name by inode of the UTS namespace.
     pub hostnames: BTreeMap<u64, Reading<String>>,
     /// Mounts by inode of the mount namespace, in the order of mountinfo.
+    #[serde(with = "mounts::shared")]
     pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,

@@ -1,20 +1,34 @@
 //! Mounts: `/proc/PID/mountinfo` (proc_pid_mountinfo(5)).
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::shared::Known;
 use super::rows::{Sheet, quote};
 use super::{Panel, Process};
 use crate::kernel::namespace::Namespace;
 
+pub mod shared;
+
 /// One line of mountinfo.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// Unique id of the mount.
     pub id: u32,
     /// Id of the mount that it stands on.
     pub parent: u32,
+    /// Propagation: `shared:N`, `master:N`, `propagate_from:N`, `unbindable`; empty = private.
+    pub propagation: Vec<String>,
+    /// What is mounted, and where: the same in copies of a mount.
+    pub mounted: Arc<Mounted>,
+}
+
+/// What is mounted, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mounted {
     /// `major:minor` of the file system.
     pub device: String,
     /// Which directory of the file system is mounted.
@@ -23,8 +37,6 @@ pub struct Mount {
     pub target: String,
     /// Options of the mount.
     pub options: String,
-    /// Propagation: `shared:N`, `master:N`, `propagate_from:N`, `unbindable`; empty = private.
-    pub propagation: Vec<String>,
     /// Type of the file system.
     pub fstype: String,
     /// Source, or `none`.
@@ -33,36 +45,33 @@ pub struct Mount {
     pub super_options: String,
 }
 
-impl Mount {
-    /// Parses one line of mountinfo, without its line end; none where it is not as proc_pid_mountinfo(5) says.
-    ///
-    /// Between the options and a lone `-` stand any number of optional fields; a source may be empty.
-    pub fn parse(line: &[u8]) -> Option<Self> {
-        let mut fields = line.split(|byte| *byte == b' ');
-        let id = number(fields.next()?)?;
-        let parent = number(fields.next()?)?;
+impl Deref for Mount {
+    type Target = Mounted;
+
+    fn deref(&self) -> &Mounted {
+        &self.mounted
+    }
+}
+
+impl Mounted {
+    /// Parses the fields of a line of mountinfo, but for its ids and optional ones. A source may be empty, and options of a file
+    /// system may have spaces.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let mut fields = text.split(|byte| *byte == b' ');
         let device = unescape(fields.next()?);
         device.split_once(':')?;
-        let root = unescape(fields.next()?);
-        let target = unescape(fields.next()?);
-        let options = unescape(fields.next()?);
-        let mut propagation = Vec::new();
-        loop {
-            match fields.next()? {
-                b"-" => break,
-                field => propagation.push(unescape(field)),
-            }
-        }
-        let fstype = unescape(fields.next()?);
-        let source = unescape(fields.next()?);
+        let [root, target, options] = [(); 3].map(|()| fields.next().map(unescape));
+        let (fstype, source) = (unescape(fields.next()?), unescape(fields.next()?));
         let mut super_options = unescape(fields.next()?);
         for more in fields {
             super_options.push(' ');
             super_options.push_str(&unescape(more));
         }
-        Some(Self { id, parent, device, root, target, options, propagation, fstype, source, super_options })
+        Some(Self { device, root: root?, target: target?, options: options?, fstype, source, super_options })
     }
+}
 
+impl Mount {
     /// The number of the peer group that an optional field names: `shared`, `master`, `propagate_from`.
     pub fn group(&self, field: &str) -> Option<u32> {
         self.propagation.iter().find_map(|it| it.strip_prefix(field)?.strip_prefix(':')?.parse().ok())
@@ -89,12 +98,7 @@ impl Mount {
 /// # Errors
 /// The first line that can not be understood, made readable and cut.
 pub fn parse_mountinfo(text: &[u8]) -> Result<Vec<Mount>, String> {
-    text.split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(|line| {
-            Mount::parse(line).ok_or_else(|| String::from_utf8_lossy(line.get(..200).unwrap_or(line)).into_owned())
-        })
-        .collect()
+    Known::default().mountinfo(text)
 }
 
 fn number(text: &[u8]) -> Option<u32> {
@@ -237,7 +241,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Mount, parse_mountinfo, unescape};
+    use super::*;
 
     /// A field as the kernel writes it.
     fn escape(text: &[u8]) -> Vec<u8> {
@@ -287,13 +291,12 @@ mod tests {
 
     #[test]
     fn a_source_may_be_empty_and_a_line_may_not_be_cut() {
-        let mount = Mount::parse(b"1 0 0:1 / / rw - tmpfs  rw").unwrap();
+        let mount = parse_mountinfo(b"1 0 0:1 / / rw - tmpfs  rw").unwrap().remove(0);
         assert_eq!((mount.source.as_str(), mount.super_options.as_str()), ("", "rw"));
         assert_eq!(mount.summary(), "tmpfs  rw private");
         for text in
             [&b"1 0 0:1 / / rw"[..], b"1 0 0:1 / / rw -", b"1 0 0:1 / / rw - tmpfs", b"1 0 0:1 / / rw - tmpfs x", b"x"]
         {
-            assert_eq!(Mount::parse(text), None);
             assert!(parse_mountinfo(text).is_err());
         }
         assert_eq!(parse_mountinfo(b"").unwrap(), []);
@@ -314,9 +317,9 @@ mod tests {
             fstype in "[a-z0-9.]{1,12}", source in ".*", super_options in ".*",
         ) {
             let device = format!("{major}:{minor}");
-            let mount =
-                Mount { id, parent, device, root, target, options, propagation, fstype, source, super_options };
-            prop_assert_eq!(Mount::parse(&line(&mount)), Some(mount));
+            let mounted = Mounted { device, root, target, options, fstype, source, super_options };
+            let mount = Mount { id, parent, propagation, mounted: Arc::new(mounted) };
+            prop_assert_eq!(parse_mountinfo(&line(&mount)), Ok(vec![mount]));
         }
 
         #[test]

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::credentials::{IdMap, parse_id_map};
+use super::mounts::shared::Known;
 use super::processes::{parse_cmdline, parse_cpus_allowed, parse_nspid};
 use super::{
     Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks, hostname, ids,
@@ -84,6 +85,7 @@ pub struct Reader {
     /// What this observation has read already: the mounts that a process sees, the longest files of all, by its number; and
     /// what all processes of a user namespace share, by its inode.
     mountinfo: BTreeMap<String, Reading<Rc<Vec<Mount>>>>,
+    mounted: Known,
     id_maps: BTreeMap<u64, IdMaps>,
     /// The cgroup namespace that this thread has entered, by its inode.
     cgroup_namespace: Option<u64>,
@@ -105,6 +107,7 @@ impl Reader {
             proc: proc.into(),
             buffer: Vec::with_capacity(16 * 1024),
             mountinfo: BTreeMap::new(),
+            mounted: Known::default(),
             id_maps: BTreeMap::new(),
             cgroup_namespace: None,
         }

@@ -27,6 +27,15 @@ impl<T> Reading<T> {
         }
     }
 
+    /// The value where it stands, or a copy of the reason.
+    pub fn as_ref(&self) -> Reading<&T> {
+        match self {
+            Self::Value(value) => Reading::Value(value),
+            Self::Missing(errno) => Reading::Missing(*errno),
+            Self::Unreadable(text) => Reading::Unreadable(text.clone()),
+        }
+    }
+
     /// Changes the value, keeps the reason.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Reading<U> {
         match self {

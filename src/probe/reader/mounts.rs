@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use super::{Reader, each, link, nothing, numbers};
 use crate::kernel::namespace::Namespace;
-use crate::probe::mounts::parse_mountinfo;
 use crate::probe::{Mount, Observation, Process, Reading};
 
 impl Reader {
@@ -32,7 +31,9 @@ impl Reader {
         if let Some(known) = self.mountinfo.get(name) {
             return known.clone();
         }
-        let mounts = self.parsed(&self.proc.join(name).join("mountinfo"), parse_mountinfo).map(Rc::new);
+        let mut known = std::mem::take(&mut self.mounted);
+        let mounts = self.parsed(&self.proc.join(name).join("mountinfo"), |text| known.mountinfo(text)).map(Rc::new);
+        self.mounted = known;
         self.mountinfo.insert(name.to_owned(), mounts.clone());
         mounts
     }

@@ -1,11 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::probe::clocks::{Measured, Offsets};
+use crate::probe::mounts::Mounted;
 use crate::probe::{Clocks, Credentials, IdMap, Mount, Namespaces, Overflow, Owner, Ownership, Reading, diff};
 
 fn namespaces(own: &[(Namespace, u64)]) -> Namespaces {
@@ -44,18 +46,16 @@ fn process(pid: i32, ppid: i32, comm: &str, own: &[(Namespace, u64)]) -> Process
 }
 
 fn mount(target: &str, fstype: &str) -> Mount {
-    Mount {
-        id: 1,
-        parent: 1,
+    let mounted = Mounted {
         device: "0:1".to_owned(),
         root: "/".to_owned(),
         target: target.to_owned(),
         options: "rw".to_owned(),
-        propagation: Vec::new(),
         fstype: fstype.to_owned(),
         source: fstype.to_owned(),
         super_options: "rw".to_owned(),
-    }
+    };
+    Mount { id: 1, parent: 1, propagation: Vec::new(), mounted: Arc::new(mounted) }
 }
 
 /// A time namespace that is so many seconds ahead.

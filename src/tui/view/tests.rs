@@ -8,7 +8,8 @@ use ratatui::backend::TestBackend;
 
 use crate::explain::Explanation;
 use crate::kernel::namespace::Namespace;
-use crate::probe::{Change, ChangeKind, Mount, Panel, Reading, Row};
+use crate::probe::mounts::parse_mountinfo;
+use crate::probe::{Change, ChangeKind, Panel, Reading, Row};
 use crate::tui::app::{Model, Pane};
 use crate::tui::event::Message;
 use crate::tui::fixture::{in_lesson, model, panel_view, press, view, with_shell};
@@ -278,7 +279,8 @@ fn with_mounts(shown: &mut View, count: usize) {
             _ if at == count => "99 24 0:99 / /proc rw,relatime shared:7 - proc proc rw".to_owned(),
             _ => format!("{at} 24 0:{at} / /usr/lib/{at} rw,nodev,relatime - overlay lab rw,lowerdir=/usr,upperdir=/x"),
         };
-        let mounts: Vec<Mount> = (0..count + more).filter_map(|at| Mount::parse(line(at).as_bytes())).collect();
+        let text: String = (0..count + more).map(|at| line(at) + "\n").collect();
+        let mounts = parse_mountinfo(text.as_bytes()).unwrap();
         for mount in &mounts {
             let row = Row {
                 panel: Panel::Mounts,
