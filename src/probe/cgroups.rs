@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 pub mod files;
 
-use super::rows::{Sheet, pids, quote};
+use super::rows::{About, Sheet, pids, quote};
 use super::{Panel, Process, Reading};
 use crate::kernel::cgroup::{Hierarchy, Layout, Version};
 use crate::kernel::namespace::Namespace;
+use crate::kernel::sys::bpf::Info;
 
 /// What was read of cgroups.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub struct Group {
     pub members: Reading<Vec<i32>>,
     /// Those of its files that [`files::ALL`] names, without the last line end.
     pub files: BTreeMap<String, Reading<String>>,
+    /// The BPF programs on it that decide on devices, in the order in which the kernel asks them. None where it was not asked for
+    /// them: in version 1, and of the lab host's own group, where hardway's guard is.
+    pub device_programs: Option<Reading<Vec<Info>>>,
 }
 
 impl Group {
@@ -170,6 +174,22 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
         for (file, text) in &group.files {
             row(file, text.text(|text| files::on_one_line(text)), files::meaning(file));
         }
+        device_programs(&mut about, group);
+    }
+}
+
+/// The BPF programs of a group. Where there are none, or nobody may ask, there is no row: most groups have none.
+fn device_programs(about: &mut About<'_, '_>, group: &Group) {
+    for (at, one) in group.device_programs.iter().filter_map(Reading::value).flatten().enumerate() {
+        let number = if at == 0 { String::new() } else { format!(" {}", at + 1) };
+        about.row(
+            &format!("device program{number}"),
+            format!("id {}, {}, tag {}, {} instructions", one.id, one.name, one.tag, one.instructions.len()),
+            format!("bpf(BPF_PROG_QUERY) of {}", group.directory),
+            format!("/lab/work programs {}", quote(&group.directory)),
+            "Version 2: a BPF program that is asked whenever a process of this group or below opens or makes a device. Those of the \
+             groups above are asked as well, and all must allow it. Version 1: devices.list.",
+        );
     }
 }
 
