@@ -291,11 +291,39 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_verifies_it_and_tells_it_back() {
+        let rules = [rule("c 1:3 rwm"), rule("b *:* r"), rule("c 136:* rw")];
+        let mut trace = Trace::new("test");
+        let loaded = match prog_load(&mut trace, KIND, NAME, &program(&rules)) {
+            // An ordinary user.
+            Err(error) if error.errno.name() == "EPERM" => return,
+            loaded => loaded.unwrap(),
+        };
+        let info = prog_info(&mut trace, &loaded).unwrap();
+        assert_eq!((info.name.as_str(), info.tag.len()), (NAME, 16));
+        assert!(info.allows_just(&rules) && !info.allows_just(&rules[..2]));
+        let again = prog_by_id(&mut trace, info.id).unwrap();
+        assert_eq!(prog_info(&mut trace, &again).unwrap(), info);
+        drop((loaded, again));
+        let gone = || prog_by_id(&mut trace, info.id).is_err_and(|error| error.errno.name() == "ENOENT");
+        assert!(std::iter::repeat_with(gone).take(1000).any(|gone| gone), "it ends with its last descriptor");
+    }
+
+    #[test]
     fn no_rules_refuse_everything() {
         assert_eq!(answer(&program(&[]), 0x0002_0002, 1, 3), 0);
     }
 
     proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>(), close in "[abc*0-9: rwm]{0,12}") {
+            for text in [text, close] {
+                if let Ok(rule) = text.parse::<Rule>() {
+                    prop_assert_eq!(rule.to_string().parse(), Ok(rule));
+                }
+            }
+        }
+
         #[test]
         fn a_program_allows_what_a_rule_allows(
             rules in proptest::collection::vec((any::<bool>(), proptest::option::of(0..3), proptest::option::of(0..3), 1..8u8), 0..5),

@@ -303,6 +303,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::probe::{Names, Observation, rows};
 
     fn one(version: Version, controllers: &str, path: &str) -> Membership {
         Membership { version, controllers: controllers.to_owned(), path: path.to_owned() }
@@ -336,6 +337,36 @@ mod tests {
         assert_eq!(path(Version::V1, "cpu,cpuacct").unwrap(), "/c");
         assert_eq!(path(Version::V1, "memory"), None);
         assert_eq!(Cgroups::default().own_path(&all), None);
+    }
+
+    #[test]
+    fn programs_have_rows_and_their_absence_has_none() {
+        let keys = |device_programs| {
+            let members = Reading::Value(Vec::new());
+            let group = Group { directory: "/lab/cgroup/web".into(), members, files: BTreeMap::new(), device_programs };
+            let mut observation = Observation::default();
+            observation.cgroups.groups.insert("/web".into(), group);
+            let rows = rows(&observation, &Names::default());
+            rows.into_iter()
+                .filter(|row| row.key != "members")
+                .map(|row| (row.key, row.value, row.command))
+                .collect::<Vec<_>>()
+        };
+        for none in [None, Some(Reading::Value(Vec::new())), Some(Reading::Missing("EPERM".parse().unwrap()))] {
+            assert_eq!(keys(none), []);
+        }
+        let one = |id| Info { id, name: "device_rules".into(), tag: "00ff".into(), instructions: vec![0; 3] };
+        let told = keys(Some(Reading::Value(vec![one(7), one(9)])));
+        let told: Vec<(&str, &str, &str)> =
+            told.iter().map(|(key, value, command)| (key.as_str(), value.as_str(), command.as_str())).collect();
+        let command = "/lab/work programs /lab/cgroup/web";
+        assert_eq!(
+            told,
+            [
+                ("device program", "id 7, device_rules, tag 00ff, 3 instructions", command),
+                ("device program 2", "id 9, device_rules, tag 00ff, 3 instructions", command),
+            ]
+        );
     }
 
     proptest! {

@@ -84,3 +84,32 @@ impl Perform for DeviceRules {
         Ok(Outcome { output, status: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn rules(cgroup: &str, allow: &[&str]) -> DeviceRules {
+        let allow = allow.iter().map(|rule| rule.parse().unwrap()).collect();
+        DeviceRules { r#in: "host".into(), cgroup: cgroup.into(), allow, fails_with: None }
+    }
+
+    #[test]
+    fn the_line_is_what_somebody_types() {
+        let shell = |allow: &[&str]| rules("web", allow).shell().unwrap();
+        assert_eq!(shell(&["c 1:3 rwm", "b *:* r"]), "/lab/work devices /lab/cgroup/web 'c 1:3 rwm' 'b *:* r'");
+        assert_eq!(shell(&[]), "/lab/work devices /lab/cgroup/web");
+        assert!(rules("web", &[]).sentence().ends_with("lets it use no device"));
+    }
+
+    #[test]
+    fn only_groups_below_the_labs_own_get_a_program() {
+        assert_eq!(rules("web/db", &["c 1:3 r"]).misuses(), []);
+        for cgroup in ["/", "..", "web/../..", ""] {
+            assert_eq!(rules(cgroup, &[]).misuses().len(), 1, "{cgroup}");
+        }
+        assert_eq!(rules("web", &["c 1:3 r"; MOST_RULES + 1]).misuses().len(), 1);
+    }
+}

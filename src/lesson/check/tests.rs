@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod devices;
 mod files;
 
 use proptest::prelude::*;
