@@ -253,11 +253,11 @@ fn without_programs(offer: &Offer) -> Option<String> {
         Some(Version::V1) => {
             "it is for cgroups of version 2, which this machine has not; the steps before it show the list of version 1"
         }
-        Some(Version::V2) if offer.device_programs => return None,
         Some(Version::V2) if offer.mode != Mode::Root => {
             "a BPF program for a cgroup is loaded with CAP_BPF and CAP_NET_ADMIN of the machine itself, which root of a user namespace has \
              not; with sudo it works"
         }
+        Some(Version::V2) if offer.device_programs => return None,
         Some(Version::V2) => {
             "the kernel refuses to tell of BPF programs on cgroups: it was built without them (CONFIG_CGROUP_BPF), or this root is \
              without CAP_NET_ADMIN, as in containers; run hardway outside of the container"
