@@ -247,15 +247,16 @@ fn not_handed_down(name: &str, offer: &Offer) -> String {
 
 /// Why no BPF program can be put on a group.
 fn without_programs(offer: &Offer) -> Option<String> {
-    let own = offer.cgroups.first();
-    let why = match own.map(|own| own.version) {
+    let own = offer.cgroups.first().map(|own| own.version);
+    let why = match own {
+        // Also where this user has groups: with them nothing would be won.
+        _ if offer.mode != Mode::Root => {
+            "a BPF program for a cgroup is loaded with CAP_BPF and CAP_NET_ADMIN of the machine itself, which root of a user namespace has \
+             not; with sudo it works"
+        }
         None => return Some(no_group()),
         Some(Version::V1) => {
             "it is for cgroups of version 2, which this machine has not; the steps before it show the list of version 1"
-        }
-        Some(Version::V2) if offer.mode != Mode::Root => {
-            "a BPF program for a cgroup is loaded with CAP_BPF and CAP_NET_ADMIN of the machine itself, which root of a user namespace has \
-             not; with sudo it works"
         }
         Some(Version::V2) if offer.device_programs => return None,
         Some(Version::V2) => {
