@@ -3,6 +3,8 @@
 //! In a lab host it is `/lab/work`, this same binary under another name, so that lessons need nothing installed. Its bounds make it
 //! safe on a small machine, also where somebody types it outside of every limit.
 
+mod devices;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -39,6 +41,10 @@ usage: work spin [SECONDS]     keep one processor busy, and say how much of it t
        work read FILE [SIZE]   read a file past the page cache (O_DIRECT), and say how long it took
        work cached FILE [SIZE] the same, through the page cache
        work disk               say the number of the disk that this program is on
+       work devices GROUP [RULE]...
+                               let a cgroup of version 2 below /lab/cgroup use these devices only, by a BPF program on it;
+                               a RULE is one word, as in devices.allow of version 1: 'c 1:3 rwm'
+       work programs GROUP     tell which BPF programs decide on the devices of a cgroup, and their instructions
 ";
 
 /// What came of the work, where this process was started to do some: its first argument ends in [`WORK`].
@@ -64,6 +70,8 @@ fn run(arguments: &[String]) -> ExitCode {
         ["read", file, size] => bytes(size).map_or_else(usage, |bytes| read(memory::open_direct(file), file, bytes)),
         ["cached", file] => read(File::open(file), file, MOST_BYTES),
         ["cached", file, size] => bytes(size).map_or_else(usage, |bytes| read(File::open(file), file, bytes)),
+        ["devices", group, rules @ ..] => devices::put(group, rules),
+        ["programs", group] => devices::tell(group),
         _ => usage(),
     };
     match done {

@@ -58,6 +58,7 @@ fn frames() -> Vec<Vec<u8>> {
         cgroups: Vec::new(),
         controllers: false,
         real_host: false,
+        device_programs: false,
     };
     vec![
         framed(0, &Request::Perform(actions)),

@@ -5,8 +5,13 @@
 
 mod support;
 
+use std::fs::File;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hardway::kernel::device;
+use hardway::kernel::guard::sysctl;
+use hardway::kernel::sys::bpf::{prog_by_id, prog_query};
+use hardway::kernel::trace::Trace;
 use nix::sys::signal::Signal;
 use support::{
     ANSWER, COMMAND, Machine, Process, Session, World, Written, bounded, course, eventually, expected_skips,
@@ -235,6 +240,66 @@ fn a_tree_of_groups_is_taken_away() {
         world.is_empty_soon("after all kills");
         before.is_as_before(world);
     });
+}
+
+/// The BPF programs of a session, those of a lesson and the guards: whoever is killed, the kernel has none of them any more.
+#[test]
+fn no_program_outlives_its_group() {
+    support::in_mode("kill::no_program_outlives_its_group", support::Mode::Root, |world| {
+        let _turn = turn();
+        if expected_skips(world.mode).contains("15-devices-freezer:program") {
+            return;
+        }
+        let lesson = course().into_iter().find(|lesson| lesson.name == "15-devices-freezer").unwrap();
+        let step = 1 + lesson.steps.iter().position(|step| step.id == "other-program").unwrap();
+        for killed in ["ui", "keeper", "agent", "all"] {
+            let mut session = after_step(world, &lesson.name, step);
+            let programs = programs_on(&session.cgroups());
+            assert!(programs.len() >= 3, "two guards and the one of the lesson: {programs:?}");
+            let parts = [session.ui(), session.keeper.clone(), session.agent().unwrap()];
+            match killed {
+                "ui" => parts[0].signal(Signal::SIGKILL),
+                "keeper" => parts[1].signal(Signal::SIGKILL),
+                "agent" => {
+                    parts[2].signal(Signal::SIGKILL);
+                    session.say("s");
+                    session.quit();
+                }
+                _ => {
+                    parts.iter().for_each(|part| part.signal(Signal::SIGSTOP));
+                    parts.iter().for_each(|part| part.signal(Signal::SIGKILL));
+                    let alive = || parts.iter().any(Process::lives);
+                    eventually(ANSWER, || if alive() { Err("alive".into()) } else { Ok(()) });
+                    let cleaned = bounded(&mut world.hardway(&["cleanup"]), COMMAND);
+                    assert!(cleaned.status.success(), "{cleaned:?}");
+                }
+            }
+            session.has_left_nothing(&format!("{killed} killed, with a program on a group"));
+            eventually(support::PROMISE, || {
+                let left: Vec<&u32> = programs.iter().filter(|id| is_loaded(**id)).collect();
+                if left.is_empty() { Ok(()) } else { Err(format!("{killed} killed: programs {left:?} are loaded")) }
+            });
+        }
+    });
+}
+
+/// The ids of hardway's BPF programs that are attached to groups.
+fn programs_on(groups: &[String]) -> Vec<u32> {
+    let kinds = [device::KIND, sysctl::KIND];
+    let mut found = Vec::new();
+    for group in groups {
+        let directory = File::open(group).unwrap();
+        // A group of version 1 has none.
+        let of = |kind| prog_query(&mut Trace::new("test"), &directory, kind, false).unwrap_or_default();
+        found.extend(kinds.into_iter().flat_map(of));
+    }
+    assert!(found.iter().all(|id| is_loaded(*id)), "{found:?}");
+    found
+}
+
+/// Whether the kernel has a program of this id.
+fn is_loaded(id: u32) -> bool {
+    prog_by_id(&mut Trace::new("test"), id).is_ok()
 }
 
 #[test]

@@ -57,6 +57,26 @@ fn every_row(world: &World) {
     session.quit();
 }
 
+/// A BPF program on a group has one row, and its command tells of the same program.
+#[test]
+fn a_program_of_a_group() {
+    support::in_mode("oracle_cgroup::a_program_of_a_group", support::Mode::Root, |world| {
+        if support::expected_skips(world.mode).contains("15-devices-freezer:which-program") {
+            return;
+        }
+        let lesson = support::course().into_iter().find(|lesson| lesson.name == "15-devices-freezer").unwrap();
+        let step = 1 + lesson.steps.iter().position(|step| step.id == "which-program").unwrap();
+        let mut session = Session::open(world, &lesson.name);
+        session.say(&format!("g {step}"));
+        let rows = rows(&mut session, "cgroups", &["device program"]);
+        let (at, told) = rows.iter().next().expect("a row");
+        assert_eq!((rows.len(), at.0.as_str()), (1, "group /strict"));
+        let seen = printed(&mut session, &told.command);
+        assert!(seen.lines().any(|line| line == told.value), "{} is not in: {seen}", told.value);
+        session.quit();
+    });
+}
+
 /// Whether the row's command prints the row's value.
 fn prints(key: &str, told: &Told, seen: &str) -> bool {
     let value = told.value.as_str();

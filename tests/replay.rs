@@ -60,7 +60,9 @@ fn shape(observation: &Observation, names: &Names) -> Shape {
             .iter()
             .filter(|(file, _)| file.ends_with("limit_in_bytes") || !counted.iter().any(|word| file.contains(word)));
         let members = group.members.value().map(Vec::len).filter(|_| name != "/");
-        shape.push(format!("group {name}, {members:?} members, {:?}", set.collect::<Vec<_>>()));
+        let programs = group.device_programs.iter().filter_map(|seen| seen.value()).flatten();
+        let programs: Vec<_> = programs.map(|one| &one.instructions).collect();
+        shape.push(format!("group {name}, {members:?} members, {:?}, {programs:?}", set.collect::<Vec<_>>()));
     }
     shape.sort();
     shape

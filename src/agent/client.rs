@@ -67,6 +67,7 @@ impl Keeper {
                     cgroups: offer.cgroups.clone(),
                     controllers: false,
                     real_host: offer.real_host,
+                    device_programs: offer.device_programs,
                 };
                 Ok(Self { channel: Some(ours), pid, pidfd, spec, scope: Box::new(scope), marks: Vec::new() })
             }
@@ -75,7 +76,8 @@ impl Keeper {
 
     /// What the lab hosts of this keeper offer.
     pub fn offer(&self) -> Offer {
-        Offer { mode: self.spec.mode, cgroups: self.spec.cgroups.clone(), real_host: self.spec.real_host }
+        let LabSpec { mode, cgroups, real_host, device_programs, .. } = self.spec.clone();
+        Offer { mode, cgroups, real_host, device_programs }
     }
 
     /// The group that hardway runs in.

@@ -45,6 +45,8 @@ pub struct LabSpec {
     pub controllers: bool,
     /// Whether the machine itself is to be the lab host.
     pub real_host: bool,
+    /// Whether BPF programs can be put on groups of version 2.
+    pub device_programs: bool,
 }
 
 /// agent → keeper, once, when the lab host stands or could not be built.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::{self, Hierarchy};
+use super::device;
 use crate::explain::Explanation;
 
 /// How ids are mapped in the lab host.
@@ -40,6 +41,8 @@ pub struct Offer {
     pub cgroups: Vec<Hierarchy>,
     /// Whether the lab host is the machine itself.
     pub real_host: bool,
+    /// Whether BPF programs can be put on groups of version 2.
+    pub device_programs: bool,
 }
 
 impl Offer {
@@ -82,6 +85,8 @@ pub struct Person {
     pub sub_ids: Option<(SubIds, SubIds)>,
     /// Where this person may make cgroups.
     pub cgroups: Vec<Hierarchy>,
+    /// Whether this person may put BPF programs on those of version 2.
+    pub device_programs: bool,
 }
 
 impl Person {
@@ -91,12 +96,15 @@ impl Person {
         let name = nix::unistd::User::from_uid(uid.into()).ok().flatten().map(|user| user.name);
         let ids = |file: &str| fs::read_to_string(file).ok().and_then(|text| find_sub_ids(&text, name.as_deref(), uid));
         let installed = helper("newuidmap").is_some() && helper("newgidmap").is_some();
+        let cgroups = cgroup::places();
+        let v2 = cgroups.iter().find(|one| one.version == cgroup::Version::V2);
         Self {
             uid,
             gid: nix::unistd::getegid().as_raw(),
             sys_admin: has_sys_admin(&fs::read_to_string("/proc/self/status").unwrap_or_default()),
             sub_ids: if installed { ids("/etc/subuid").zip(ids("/etc/subgid")) } else { None },
-            cgroups: cgroup::places(),
+            device_programs: v2.is_some_and(|one| device::are_offered(&one.own)),
+            cgroups,
         }
     }
 
@@ -129,7 +137,8 @@ impl Person {
                 "there is no cgroup hierarchy in which a group can be made, and only that tells what has to be ended";
             return refused(why, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; or without that option, in a lab host");
         }
-        Ok(Offer { mode, cgroups: self.cgroups.clone(), real_host: wish.real_host })
+        let Self { cgroups, device_programs, .. } = self.clone();
+        Ok(Offer { mode, cgroups, real_host: wish.real_host, device_programs })
     }
 
     /// The mode for the lab host.

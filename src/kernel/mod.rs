@@ -1,10 +1,12 @@
 //! The kernel's interfaces: system calls with their trace, errno table, identities, and what this machine allows.
 
+pub mod bpf;
 pub mod cgroup;
 pub mod channel;
 pub mod children;
 pub mod delegation;
 pub mod disk;
+pub mod device;
 pub mod enter;
 pub mod errno;
 pub mod guard;

@@ -76,6 +76,8 @@ pub enum Need {
     DevicesV1,
     /// hardway's own file is on a disk: then that can be read slowly.
     Disk,
+    /// BPF programs that decide on devices can be put on groups of version 2.
+    DevicesBpf,
     /// This machine has two processors that may be used.
     TwoCpus,
     /// The limits of an IPC namespace can be set.
@@ -94,7 +96,9 @@ impl Need {
     /// met, nothing is lost.
     pub fn has_twin(self, offer: &Offer) -> bool {
         match self.controller() {
+            Some(("devices", _)) => Self::DevicesBpf.unmet(offer).is_none(),
             Some((name, _)) => cgroup::home_of(name, &offer.cgroups).is_some(),
+            _ if self == Self::DevicesBpf => Self::DevicesV1.unmet(offer).is_none(),
             _ => {
                 let twins = [Self::OwnCgroupV1, Self::OwnCgroupV2, Self::FreezerV1, Self::FreezerV2];
                 twins.contains(&self) && !offer.cgroups.is_empty()
@@ -197,6 +201,7 @@ impl Need {
                  system with a number of its own); installed on a disk, it works"
                     .to_owned()
             }),
+            Self::DevicesBpf => without_programs(offer),
             Self::TwoCpus => std::thread::available_parallelism().is_ok_and(|count| count.get() < 2).then(|| {
                 "it needs two processors, and here is one; in a virtual machine: give it a second".to_owned()
             }),
@@ -229,7 +234,7 @@ fn without_controller(name: &str, version: Version, offer: &Offer) -> Option<Str
     let is_known = known.lines().any(|line| line.split_whitespace().next() == Some(older));
     if name == "devices" && Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
         return Some(
-            "it is for version 1: in version 2 there is no controller devices, a BPF program on the group decides"
+            "it is for version 1: in version 2 there is no controller devices; a BPF program on the group decides, as the steps after it show"
                 .to_owned(),
         );
     }
@@ -256,6 +261,28 @@ fn not_handed_down(name: &str, offer: &Offer) -> String {
         _ => "with sudo it works",
     };
     format!("the cgroup that hardway runs in is not handed the controller {name}; {fix}")
+}
+
+/// Why no BPF program can be put on a group.
+fn without_programs(offer: &Offer) -> Option<String> {
+    let own = offer.cgroups.first().map(|own| own.version);
+    let why = match own {
+        // Also where this user has groups: with them nothing would be won.
+        _ if offer.mode != Mode::Root => {
+            "a BPF program for a cgroup is loaded with CAP_BPF and CAP_NET_ADMIN of the machine itself, which root of a user namespace has \
+             not; with sudo it works"
+        }
+        None => return Some(no_group()),
+        Some(Version::V1) => {
+            "it is for cgroups of version 2, which this machine has not; the steps before it show the list of version 1"
+        }
+        Some(Version::V2) if offer.device_programs => return None,
+        Some(Version::V2) => {
+            "the kernel refuses to tell of BPF programs on cgroups: it was built without them (CONFIG_CGROUP_BPF), or this root is \
+             without CAP_NET_ADMIN, as in containers; run hardway outside of the container"
+        }
+    };
+    Some(why.to_owned())
 }
 
 /// Why there is no group of the lab's own, and how there would be one.

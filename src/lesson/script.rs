@@ -138,6 +138,7 @@ fn test(need: Need) -> &'static str {
         Need::FreezerV2 => "[ -e /lab/cgroup/cgroup.controllers ] && ! controller freezer 1",
         Need::DevicesV1 => "controller devices 1",
         Need::Disk => "/lab/work disk >/dev/null 2>&1",
+        Need::DevicesBpf => "all_ids && /lab/work programs /lab/cgroup >/dev/null 2>&1",
         Need::TwoCpus => "[ \"$(nproc)\" -ge 2 ]",
         Need::DevMqueue => "[ -d /dev/mqueue ]",
         Need::IpcLimits => "all_ids || printf '6.9\\n%s\\n' \"$(uname -r)\" | sort --check=quiet --version-sort",

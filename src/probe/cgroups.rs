@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 pub mod files;
 
-use super::rows::{Sheet, pids, quote};
+use super::rows::{About, Sheet, pids, quote};
 use super::{Panel, Process, Reading};
 use crate::kernel::cgroup::{Hierarchy, Layout, Version};
 use crate::kernel::namespace::Namespace;
+use crate::kernel::sys::bpf::Info;
 
 /// What was read of cgroups.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub struct Group {
     pub members: Reading<Vec<i32>>,
     /// Those of its files that [`files::ALL`] names, without the last line end.
     pub files: BTreeMap<String, Reading<String>>,
+    /// The BPF programs on it that decide on devices, in the order in which the kernel asks them. None where it was not asked for
+    /// them: in version 1, and of the lab host's own group, where hardway's guard is.
+    pub device_programs: Option<Reading<Vec<Info>>>,
 }
 
 impl Group {
@@ -170,6 +174,22 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
         for (file, text) in &group.files {
             row(file, text.text(|text| files::on_one_line(text)), files::meaning(file));
         }
+        device_programs(&mut about, group);
+    }
+}
+
+/// The BPF programs of a group. Where there are none, or nobody may ask, there is no row: most groups have none.
+fn device_programs(about: &mut About<'_, '_>, group: &Group) {
+    for (at, one) in group.device_programs.iter().filter_map(Reading::value).flatten().enumerate() {
+        let number = if at == 0 { String::new() } else { format!(" {}", at + 1) };
+        about.row(
+            &format!("device program{number}"),
+            format!("id {}, {}, tag {}, {} instructions", one.id, one.name, one.tag, one.instructions.len()),
+            format!("bpf(BPF_PROG_QUERY) of {}", group.directory),
+            format!("/lab/work programs {}", quote(&group.directory)),
+            "Version 2: a BPF program that is asked whenever a process of this group or below opens or makes a device. Those of the \
+             groups above are asked as well, and all must allow it. Version 1: devices.list.",
+        );
     }
 }
 
@@ -283,6 +303,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::probe::{Names, Observation, rows};
 
     fn one(version: Version, controllers: &str, path: &str) -> Membership {
         Membership { version, controllers: controllers.to_owned(), path: path.to_owned() }
@@ -316,6 +337,36 @@ mod tests {
         assert_eq!(path(Version::V1, "cpu,cpuacct").unwrap(), "/c");
         assert_eq!(path(Version::V1, "memory"), None);
         assert_eq!(Cgroups::default().own_path(&all), None);
+    }
+
+    #[test]
+    fn programs_have_rows_and_their_absence_has_none() {
+        let keys = |device_programs| {
+            let members = Reading::Value(Vec::new());
+            let group = Group { directory: "/lab/cgroup/web".into(), members, files: BTreeMap::new(), device_programs };
+            let mut observation = Observation::default();
+            observation.cgroups.groups.insert("/web".into(), group);
+            let rows = rows(&observation, &Names::default());
+            rows.into_iter()
+                .filter(|row| row.key != "members")
+                .map(|row| (row.key, row.value, row.command))
+                .collect::<Vec<_>>()
+        };
+        for none in [None, Some(Reading::Value(Vec::new())), Some(Reading::Missing("EPERM".parse().unwrap()))] {
+            assert_eq!(keys(none), []);
+        }
+        let one = |id| Info { id, name: "device_rules".into(), tag: "00ff".into(), instructions: vec![0; 3] };
+        let told = keys(Some(Reading::Value(vec![one(7), one(9)])));
+        let told: Vec<(&str, &str, &str)> =
+            told.iter().map(|(key, value, command)| (key.as_str(), value.as_str(), command.as_str())).collect();
+        let command = "/lab/work programs /lab/cgroup/web";
+        assert_eq!(
+            told,
+            [
+                ("device program", "id 7, device_rules, tag 00ff, 3 instructions", command),
+                ("device program 2", "id 9, device_rules, tag 00ff, 3 instructions", command),
+            ]
+        );
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::{CgroupAttach, CgroupCreate, CgroupRemove, CgroupSet};
 use super::clock::SetClockOffset;
+use super::device::DeviceRules;
 use super::id_map::{NewIdMap, WriteGidMap, WriteUidMap};
 use super::ipc::{IpcRemove, MqCreate, MsgCreate, SemCreate, ShmCreate, ShmFind};
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
@@ -94,6 +95,8 @@ pub enum Action {
     CgroupAttach(CgroupAttach),
     /// Write a file of a cgroup: a limit, a switch.
     CgroupSet(CgroupSet),
+    /// Let a cgroup of version 2 use these devices only.
+    DeviceRules(DeviceRules),
     /// Take a cgroup away.
     CgroupRemove(CgroupRemove),
     /// Set a link up.
@@ -272,6 +275,7 @@ impl Action {
             Self::CgroupCreate(it) => it,
             Self::CgroupAttach(it) => it,
             Self::CgroupSet(it) => it,
+            Self::DeviceRules(it) => it,
             Self::CgroupRemove(it) => it,
             Self::LinkUp(it) => it,
             Self::LinkDown(it) => it,
@@ -324,6 +328,7 @@ impl Action {
             Self::CgroupCreate(it) => Some(it),
             Self::CgroupAttach(it) => Some(it),
             Self::CgroupSet(it) => Some(it),
+            Self::DeviceRules(it) => Some(it),
             Self::CgroupRemove(it) => Some(it),
             Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) => None,
         }

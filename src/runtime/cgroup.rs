@@ -43,7 +43,7 @@ pub fn directory(group: &str, v1: Option<&str>) -> String {
 const DISK: &str = "{disk}";
 
 /// A group in words: `/web`, `/web of memory`.
-fn called(group: &str, v1: Option<&str>) -> String {
+pub(super) fn called(group: &str, v1: Option<&str>) -> String {
     let group = group.trim_start_matches('/');
     v1.map_or_else(|| format!("/{group}"), |controller| format!("/{group} of {controller}"))
 }
@@ -58,7 +58,7 @@ fn misused_controller(v1: Option<&str>) -> Option<Misuse> {
 }
 
 /// What is wrong with the name of a group that is to be below the lab's own.
-fn misused(field: &'static str, name: &str) -> Vec<Misuse> {
+pub(super) fn misused(field: &'static str, name: &str) -> Vec<Misuse> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let good = |part: &str| !["", ".", ".."].contains(&part) && part.chars().all(plain);
     if name.len() <= MAX_NAME && name.split('/').all(good) {

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod cgroup;
 pub mod clock;
+pub mod device;
 pub mod file;
 pub mod id_map;
 pub mod init;

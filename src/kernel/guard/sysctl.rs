@@ -3,7 +3,7 @@
 //! The kernel lets uid 0 write most sysctls whatever its capabilities, and a proc that a learner mounts anew is not under
 //! the read-only mounts of the lab's file tree. The program is asked for each access (BPF_PROG_TYPE_CGROUP_SYSCTL).
 
-use super::bpf::{ALLOW, DENY, Kind, code, instruction};
+use crate::kernel::bpf::{ALLOW, DENY, Kind, code, instruction};
 
 /// Sysctls that each namespace has for itself, by what their names begin with; a whole name ends in NUL.
 const NAMESPACED: [&[u8]; 10] = [
@@ -26,7 +26,8 @@ const ROOM: i16 = 64;
 const HELPER_SYSCTL_GET_NAME: i32 = 101;
 
 /// The kind of the program.
-pub const KIND: Kind = Kind { program: 23, attach: 18 };
+pub const KIND: Kind =
+    Kind { program: 23, program_name: "BPF_PROG_TYPE_CGROUP_SYSCTL", attach: 18, attach_name: "BPF_CGROUP_SYSCTL" };
 
 /// The program: 1 allows, 0 makes the write fail with EPERM.
 pub fn program() -> Vec<u64> {

@@ -3,6 +3,7 @@
 //!
 //! Only what a learner should see goes through here; hardway's own housekeeping (sockets, waiting, reading `/proc`) does not.
 
+pub mod bpf;
 pub mod credentials;
 pub mod file;
 pub mod ipc;

@@ -174,7 +174,7 @@ impl Predicate for CpusAllowed {
     }
 }
 
-fn group<'a>(view: &View<'a>, path: &str, v1: Option<&str>) -> Seen<&'a Group> {
+pub(super) fn group<'a>(view: &View<'a>, path: &str, v1: Option<&str>) -> Seen<&'a Group> {
     view.observation.cgroups.own.as_ref().ok_or(NO_GROUP)?;
     view.observation.cgroups.group(path, v1).ok_or_else(|| format!("there is no cgroup {path}{}", of(v1)))
 }

@@ -6,6 +6,7 @@
 pub mod cgroup;
 pub mod clock;
 pub mod credentials;
+pub mod device;
 pub mod hostname;
 pub mod ipc;
 pub mod limit;
@@ -14,13 +15,13 @@ pub mod namespace;
 pub mod network;
 pub mod process;
 pub mod root;
+mod view;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::namespace::Namespace;
-use crate::probe::{Names, Observation, Process, Reading};
-use crate::runtime::action::HOST;
+pub(super) use self::view::{Seen, View, inode, lives, value};
+use crate::probe::{Names, Observation};
 
 /// A predicate. In a by-hand check `box` means the subject: what the learner's shell made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -110,6 +111,8 @@ pub enum Check {
     CgroupTimes(limit::Times),
     /// The processors on which a process may run.
     CpusAllowed(limit::CpusAllowed),
+    /// Which devices a cgroup may use, by a BPF program.
+    DeviceRules(device::Rules),
     /// A link is in the network namespace of a process.
     LinkExists(network::LinkExists),
     /// A link is up, or down.
@@ -176,6 +179,8 @@ pub enum Value {
     CgroupMountRoot(cgroup::MountRoot),
     /// What a file of a cgroup says.
     CgroupFile(limit::File),
+    /// The id of the BPF program that decides on a cgroup's devices.
+    DeviceProgram(device::Id),
     /// How many cgroup hierarchies a process is in.
     Hierarchies(cgroup::Hierarchies),
     /// How many links a network namespace has.
@@ -239,6 +244,7 @@ impl Check {
             Self::CgroupMembers(it) => it,
             Self::CgroupTimes(it) => it,
             Self::CpusAllowed(it) => it,
+            Self::DeviceRules(it) => it,
         }
     }
 
@@ -286,6 +292,7 @@ impl Value {
             Self::CgroupSeen(it) => it,
             Self::CgroupMountRoot(it) => it,
             Self::CgroupFile(it) => it,
+            Self::DeviceProgram(it) => it,
             Self::Hierarchies(it) => it,
             Self::Links(it) => it,
             Self::LinkFlags(it) => it,
@@ -341,56 +348,6 @@ pub(super) trait Probe {
 
     /// The value, or why there is none.
     fn read(&self, view: &View<'_>) -> Seen<String>;
-}
-
-/// A value, or in words why there is none.
-pub(super) type Seen<T> = Result<T, String>;
-
-/// An observation, and who is who in it.
-pub(super) struct View<'a> {
-    pub observation: &'a Observation,
-    pub names: &'a Names,
-}
-
-impl<'a> View<'a> {
-    /// The living process that a word stands for.
-    pub fn living(&self, word: &str) -> Seen<&'a Process> {
-        let pid = match word {
-            HOST => Some(self.names.host).filter(|pid| *pid != 0),
-            _ => self.names.boxes.get(word).copied(),
-        };
-        let pid = pid.ok_or_else(|| format!("there is no {word}"))?;
-        match self.observation.process(pid) {
-            Some(process) if lives(process) => Ok(process),
-            Some(_) => Err(format!("{word}, pid {pid}, has ended; its parent has not asked how yet (a zombie)")),
-            None => Err(format!("{word}, pid {pid}, is not in /proc any more")),
-        }
-    }
-
-    /// The inode behind a namespace link of the process that a word stands for.
-    pub fn namespace(&self, word: &str, kind: Namespace) -> Seen<u64> {
-        let process = self.living(word)?;
-        inode(process, kind).map_err(|why| format!("{kind} of {word}: {why}"))
-    }
-}
-
-/// Whether a process lives: a zombie does not.
-pub(super) fn lives(process: &Process) -> bool {
-    !matches!(process.state, 'Z' | 'X')
-}
-
-/// The inode behind a namespace link.
-pub(super) fn inode(process: &Process, kind: Namespace) -> Seen<u64> {
-    value(process.namespaces.0.get(&kind)).copied()
-}
-
-/// What a reader gave, or in words why it gave nothing.
-pub(super) fn value<T>(reading: Option<&Reading<T>>) -> Seen<&T> {
-    match reading {
-        Some(Reading::Value(value)) => Ok(value),
-        Some(missing) => Err(missing.text(|_| String::new())),
-        None => Err("it was not read".to_owned()),
-    }
 }
 
 #[cfg(test)]

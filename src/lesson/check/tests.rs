@@ -1,14 +1,16 @@
 #![allow(clippy::unwrap_used)]
 
+mod devices;
 mod files;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::errno::Errno;
+use crate::kernel::namespace::Namespace;
 use crate::lesson::raw::pick;
 use crate::probe::clocks::Measured;
-use crate::probe::{Clocks, Credentials, IdMap, Namespaces, Overflow, Owner, Ownership};
+use crate::probe::{Clocks, Credentials, IdMap, Namespaces, Overflow, Owner, Ownership, Process, Reading};
 
 /// A lab host with a box in it, made by hand.
 #[derive(Debug)]

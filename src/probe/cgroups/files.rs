@@ -104,6 +104,24 @@ pub fn is_shown(name: &str) -> bool {
     ALL.binary_search_by(|(known, _)| known.cmp(&name)).is_ok()
 }
 
+/// Files that tell how much of a processor, of memory and of disks is used.
+const USE: [&str; 9] = [
+    "blkio.throttle.io_service_bytes",
+    "cpu.pressure",
+    "cpu.stat",
+    "cpuacct.usage",
+    "io.pressure",
+    "io.stat",
+    "memory.current",
+    "memory.pressure",
+    "memory.usage_in_bytes",
+];
+
+/// Whether a file changes by whatever a process of the group does, a call that fails included.
+pub fn is_use(name: &str) -> bool {
+    USE.contains(&name)
+}
+
 /// What a file means.
 pub fn meaning(name: &str) -> &'static str {
     ALL.iter().find(|(known, _)| *known == name).map_or("A file of the group.", |(_, meaning)| meaning)
@@ -146,6 +164,7 @@ mod tests {
         assert!(ALL.is_sorted_by(|one, other| one.0 < other.0));
         assert!(is_shown("memory.max") && !is_shown("memory.maximum"));
         assert!(meaning("cpu.max").contains("period"));
+        assert!(USE.into_iter().all(is_shown) && !is_use("pids.current"));
     }
 
     #[test]

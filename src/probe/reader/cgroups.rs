@@ -1,14 +1,17 @@
 //! Reading cgroups: as the reader sees them, then as the members of each foreign cgroup namespace do, by entering it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Reader, each, link};
 use crate::kernel::cgroup::{self, Hierarchy, Layout, Version};
-use crate::kernel::enter;
+use crate::kernel::errno::Errno;
 use crate::kernel::namespace::Namespace;
+use crate::kernel::sys::bpf::Info;
+use crate::kernel::trace::Trace;
+use crate::kernel::{device, enter};
 use crate::probe::cgroups::{Cgroups, Group, Inside, Membership, files, parse};
 use crate::probe::{Mount, Observation, Process, Reading};
 
@@ -34,6 +37,8 @@ struct Walk {
     prefix: String,
     /// Who is no member: the reader itself.
     without: Option<i32>,
+    /// Whether groups there can have BPF programs: in version 2.
+    has_programs: bool,
 }
 
 impl Reader {
@@ -55,11 +60,13 @@ impl Reader {
                 shown,
                 prefix,
                 without,
+                has_programs: hierarchy.version == Version::V2,
             };
             if is_own && hierarchy.version == Version::V2 {
                 let files = self.files(&walk.root, HANDED_DOWN.map(str::to_owned));
                 let members = self.members(&walk.root, without);
-                groups.insert("/".to_owned(), Group { directory: format!("/{LAB}"), members, files });
+                let group = Group { directory: format!("/{LAB}"), members, files, device_programs: None };
+                groups.insert("/".to_owned(), group);
             }
             self.groups(&walk, "", &mut groups);
         }
@@ -89,7 +96,9 @@ impl Reader {
             let names = names.filter_map(|file| file.file_name().into_string().ok());
             let files = self.files(&entry.path(), names.filter(|name| files::is_shown(name)));
             let directory = format!("/{}{path}", walk.shown.trim_start_matches('/'));
-            let group = Group { directory, members: self.members(&entry.path(), walk.without), files };
+            let device_programs = walk.has_programs.then(|| device_programs(&entry.path()));
+            let members = self.members(&entry.path(), walk.without);
+            let group = Group { directory, members, files, device_programs };
             groups.insert(format!("{}{path}", walk.prefix), group);
             self.groups(walk, &path, groups);
         }
@@ -154,6 +163,17 @@ impl Reader {
             own.map(|it| (it.target.clone(), it.root.clone())).collect()
         });
         Inside { memberships, mounts }
+    }
+}
+
+/// The BPF programs of a group that decide on devices: one call where there are none.
+fn device_programs(directory: &Path) -> Reading<Vec<Info>> {
+    // Housekeeping, which no learner is shown.
+    let programs = |group| device::programs(&mut Trace::new("probe"), &group);
+    match File::open(directory).map(programs) {
+        Ok(Ok(programs)) => Reading::Value(programs),
+        Ok(Err(error)) => Reading::Missing(error.errno),
+        Err(error) => Reading::Missing(Errno::from(&error)),
     }
 }
 
