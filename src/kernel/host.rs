@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::{self, Hierarchy};
+use super::hierarchy;
 use crate::explain::Explanation;
 
 /// How ids are mapped in the lab host.
@@ -38,6 +39,8 @@ pub struct Offer {
     pub mode: Mode,
     /// The cgroup hierarchies in which the lab host has groups of its own; that at `/lab/cgroup` first.
     pub cgroups: Vec<Hierarchy>,
+    /// The controllers for which the keeper can make a hierarchy of version 1, because the machine has them in none.
+    pub unmounted: Vec<String>,
     /// Whether the lab host is the machine itself.
     pub real_host: bool,
 }
@@ -129,7 +132,10 @@ impl Person {
                 "there is no cgroup hierarchy in which a group can be made, and only that tells what has to be ended";
             return refused(why, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; or without that option, in a lab host");
         }
-        Ok(Offer { mode, cgroups: self.cgroups.clone(), real_host: wish.real_host })
+        // On the machine itself there is no place where it could be shown.
+        let makes = mode == Mode::Root && !wish.real_host;
+        let unmounted = if makes { hierarchy::possible(&self.cgroups) } else { Vec::new() };
+        Ok(Offer { mode, cgroups: self.cgroups.clone(), unmounted, real_host: wish.real_host })
     }
 
     /// The mode for the lab host.
@@ -255,6 +261,13 @@ pub fn userns_restriction() -> Option<(String, String)> {
 pub fn userns_limit() -> Option<(String, String)> {
     let none = setting("/proc/sys/user/max_user_namespaces").as_deref() == Some("0");
     none.then(|| ("user.max_user_namespaces is 0".into(), "sudo sysctl -w user.max_user_namespaces=10000".into()))
+}
+
+/// The kernel's version: the first two numbers of its release (uname(2)).
+pub fn release() -> (u32, u32) {
+    let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn setting(path: &str) -> Option<String> {

@@ -7,6 +7,7 @@ pub mod delegation;
 pub mod enter;
 pub mod errno;
 pub mod guard;
+pub mod hierarchy;
 pub mod host;
 pub mod identity;
 pub mod leftover;

@@ -186,7 +186,7 @@ impl Need {
             Self::DevMqueue => (offer.real_host && !Path::new("/dev/mqueue").is_dir()).then(|| {
                 "this machine has no /dev/mqueue on which message queues could be shown; without --real-host there is one".to_owned()
             }),
-            Self::IpcLimits => (offer.mode != Mode::Root && release() < (6, 9)).then(|| {
+            Self::IpcLimits => (offer.mode != Mode::Root && host::release() < (6, 9)).then(|| {
                 "without root the limits of an IPC namespace can be set since Linux 6.9; with sudo it works on older kernels too".to_owned()
             }),
             // Controllers: answered above.
@@ -249,11 +249,4 @@ fn no_group() -> String {
 fn kernel(kind: Namespace, missing: &str) -> Option<String> {
     let there = Path::new("/proc/self/ns").join(kind.link()).symlink_metadata().is_ok();
     (!there).then(|| missing.to_owned())
-}
-
-/// The kernel's version: the first two numbers of its release (uname(2)).
-fn release() -> (u32, u32) {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
