@@ -5,10 +5,12 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::kernel::memory::{self, Pages};
+use crate::kernel::perf::ProcessorTime;
 use crate::kernel::program::WORK;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::Trace;
@@ -34,12 +36,13 @@ usage: work spin [SECONDS]     keep one processor busy, and say how much of it t
        work fork N             have N children at once, then end
        work read FILE [SIZE]   read a file past the page cache (O_DIRECT), and say how long it took
        work cached FILE [SIZE] the same, through the page cache
+       work count DIR SECONDS  count how much processor time the members of a cgroup use
 ";
 
 /// What came of the work, where this process was started to do some: its first argument ends in [`WORK`].
 pub fn asked() -> Option<ExitCode> {
     let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    let name = std::path::Path::new(arguments.first()?).file_name()?;
+    let name = Path::new(arguments.first()?).file_name()?;
     (name == WORK).then(|| run(&arguments))
 }
 
@@ -48,9 +51,7 @@ fn run(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     let done = match words.as_slice() {
         ["spin"] => spin(LONGEST),
-        ["spin", seconds] => {
-            seconds.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).map_or_else(usage, spin)
-        }
+        ["spin", seconds] => self::seconds(seconds).map_or_else(usage, spin),
         ["memory", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Small, false)),
         ["hold", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Small, true)),
         ["huge", size] => bytes(size).map_or_else(usage, |bytes| take(bytes, Pages::Huge, false)),
@@ -59,6 +60,7 @@ fn run(arguments: &[String]) -> ExitCode {
         ["read", file, size] => bytes(size).map_or_else(usage, |bytes| read(memory::open_direct(file), file, bytes)),
         ["cached", file] => read(File::open(file), file, MOST_BYTES),
         ["cached", file, size] => bytes(size).map_or_else(usage, |bytes| read(File::open(file), file, bytes)),
+        ["count", group, seconds] => self::seconds(seconds).map_or_else(usage, |time| count(group, time)),
         _ => usage(),
     };
     match done {
@@ -78,6 +80,11 @@ fn say(text: &str) {
 
 fn usage() -> Result<(), String> {
     Err(USAGE.to_owned())
+}
+
+/// A length of time, in seconds: `0.3`.
+fn seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.parse().ok()?).ok()
 }
 
 /// A number of bytes with the kernel's own suffixes: `20M`.
@@ -157,6 +164,19 @@ fn read(file: std::io::Result<File>, path: &str, most: usize) -> Result<(), Stri
         }
     }
     say(&format!("{} KiB in {:.2} seconds", done >> 10, begin.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Counts what the members of a group do meanwhile, as `perf stat -G` does.
+fn count(group: &str, time: Duration) -> Result<(), String> {
+    let trouble = |error: std::io::Error| format!("{group}: {error}");
+    let mut counter = ProcessorTime::of(Path::new(group)).map_err(trouble)?;
+    std::thread::sleep(time.min(LONGEST));
+    let used = counter.read().map_err(trouble)?;
+    if used.is_zero() {
+        return Err(format!("{group}: nobody in it ran"));
+    }
+    say(&format!("{:.2} seconds of processor time in {:.2} seconds", used.as_secs_f64(), time.as_secs_f64()));
     Ok(())
 }
 

@@ -270,6 +270,12 @@ pub fn release() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// What is not for everybody to count (`kernel.perf_event_paranoid`, perf_event_open(2)): above 0 whatever concerns more than one's own
+/// processes. 4, as where all is forbidden, if that can not be read.
+pub fn perf_paranoia() -> i32 {
+    setting("/proc/sys/kernel/perf_event_paranoid").and_then(|text| text.parse().ok()).unwrap_or(4)
+}
+
 fn setting(path: &str) -> Option<String> {
     fs::read_to_string(path).map(|text| text.trim().to_owned()).ok()
 }

@@ -17,6 +17,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod ownership;
 pub mod path;
+pub mod perf;
 pub mod program;
 pub mod stdio;
 pub mod storage;
