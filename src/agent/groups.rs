@@ -10,7 +10,7 @@ use super::systemd;
 use crate::explain::Explanation;
 use crate::kernel::cgroup::{self, Hierarchy, Version};
 use crate::kernel::guard;
-use crate::kernel::hierarchy::Private;
+use crate::kernel::hierarchy::{self, Private};
 use crate::kernel::host::Mode;
 use crate::kernel::identity::ProcessIdentity;
 use crate::runtime::ledger::{self, Entry, Ledger};
@@ -165,4 +165,17 @@ pub(super) fn join(directories: &[PathBuf]) -> io::Result<()> {
         let moved = fs::write(group.join("cgroup.procs"), "0");
         moved.or_else(|refused| systemd::attach(&group).map_err(|_| refused))
     })
+}
+
+/// The same for its groups in hierarchies that are mounted nowhere. Such a group may be gone, with the lab host that wanted it.
+pub(super) fn join_private(groups: &[(String, String)]) -> io::Result<()> {
+    let is_there = |controller: &str| hierarchy::known().iter().any(|one| one.name == controller && one.hierarchy != 0);
+    for (controller, group) in groups.iter().filter(|(controller, _)| is_there(controller)) {
+        let hierarchy = Private::open(controller)?;
+        let own = hierarchy.group(group);
+        if own.exists() {
+            fs::write(own.join("cgroup.procs"), "0")?;
+        }
+    }
+    Ok(())
 }

@@ -850,7 +850,7 @@ impl Machine {
                 .filter(|path| possible(path) && of_a_session(path) != Some(true))
                 .map(|path| path.display().to_string())
                 .collect(),
-            controllers: lines("/proc/cgroups").iter().filter_map(|line| in_a_hierarchy(line)).collect(),
+            controllers: in_hierarchies(),
             settings: settings.iter().map(read).collect(),
             files,
             names: names("/tmp").into_iter().filter(made).chain(names("/")).collect(),
@@ -887,11 +887,20 @@ where
     if gone.is_empty() && new.is_empty() { Ok(()) } else { Err(format!("{what}: new {new:?}, gone {gone:?}")) }
 }
 
-/// The controller of a line of `/proc/cgroups`, if it is in a hierarchy of version 1.
-pub fn in_a_hierarchy(line: &str) -> Option<String> {
-    let mut fields = line.split_whitespace().filter(|name| !name.starts_with('#'));
-    let (name, hierarchy) = (fields.next()?, fields.next()?);
-    (hierarchy.parse::<u32>().ok()? > 0).then(|| name.to_owned())
+/// The controllers of version 1 that are in a hierarchy, mounted or not.
+fn in_hierarchies() -> BTreeSet<String> {
+    let table = fs::read_to_string("/proc/cgroups").unwrap_or_default();
+    let line = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let (name, hierarchy) = (fields.next()?, fields.next()?);
+        hierarchy.parse::<u32>().is_ok_and(|number| number > 0).then(|| name.to_owned())
+    };
+    table.lines().filter_map(line).collect()
+}
+
+/// Whether a controller is in one.
+pub fn in_a_hierarchy(controller: &str) -> bool {
+    in_hierarchies().contains(controller)
 }
 
 /// Whether this is a cgroup of a session that lives, or the rest of one that had died before: `hardway-PID-STARTTIME`, with more
