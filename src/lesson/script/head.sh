@@ -109,7 +109,7 @@ more_hierarchies() {
                 mkdir "/mnt/${entry##*/}" && mount --rbind "$entry" "/mnt/${entry##*/}"
             fi
         done
-        mount --move /mnt /sys/fs/cgroup || exit 2
+        umount --recursive --lazy /sys/fs/cgroup && mount --move /mnt /sys/fs/cgroup || exit 2
         exec bash "$@"' more "$0" "$@"
 }
 
