@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::kernel::memory::{self, Pages};
+use crate::kernel::perf::ProcessorTime;
 use crate::kernel::program::WORK;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::Trace;
@@ -45,6 +46,7 @@ usage: work spin [SECONDS]     keep one processor busy, and say how much of it t
                                let a cgroup of version 2 below /lab/cgroup use these devices only, by a BPF program on it;
                                a RULE is one word, as in devices.allow of version 1: 'c 1:3 rwm'
        work programs GROUP     tell which BPF programs decide on the devices of a cgroup, and their instructions
+       work count DIR SECONDS  count how much processor time the members of a cgroup use
 ";
 
 /// What came of the work, where this process was started to do some: its first argument ends in [`WORK`].
@@ -72,6 +74,7 @@ fn run(arguments: &[String]) -> ExitCode {
         ["cached", file, size] => bytes(size).map_or_else(usage, |bytes| read(File::open(file), file, bytes)),
         ["devices", group, rules @ ..] => devices::put(group, rules),
         ["programs", group] => devices::tell(group),
+        ["count", group, seconds] => duration(seconds).map_or_else(usage, |time| count(group, time)),
         _ => usage(),
     };
     match done {
@@ -221,6 +224,19 @@ fn read(file: std::io::Result<File>, path: &str, most: usize) -> Result<(), Stri
         }
     }
     say(&format!("{} KiB in {:.2} seconds", done >> 10, begin.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+/// Counts what the members of a group do meanwhile, as `perf stat -G` does.
+fn count(group: &str, time: Duration) -> Result<(), String> {
+    let trouble = |error: std::io::Error| format!("{group}: {error}");
+    let mut counter = ProcessorTime::of(Path::new(group)).map_err(trouble)?;
+    std::thread::sleep(time.min(LONGEST));
+    let used = counter.read().map_err(trouble)?;
+    if used.is_zero() {
+        return Err(format!("{group}: nobody in it ran"));
+    }
+    say(&format!("{:.2} seconds of processor time in {:.2} seconds", used.as_secs_f64(), time.as_secs_f64()));
     Ok(())
 }
 

@@ -57,6 +57,7 @@ fn frames() -> Vec<Vec<u8>> {
         sub_ids: None,
         cgroups: Vec::new(),
         controllers: false,
+        private: Vec::new(),
         real_host: false,
         device_programs: false,
     };

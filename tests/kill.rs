@@ -302,6 +302,55 @@ fn is_loaded(id: u32) -> bool {
     prog_by_id(&mut Trace::new("test"), id).is_ok()
 }
 
+/// Hierarchies that the keeper has made, with groups in them: whoever is killed, the controllers are in none again.
+#[test]
+fn a_hierarchy_of_its_own_ends_with_the_session() {
+    const NAME: &str = "kill::a_hierarchy_of_its_own_ends_with_the_session";
+    support::in_mode(NAME, support::Mode::Root, |world| {
+        if support::cgroup_mode() == "v2" {
+            // There hardway makes none.
+            return;
+        }
+        let _turn = turn();
+        let before = Machine::now(world);
+        for killed in ["nobody", "ui", "keeper", "agent", "all"] {
+            let mut session = after_step(world, "16-net-perf-hugetlb", 1);
+            assert!(support::in_a_hierarchy("net_cls"), "net_cls is in no hierarchy");
+            let parts = [session.ui(), session.keeper.clone(), session.agent().unwrap()];
+            match killed {
+                "ui" => parts[0].signal(Signal::SIGKILL),
+                "keeper" => parts[1].signal(Signal::SIGKILL),
+                "agent" => {
+                    parts[2].signal(Signal::SIGKILL);
+                    session.say("s");
+                    session.quit();
+                }
+                "all" => {
+                    parts.iter().for_each(|part| part.signal(Signal::SIGSTOP));
+                    parts.iter().for_each(|part| part.signal(Signal::SIGKILL));
+                    let alive = || parts.iter().any(Process::lives);
+                    eventually(ANSWER, || if alive() { Err("alive".into()) } else { Ok(()) });
+                    assert!(support::in_a_hierarchy("net_cls"), "a hierarchy that nobody has to hold");
+                    let cleaned = bounded(&mut world.hardway(&["cleanup"]), COMMAND);
+                    assert!(cleaned.status.success() && cleaned.stdout.contains("of net_cls: ended"), "{cleaned:?}");
+                }
+                _ => session.quit(),
+            }
+            session.has_left_nothing(&format!("{killed} killed, with a hierarchy"));
+            before.is_as_before(world);
+        }
+        // Two at a time share it, and each has a group.
+        let mut one = after_step(world, "16-net-perf-hugetlb", 1);
+        let other = after_step(world, "16-net-perf-hugetlb", 1);
+        other.ui().signal(Signal::SIGKILL);
+        let seen = one.say("! cat /sys/fs/cgroup/net_cls/marked/net_cls.classid");
+        assert!(seen.contains("65537"), "{seen}");
+        one.quit();
+        world.is_empty_soon("after all kills");
+        before.is_as_before(world);
+    });
+}
+
 #[test]
 fn a_dry_run_of_cleanup_takes_nothing_away() {
     let mode = if support::am_root() { support::Mode::Root } else { support::Mode::RootlessSingle };

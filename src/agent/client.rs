@@ -30,6 +30,8 @@ pub struct Keeper {
     pid: i32,
     pidfd: OwnedFd,
     spec: LabSpec,
+    /// The controllers for which the keeper can make hierarchies.
+    unmounted: Vec<String>,
     scope: Box<Scope>,
     /// By what the lab hosts that it made would be told, were something left of them.
     marks: Vec<LabMark>,
@@ -66,10 +68,12 @@ impl Keeper {
                     sub_ids: person.sub_ids,
                     cgroups: offer.cgroups.clone(),
                     controllers: false,
+                    private: Vec::new(),
                     real_host: offer.real_host,
                     device_programs: offer.device_programs,
                 };
-                Ok(Self { channel: Some(ours), pid, pidfd, spec, scope: Box::new(scope), marks: Vec::new() })
+                let unmounted = offer.unmounted.clone();
+                Ok(Self { channel: Some(ours), pid, pidfd, spec, unmounted, scope: Box::new(scope), marks: Vec::new() })
             }
         }
     }
@@ -77,7 +81,7 @@ impl Keeper {
     /// What the lab hosts of this keeper offer.
     pub fn offer(&self) -> Offer {
         let LabSpec { mode, cgroups, real_host, device_programs, .. } = self.spec.clone();
-        Offer { mode, cgroups, real_host, device_programs }
+        Offer { mode, cgroups, unmounted: self.unmounted.clone(), real_host, device_programs }
     }
 
     /// The group that hardway runs in.
@@ -103,6 +107,13 @@ impl Keeper {
     /// Whether groups of version 2 in the lab hosts to come are to have controllers.
     pub fn hand_down(&mut self, controllers: bool) {
         self.spec.controllers = controllers;
+    }
+
+    /// In which controllers of version 1 the lab hosts to come are to have groups, also where the machine has mounted them
+    /// nowhere and the keeper can.
+    pub fn provide(&mut self, controllers: &[&str]) {
+        let wanted = self.unmounted.iter().filter(|name| controllers.contains(&name.as_str()));
+        self.spec.private = wanted.cloned().collect();
     }
 
     /// Makes a new lab host; one that runs is ended first.

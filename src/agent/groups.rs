@@ -10,6 +10,7 @@ use super::systemd;
 use crate::explain::Explanation;
 use crate::kernel::cgroup::{self, Hierarchy, Version};
 use crate::kernel::guard;
+use crate::kernel::hierarchy::{self, Private};
 use crate::kernel::host::Mode;
 use crate::kernel::identity::ProcessIdentity;
 use crate::runtime::ledger::{self, Entry, Ledger};
@@ -21,6 +22,10 @@ pub const LEAF: &str = "init";
 /// The groups of a session.
 pub(super) struct Groups {
     all: Vec<Group>,
+    /// Those in hierarchies that the machine has mounted nowhere.
+    private: Vec<Private>,
+    /// What they are called.
+    name: String,
     /// Whether they keep their processes from the machine's sysctls and devices.
     pub guarded: bool,
 }
@@ -37,10 +42,11 @@ impl Groups {
     /// and the machine's sysctls.
     pub fn make(spec: &LabSpec, ledger: &mut Ledger) -> Result<Self, Explanation> {
         let keeper = ProcessIdentity::of(i32::try_from(std::process::id()).unwrap_or(0));
-        let mut groups = Self { all: Vec::new(), guarded: false };
+        let mut groups = Self { all: Vec::new(), private: Vec::new(), name: String::new(), guarded: false };
         let Some(keeper) = keeper else { return Ok(groups) };
+        groups.name = format!("hardway-{}-{}", keeper.pid, keeper.start_time);
         for place in &spec.cgroups {
-            let own = place.own.join(format!("hardway-{}-{}", keeper.pid, keeper.start_time));
+            let own = place.own.join(&groups.name);
             ledger.write(&Entry::Cgroup(own.clone()))?;
             let Ok(directory) = cgroup::make(&own) else { continue };
             let to_guard = spec.mode == Mode::Root && !spec.real_host && place.version == Version::V2;
@@ -48,6 +54,38 @@ impl Groups {
             groups.all.push(Group { hierarchy: Hierarchy { own, ..place.clone() }, directory });
         }
         Ok(groups)
+    }
+
+    /// Makes those that the next lab host is to have in hierarchies of its own, and lets go of the others.
+    pub fn fit(&mut self, spec: &LabSpec, ledger: &mut Ledger) -> Result<(), Explanation> {
+        let (kept, dropped) = self.private.drain(..).partition(|one| spec.private.contains(&one.controller));
+        self.private = kept;
+        for one in dropped {
+            ledger::remove_private(one, &self.name);
+        }
+        for controller in &spec.private {
+            if self.private.iter().any(|one| one.controller == *controller) {
+                continue;
+            }
+            ledger.write(&Entry::Private { controller: controller.clone(), group: self.name.clone() })?;
+            let hierarchy = Private::open(controller).and_then(|one| one.make(&self.name).map(|_| one));
+            self.private.push(hierarchy.map_err(|error| {
+                let fix = "see in /proc/cgroups and /proc/mounts who has mounted it, and try again";
+                Explanation::new(format!("The lab host could get no group of {controller}"), error.to_string(), fix)
+            })?);
+        }
+        Ok(())
+    }
+
+    /// The controllers of those hierarchies, of which each has its own.
+    pub fn private(&self) -> Vec<&str> {
+        self.private.iter().map(|one| one.controller.as_str()).collect()
+    }
+
+    /// The directories of all groups, those that are this process's to see included.
+    fn directories(&self) -> impl Iterator<Item = PathBuf> {
+        let private = self.private.iter().map(|one| one.group(&self.name));
+        self.all.iter().map(|one| one.hierarchy.own.clone()).chain(private)
     }
 
     /// The hierarchies, with the groups' directories as the own ones.
@@ -63,13 +101,15 @@ impl Groups {
 
     /// Moves a lab host's first process into those in which it could not be born.
     pub fn admit(&self, pid: i32) -> io::Result<()> {
-        self.of(Version::V1).try_for_each(|one| fs::write(one.hierarchy.own.join("cgroup.procs"), pid.to_string()))
+        let visible = self.of(Version::V1).map(|one| one.hierarchy.own.clone());
+        let private = self.private.iter().map(|one| one.group(&self.name));
+        visible.chain(private).try_for_each(|own| fs::write(own.join("cgroup.procs"), pid.to_string()))
     }
 
     /// Called by a lab host's first process, while it still sees the machine's files: makes the groups the roots of all that it
     /// sees; and moves it to the leaf, where groups below are to have controllers.
     pub fn settle(&self, controllers: bool) -> io::Result<()> {
-        if self.of(Version::V1).next().is_some() {
+        if self.of(Version::V1).next().is_some() || !self.private.is_empty() {
             // The keeper moved this process just now; only a namespace made after that has the new groups for its roots.
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)?;
         }
@@ -90,15 +130,14 @@ impl Groups {
     /// Lets what lessons have frozen go on: a killed process that is frozen in version 1 does not end, and keeps its pid namespace
     /// from ending.
     pub fn thaw(&self) {
-        self.all.iter().for_each(|one| cgroup::thaw(&one.hierarchy.own));
+        self.directories().for_each(|own| cgroup::thaw(&own));
     }
 
     /// After the end of a lab host: takes away what lessons made, so that the next one can be born here.
     pub fn clear(&self) {
-        for one in &self.all {
-            let own = &one.hierarchy.own;
-            ledger::wait_until(|| cgroup::remove_below(own).is_ok());
-            let _ = cgroup::take_back(own);
+        for own in self.directories() {
+            ledger::wait_until(|| cgroup::remove_below(&own).is_ok());
+            let _ = cgroup::take_back(&own);
         }
     }
 
@@ -106,6 +145,9 @@ impl Groups {
     pub fn remove(self) {
         for one in self.all {
             ledger::remove_cgroup(&one.hierarchy.own);
+        }
+        for one in self.private {
+            ledger::remove_private(one, &self.name);
         }
     }
 
@@ -123,4 +165,17 @@ pub(super) fn join(directories: &[PathBuf]) -> io::Result<()> {
         let moved = fs::write(group.join("cgroup.procs"), "0");
         moved.or_else(|refused| systemd::attach(&group).map_err(|_| refused))
     })
+}
+
+/// The same for its groups in hierarchies that are mounted nowhere. Such a group may be gone, with the lab host that wanted it.
+pub(super) fn join_private(groups: &[(String, String)]) -> io::Result<()> {
+    let is_there = |controller: &str| hierarchy::known().iter().any(|one| one.name == controller && one.hierarchy != 0);
+    for (controller, group) in groups.iter().filter(|(controller, _)| is_there(controller)) {
+        let hierarchy = Private::open(controller)?;
+        let own = hierarchy.group(group);
+        if own.exists() {
+            fs::write(own.join("cgroup.procs"), "0")?;
+        }
+    }
+    Ok(())
 }

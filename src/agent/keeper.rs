@@ -107,6 +107,7 @@ impl Keeper {
             Some(groups) => groups,
             none => none.insert(Groups::make(spec, ledger)?),
         };
+        groups.fit(spec, ledger)?;
         ledger.write(&Entry::Intent)?;
         if spec.real_host && self.machine.is_none() {
             self.machine = Some(take_machine(ledger)?);

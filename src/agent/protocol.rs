@@ -43,6 +43,8 @@ pub struct LabSpec {
     pub cgroups: Vec<Hierarchy>,
     /// Whether groups of version 2 below that one are to have its controllers; then its first process is in a leaf of its own.
     pub controllers: bool,
+    /// The controllers, mounted nowhere on the machine, of which it gets hierarchies of version 1.
+    pub private: Vec<String>,
     /// Whether the machine itself is to be the lab host.
     pub real_host: bool,
     /// Whether BPF programs can be put on groups of version 2.

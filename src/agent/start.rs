@@ -30,7 +30,7 @@ pub(super) fn become_init(spec: &LabSpec, groups: &Groups) -> Built {
         set_environment();
         return tree::build_on_machine(&groups.hierarchies());
     }
-    tree::build(spec.mode, &groups.hierarchies())?;
+    tree::build(spec.mode, &groups.hierarchies(), &groups.private())?;
     if spec.mode == Mode::Root {
         drop_machine_capabilities(groups.guarded);
     }

@@ -57,11 +57,12 @@ const DANGEROUS: [&str; 8] = ["sysrq-trigger", "irq", "bus", "fs", "acpi", "mtrr
 /// mount(2) without a source.
 const NONE: Option<&str> = None;
 
-/// Builds the tree and makes it the root of this mount namespace. The caller is the init of new namespaces.
+/// Builds the tree and makes it the root of this mount namespace. The caller is the init of new namespaces, and has groups in these
+/// hierarchies; of those of the `private` controllers the machine shows none.
 ///
 /// # Errors
 /// The call that failed, explained.
-pub fn build(mode: Mode, cgroups: &[Hierarchy]) -> Result<(), Explanation> {
+pub fn build(mode: Mode, cgroups: &[Hierarchy], private: &[&str]) -> Result<(), Explanation> {
     // First of all: nothing that is mounted from here on may propagate to the machine.
     attach(NONE, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
     let program = program();
@@ -86,7 +87,7 @@ pub fn build(mode: Mode, cgroups: &[Hierarchy]) -> Result<(), Explanation> {
     if mode == Mode::Root {
         bare_proc(&root.join(".proc"))?;
     }
-    sys(&root.join("sys"))?;
+    sys(&root.join("sys"), private)?;
     own_cgroups(&root, cgroups)?;
     dev(&root.join("dev"), mode)?;
     pivot(&root)
@@ -202,7 +203,7 @@ fn bare_proc(target: &Path) -> Result<(), Explanation> {
 }
 
 /// sysfs, read-only, with the machine's cgroup file systems, read-only.
-fn sys(target: &Path) -> Result<(), Explanation> {
+fn sys(target: &Path, private: &[&str]) -> Result<(), Explanation> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
     make_dir(target, 0o555)?;
     if attach(Some("sysfs"), target, Some("sysfs"), flags, None).is_err() {
@@ -210,7 +211,34 @@ fn sys(target: &Path) -> Result<(), Explanation> {
     }
     let cgroups = Path::new("/sys/fs/cgroup");
     let shown = target.join("fs/cgroup");
-    if cgroups.exists() && shown.exists() { read_only_copy(cgroups, &shown) } else { Ok(()) }
+    match private {
+        _ if !cgroups.exists() || !shown.exists() => Ok(()),
+        [] => read_only_copy(cgroups, &shown),
+        _ => more_cgroups(cgroups, &shown, private),
+    }
+}
+
+/// The same with more hierarchies beside the machine's, each of one controller: what this process mounts of them has its own group for
+/// a root, since that is the root of its cgroup namespace.
+fn more_cgroups(original: &Path, shown: &Path, private: &[&str]) -> Result<(), Explanation> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    attach(Some("lab"), shown, Some("tmpfs"), flags, Some("mode=755,size=1m"))?;
+    let entries = fs::read_dir(original).map_err(|error| failed("read the directory /sys/fs/cgroup", &error))?;
+    for entry in entries.flatten() {
+        let (from, to) = (entry.path(), shown.join(entry.file_name()));
+        if let Ok(link) = fs::read_link(&from) {
+            symlink(link, &to).map_err(|error| failed(&format!("make the link {}", from.display()), &error))?;
+        } else if from.is_dir() {
+            make_dir(&to, 0o555)?;
+            read_only_copy(&from, &to)?;
+        }
+    }
+    for controller in private {
+        let place = shown.join(controller);
+        make_dir(&place, 0o555)?;
+        attach(Some("cgroup"), &place, Some("cgroup"), flags, Some(controller))?;
+    }
+    attach(NONE, shown, None, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags, None)
 }
 
 /// Shows the lab's own parts of the cgroup hierarchies, in which lessons may make groups, where the machine has the whole of each.

@@ -22,6 +22,8 @@ pub struct Running {
     pub init: ProcessIdentity,
     /// The cgroups of its session.
     cgroups: Vec<std::path::PathBuf>,
+    /// Those in hierarchies that are mounted nowhere: controllers and names.
+    private: Vec<(String, String)>,
 }
 
 /// The lab hosts of this user that run, the newest first.
@@ -41,7 +43,11 @@ fn of_ledger(path: &Path) -> Option<Running> {
         Entry::Cgroup(directory) => Some(directory.clone()),
         _ => None,
     });
-    init.is_alive().then_some(Running { cgroups: cgroups.collect(), init })
+    let private = entries.iter().filter_map(|entry| match entry {
+        Entry::Private { controller, group } => Some((controller.clone(), group.clone())),
+        _ => None,
+    });
+    init.is_alive().then_some(Running { cgroups: cgroups.collect(), private: private.collect(), init })
 }
 
 /// Runs a shell in a lab host or, with a name or a pid as the lab host numbers it, where that process is; waits for its end.
@@ -74,10 +80,12 @@ pub fn shell(lab: &Running, whom: Option<&str>) -> Result<i32, Explanation> {
 
 /// Moves this process into the lab host's cgroups, so that a visitor gets what the lab host gets, guards included.
 fn go_in(lab: &Running) -> Result<(), Explanation> {
-    groups::join(&lab.cgroups).or_else(|error| match crate::kernel::host::effective_uid() {
-        0 => Err(failed("The lab host's cgroups could not be entered", &error)),
-        // Without root there are no guards to come under, and a terminal elsewhere may not be left for that group.
-        _ => Ok(()),
+    groups::join(&lab.cgroups).and_then(|()| groups::join_private(&lab.private)).or_else(|error| {
+        match crate::kernel::host::effective_uid() {
+            0 => Err(failed("The lab host's cgroups could not be entered", &error)),
+            // Without root there are no guards to come under, and a terminal elsewhere may not be left for that group.
+            _ => Ok(()),
+        }
     })
 }
 

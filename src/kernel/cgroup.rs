@@ -10,6 +10,8 @@ use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, faccessat};
 use serde::{Deserialize, Serialize};
 
+use super::hierarchy;
+
 /// The version of a hierarchy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,6 +146,10 @@ pub fn home_of<'a>(controller: &str, places: &'a [Hierarchy]) -> Option<&'a Hier
         let name = name_in(one.version, controller);
         match one.version {
             Version::V1 => one.has(name),
+            // Every group of version 2 has that one, where it is in no other hierarchy, and its root hands nothing down.
+            Version::V2 if name == "perf_event" => {
+                hierarchy::known().iter().any(|one| one.name == name && one.hierarchy == 0 && one.enabled)
+            }
             Version::V2 => handed_down(&one.own).iter().any(|other| other == name),
         }
     })

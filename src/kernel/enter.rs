@@ -36,7 +36,7 @@ pub fn uts_hostname(link: &Path) -> io::Result<String> {
 /// # Errors
 /// As [`mount::detached`].
 pub fn message_queues() -> io::Result<Vec<String>> {
-    let root = mount::detached(c"mqueue")?;
+    let root = mount::detached(c"mqueue", &[])?;
     // Such a descriptor is like one of O_PATH: what is listed is opened below it.
     let mut root = Dir::openat(&root, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut names = Vec::new();

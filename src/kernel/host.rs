@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::{self, Hierarchy};
 use super::device;
+use super::hierarchy;
 use crate::explain::Explanation;
 
 /// How ids are mapped in the lab host.
@@ -39,6 +40,8 @@ pub struct Offer {
     pub mode: Mode,
     /// The cgroup hierarchies in which the lab host has groups of its own; that at `/lab/cgroup` first.
     pub cgroups: Vec<Hierarchy>,
+    /// The controllers for which the keeper can make a hierarchy of version 1, because the machine has them in none.
+    pub unmounted: Vec<String>,
     /// Whether the lab host is the machine itself.
     pub real_host: bool,
     /// Whether BPF programs can be put on groups of version 2.
@@ -137,8 +140,11 @@ impl Person {
                 "there is no cgroup hierarchy in which a group can be made, and only that tells what has to be ended";
             return refused(why, "mount -t cgroup2 cgroup2 /sys/fs/cgroup; or without that option, in a lab host");
         }
+        // On the machine itself there is no place where it could be shown.
+        let makes = mode == Mode::Root && !wish.real_host;
+        let unmounted = if makes { hierarchy::possible(&self.cgroups) } else { Vec::new() };
         let Self { cgroups, device_programs, .. } = self.clone();
-        Ok(Offer { mode, cgroups, real_host: wish.real_host, device_programs })
+        Ok(Offer { mode, cgroups, unmounted, real_host: wish.real_host, device_programs })
     }
 
     /// The mode for the lab host.
@@ -264,6 +270,19 @@ pub fn userns_restriction() -> Option<(String, String)> {
 pub fn userns_limit() -> Option<(String, String)> {
     let none = setting("/proc/sys/user/max_user_namespaces").as_deref() == Some("0");
     none.then(|| ("user.max_user_namespaces is 0".into(), "sudo sysctl -w user.max_user_namespaces=10000".into()))
+}
+
+/// The kernel's version: the first two numbers of its release (uname(2)).
+pub fn release() -> (u32, u32) {
+    let text = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// What is not for everybody to count (`kernel.perf_event_paranoid`, perf_event_open(2)): above 0 whatever concerns more than one's own
+/// processes. 4, as where all is forbidden, if that can not be read.
+pub fn perf_paranoia() -> i32 {
+    setting("/proc/sys/kernel/perf_event_paranoid").and_then(|text| text.parse().ok()).unwrap_or(4)
 }
 
 fn setting(path: &str) -> Option<String> {

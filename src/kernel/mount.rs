@@ -29,16 +29,22 @@ pub fn set_attributes(path: &Path, set: u64, clear: u64, recursive: bool) -> nix
     Errno::result(result).map(drop)
 }
 
-/// fsopen(2), fsconfig(2), fsmount(2): a file system of this type with no options, mounted nowhere. It is gone with the
+/// fsopen(2), fsconfig(2), fsmount(2): a file system of this type with these options, mounted nowhere. It is gone with the
 /// descriptor of its root.
 ///
 /// # Errors
 /// `ENODEV` for a type that the kernel does not know, `EPERM` without CAP_SYS_ADMIN where the file system wants it, `ENOSYS`
 /// before Linux 5.2.
-pub fn detached(fstype: &CStr) -> nix::Result<OwnedFd> {
+pub fn detached(fstype: &CStr, options: &[&CStr]) -> nix::Result<OwnedFd> {
     // SAFETY: a C string that outlives the call, and a number.
     let context: OwnedFd = made(unsafe { libc::syscall(libc::SYS_fsopen, fstype.as_ptr(), libc::FSOPEN_CLOEXEC) })?;
     let (create, null) = (libc::FSCONFIG_CMD_CREATE, std::ptr::null::<libc::c_char>());
+    let flag = libc::FSCONFIG_SET_FLAG;
+    for option in options {
+        // SAFETY: this command takes a key, a C string that outlives the call.
+        let set = unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), flag, option.as_ptr(), null, 0) };
+        Errno::result(set)?;
+    }
     // SAFETY: this command takes neither key nor value.
     let result = unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), create, null, null, 0) };
     Errno::result(result)?;

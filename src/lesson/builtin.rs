@@ -22,6 +22,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("13-pids", include_str!("../../lessons/13-pids.yaml")),
     ("14-io", include_str!("../../lessons/14-io.yaml")),
     ("15-devices-freezer", include_str!("../../lessons/15-devices-freezer.yaml")),
+    ("16-net-perf-hugetlb", include_str!("../../lessons/16-net-perf-hugetlb.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

@@ -19,6 +19,7 @@ pub use check::{Check, Value, Verdict};
 pub use compile::check_file;
 pub use need::Need;
 
+use crate::kernel::cgroup::Version;
 use crate::probe::{Names, Observation, Panel};
 use crate::runtime::action::Action;
 
@@ -159,6 +160,13 @@ impl Lesson {
     pub fn needs_controllers(&self) -> bool {
         let needs = self.needs.iter().chain(self.steps.iter().flat_map(|step| &step.needs));
         needs.into_iter().any(|need| need.controller().is_some())
+    }
+
+    /// The controllers of version 1 that its groups must have.
+    pub fn controllers_v1(&self) -> Vec<&'static str> {
+        let needs = self.needs.iter().chain(self.steps.iter().flat_map(|step| &step.needs));
+        let of_v1 = |need: &Need| need.controller().filter(|(_, version)| *version == Version::V1);
+        needs.filter_map(of_v1).map(|(name, _)| name).collect()
     }
 
     /// Whether a step begins with a new process: by hand, with a shell in which nothing has been done yet.

@@ -78,6 +78,18 @@ pub enum Need {
     Disk,
     /// BPF programs that decide on devices can be put on groups of version 2.
     DevicesBpf,
+    /// Groups of version 1 can be made that have the controller `net_cls`, if need be in a hierarchy that is made for them.
+    NetClsV1,
+    /// They can, with `net_prio`.
+    NetPrioV1,
+    /// They can, with `perf_event`, and this person may count what a group does.
+    PerfEventV1,
+    /// The same of groups of version 2, which all have it.
+    PerfEventV2,
+    /// Groups of version 1 can be made that have the controller `hugetlb`, and limit what is reserved.
+    HugetlbV1,
+    /// They can, in version 2.
+    HugetlbV2,
     /// This machine has two processors that may be used.
     TwoCpus,
     /// The limits of an IPC namespace can be set.
@@ -97,7 +109,7 @@ impl Need {
     pub fn has_twin(self, offer: &Offer) -> bool {
         match self.controller() {
             Some(("devices", _)) => Self::DevicesBpf.unmet(offer).is_none(),
-            Some((name, _)) => cgroup::home_of(name, &offer.cgroups).is_some(),
+            Some((name, _)) => home(name, offer).is_some(),
             _ if self == Self::DevicesBpf => Self::DevicesV1.unmet(offer).is_none(),
             _ => {
                 let twins = [Self::OwnCgroupV1, Self::OwnCgroupV2, Self::FreezerV1, Self::FreezerV2];
@@ -121,6 +133,12 @@ impl Need {
             Self::BlkioV1 => Some(("blkio", Version::V1)),
             Self::IoV2 => Some(("io", Version::V2)),
             Self::DevicesV1 => Some(("devices", Version::V1)),
+            Self::NetClsV1 => Some(("net_cls", Version::V1)),
+            Self::NetPrioV1 => Some(("net_prio", Version::V1)),
+            Self::PerfEventV1 => Some(("perf_event", Version::V1)),
+            Self::PerfEventV2 => Some(("perf_event", Version::V2)),
+            Self::HugetlbV1 => Some(("hugetlb", Version::V1)),
+            Self::HugetlbV2 => Some(("hugetlb", Version::V2)),
             _ => None,
         }
     }
@@ -128,7 +146,7 @@ impl Need {
     /// Why it is not met, with a way on; none where it is.
     pub fn unmet(self, offer: &Offer) -> Option<String> {
         if let Some((name, version)) = self.controller() {
-            return without_controller(name, version, offer);
+            return without_controller(name, version, offer).or_else(|| self.unmet_besides(offer));
         }
         match self {
             Self::MntNamespace => kernel(Namespace::Mnt, "every kernel has mount namespaces: is /proc mounted?"),
@@ -208,20 +226,46 @@ impl Need {
             Self::DevMqueue => (offer.real_host && !Path::new("/dev/mqueue").is_dir()).then(|| {
                 "this machine has no /dev/mqueue on which message queues could be shown; without --real-host there is one".to_owned()
             }),
-            Self::IpcLimits => (offer.mode != Mode::Root && release() < (6, 9)).then(|| {
+            Self::IpcLimits => (offer.mode != Mode::Root && host::release() < (6, 9)).then(|| {
                 "without root the limits of an IPC namespace can be set since Linux 6.9; with sudo it works on older kernels too".to_owned()
             }),
             // Controllers: answered above.
             _ => None,
         }
     }
+
+    /// What else is in the way where groups have the controller.
+    fn unmet_besides(self, offer: &Offer) -> Option<String> {
+        match self {
+            // perf_event_open(2): without CAP_PERFMON only what one's own processes do may be counted, and a group's is that of all.
+            Self::PerfEventV1 | Self::PerfEventV2 if offer.mode != Mode::Root && host::perf_paranoia() > 0 => Some(format!(
+                "kernel.perf_event_paranoid is {}: who is not root may count what a process of theirs does, and not what a group does; \
+                 with sudo it works",
+                host::perf_paranoia()
+            )),
+            Self::HugetlbV1 | Self::HugetlbV2 if !Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists() => Some(
+                "this machine has no huge pages of 2 MiB; ls /sys/kernel/mm/hugepages shows which it has".to_owned(),
+            ),
+            Self::HugetlbV1 | Self::HugetlbV2 if host::release() < (5, 7) => Some(
+                "this kernel limits huge pages when they are touched and not when they are reserved; Linux 5.7 and later have rsvd"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// In which version groups of lessons have a controller.
+fn home(name: &str, offer: &Offer) -> Option<Version> {
+    let made = offer.unmounted.iter().any(|one| one == name).then_some(Version::V1);
+    cgroup::home_of(name, &offer.cgroups).map(|home| home.version).or(made)
 }
 
 /// Why no group of a version can be made that has a controller.
 fn without_controller(name: &str, version: Version, offer: &Offer) -> Option<String> {
-    if let Some(home) = cgroup::home_of(name, &offer.cgroups) {
+    if let Some(home) = home(name, offer) {
         let (here, there) = if version == Version::V1 { ("2", "1") } else { ("1", "2") };
-        return (version != home.version).then(|| format!(
+        return (version != home).then(|| format!(
             "it is for cgroups of version {there}, and the controller {name} is in version {here} here; the step beside it does the \
              same there"
         ));
@@ -238,13 +282,38 @@ fn without_controller(name: &str, version: Version, offer: &Offer) -> Option<Str
                 .to_owned(),
         );
     }
+    let visible = cgroup::hierarchies();
+    let v1 = visible.iter().any(|one| one.version == Version::V1);
     Some(match is_known {
         false => format!("this kernel was built without the cgroup controller {name}"),
-        true if cgroup::hierarchies().iter().any(|one| one.version == Version::V1 && one.has(older)) => {
+        true if !v1 && ["net_cls", "net_prio"].contains(&name) => format!(
+            "in version 2 there is no controller {name}: nft and BPF look at the group itself; a machine that is started with \
+             systemd.unified_cgroup_hierarchy=0 has it, where its systemd still can"
+        ),
+        true if visible.iter().any(|one| one.version == Version::V1 && one.has(older)) => {
             format!("the cgroups of {name} may not be changed by this user; with sudo it works")
+        }
+        true if v1
+            && visible.iter().all(|one| {
+                one.version == Version::V1 || !cgroup::controllers(&one.mount).iter().any(|it| it == name)
+            }) =>
+        {
+            format!("this machine has mounted {name} nowhere; {}", not_made(offer))
         }
         true => not_handed_down(name, offer),
     })
+}
+
+/// Why hardway makes no hierarchy for a controller that is in none.
+fn not_made(offer: &Offer) -> &'static str {
+    match offer.mode {
+        Mode::Root if offer.real_host => "without --real-host hardway makes a hierarchy for the lab host alone",
+        Mode::Root => {
+            "hardway would make a hierarchy for the lab host alone, on Linux 5.15 and later and outside of containers: only there \
+             nothing else changes by it"
+        }
+        _ => "with sudo hardway makes a hierarchy for the lab host alone",
+    }
 }
 
 /// Why the groups of version 2 that can be made do not have a controller that the kernel has.
@@ -294,11 +363,4 @@ fn no_group() -> String {
 fn kernel(kind: Namespace, missing: &str) -> Option<String> {
     let there = Path::new("/proc/self/ns").join(kind.link()).symlink_metadata().is_ok();
     (!there).then(|| missing.to_owned())
-}
-
-/// The kernel's version: the first two numbers of its release (uname(2)).
-fn release() -> (u32, u32) {
-    let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }

@@ -31,6 +31,12 @@ pub fn of(lesson: &Lesson, until: Option<usize>) -> String {
     if lesson.needs_controllers() {
         text.push_str("wants_cgroup=yes wants_controllers=yes\n");
     }
+    let mut hierarchies = lesson.controllers_v1();
+    hierarchies.sort_unstable();
+    hierarchies.dedup();
+    if !hierarchies.is_empty() {
+        text.push_str(&format!("wants_hierarchies='{}'\n", hierarchies.join(" ")));
+    }
     if lesson.steps.iter().flat_map(|step| &step.by_hand).any(|line| line.contains("/lab/work")) {
         text.push_str("wants_work=yes\n");
     }
@@ -139,6 +145,12 @@ fn test(need: Need) -> &'static str {
         Need::DevicesV1 => "controller devices 1",
         Need::Disk => "/lab/work disk >/dev/null 2>&1",
         Need::DevicesBpf => "all_ids && /lab/work programs /lab/cgroup >/dev/null 2>&1",
+        Need::NetClsV1 => "controller net_cls 1",
+        Need::NetPrioV1 => "controller net_prio 1",
+        Need::PerfEventV1 => "controller perf_event 1 && may_count",
+        Need::PerfEventV2 => "! controller perf_event 1 && [ -e /lab/cgroup/cgroup.controllers ] && may_count",
+        Need::HugetlbV1 => "controller hugetlb 1 && [ -e /sys/fs/cgroup/hugetlb/hugetlb.2MB.rsvd.failcnt ]",
+        Need::HugetlbV2 => "controller hugetlb 2 && [ -e /sys/kernel/mm/hugepages/hugepages-2048kB ]",
         Need::TwoCpus => "[ \"$(nproc)\" -ge 2 ]",
         Need::DevMqueue => "[ -d /dev/mqueue ]",
         Need::IpcLimits => "all_ids || printf '6.9\\n%s\\n' \"$(uname -r)\" | sort --check=quiet --version-sort",

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::rows::{About, Sheet, quote};
 use super::{Mount, Panel, Process, Reading};
 use crate::kernel::namespace::Namespace;
-use crate::kernel::netlink::{Address, Link, Netlink, Route, Table, listeners};
+use crate::kernel::netlink::{Address, Link, Listener, Netlink, Route, Table, listeners};
 
 /// What a network namespace holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +20,7 @@ pub struct Network {
     /// In the order in which the kernel tells them.
     pub routes: Vec<Route>,
     /// Where somebody listens for TCP.
-    pub listeners: Reading<Vec<SocketAddr>>,
+    pub listeners: Reading<Vec<Listener>>,
 }
 
 /// A namespace that is kept by a mount of its file.
@@ -215,9 +214,14 @@ impl Teller<'_, '_, '_> {
         match &self.network.listeners {
             Reading::Value(listeners) => {
                 let meaning = "Somebody in this namespace listens on this TCP port. Each network namespace has all 65535 of them.";
-                for listener in listeners {
-                    let command = format!("{ss} sport = :{}", listener.port());
-                    self.row(format!("tcp {listener}"), "LISTEN".to_owned(), source.clone(), command, meaning);
+                for Listener { address, class } in listeners {
+                    let command = format!("{ss} sport = :{}", address.port());
+                    // As tc(8) writes it.
+                    let class = match class {
+                        0 => String::new(),
+                        class => format!(", class {:x}:{:x}", class >> 16, class & 0xffff),
+                    };
+                    self.row(format!("tcp {address}"), format!("LISTEN{class}"), source.clone(), command, meaning);
                 }
             }
             missing => {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::explain::Explanation;
 use crate::kernel::cgroup;
 use crate::kernel::delegation;
+use crate::kernel::hierarchy::{self, Private};
 use crate::kernel::host::effective_uid;
 use crate::kernel::identity::ProcessIdentity;
 use crate::kernel::sys::{self, Signal};
@@ -27,6 +28,13 @@ pub enum Entry {
     Intent,
     /// A cgroup is about to be made, for lab hosts. Its name holds the keeper's pid and start time, and so is nobody else's.
     Cgroup(PathBuf),
+    /// A cgroup of that name is about to be made in a hierarchy that is mounted nowhere.
+    Private {
+        /// The controller of version 1 by which the hierarchy is found again.
+        controller: String,
+        /// The group.
+        group: String,
+    },
     /// hardway is about to move to this leaf of the cgroup that it runs in, and to hand that group's controllers down. Nothing in
     /// it is ended: what is there goes back to where it came from.
     Leaf(PathBuf),
@@ -167,6 +175,7 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
         .filter_map(|entry| match entry {
             Entry::Intent => None,
             Entry::Cgroup(directory) => remove_cgroup(directory),
+            Entry::Private { controller, group } => remove_from(controller, group),
             Entry::Leaf(leaf) => leave(leaf),
             Entry::Directory(directory) => remove_directory(directory),
             Entry::Foreign(line) => Some(Reverted { what: format!("unknown to this version: {line}"), gone: false }),
@@ -196,6 +205,24 @@ pub fn remove_cgroup(directory: &Path) -> Option<Reverted> {
         cgroup::remove(directory).is_ok()
     });
     Some(Reverted { what: format!("the cgroup {}", directory.display()), gone })
+}
+
+/// Takes the cgroup of a session away from a hierarchy that is mounted nowhere, and lets go of that.
+pub fn remove_private(hierarchy: Private, group: &str) -> Option<Reverted> {
+    let what = format!("the cgroup {group} of {}", hierarchy.controller);
+    let reverted = remove_cgroup(&hierarchy.group(group));
+    hierarchy.leave();
+    reverted.map(|one| Reverted { what, ..one })
+}
+
+/// The same for one that is to be found first. Where there is no such hierarchy, or one with other controllers, the group is gone.
+fn remove_from(controller: &str, group: &str) -> Option<Reverted> {
+    let is_there = hierarchy::known().iter().any(|one| one.name == controller && one.hierarchy != 0);
+    match is_there.then(|| Private::open(controller))? {
+        Ok(hierarchy) => remove_private(hierarchy, group),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => None,
+        Err(_) => Some(Reverted { what: format!("the cgroup {group} of {controller}"), gone: false }),
+    }
 }
 
 /// Takes back that a cgroup was divided.

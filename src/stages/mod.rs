@@ -51,6 +51,11 @@ pub const ALL: &[Stage] = &[
     Stage { id: "io", teaches: "how fast a disk may be read", panels: &[Panel::Cgroups] },
     Stage { id: "devices-freezer", teaches: "which devices, and when to stand still", panels: &[Panel::Cgroups] },
     Stage {
+        id: "net-perf-hugetlb",
+        teaches: "marks on packets, counting, and huge pages: what has become of four controllers",
+        panels: &[Panel::Cgroups],
+    },
+    Stage {
         id: "time",
         teaches: "clocks that have run for longer, or not so long",
         panels: &[Panel::Clocks, Panel::Namespaces],

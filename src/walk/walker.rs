@@ -141,6 +141,7 @@ impl Walker {
         self.performed = 0;
         self.history.clear();
         self.keeper.hand_down(self.lesson.needs_controllers());
+        self.keeper.provide(&self.lesson.controllers_v1());
         self.lab = Some(self.keeper.start_lab()?);
         self.observe()?;
         self.start = self.rows.to_vec();

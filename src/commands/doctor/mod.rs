@@ -118,7 +118,8 @@ pub fn run(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
     // What lessons can do is told while the keeper holds its groups.
     let offer = keeper.as_ref().map(Keeper::offer).map_err(Clone::clone);
     let places = offer.as_ref().map_or(&person.cgroups, |offer| &offer.cgroups);
-    findings.extend(cgroups::findings(places, keeper.as_ref().ok().map(Keeper::scope)));
+    let unmounted = offer.as_ref().map_or(&[][..], |offer| &offer.unmounted);
+    findings.extend(cgroups::findings(places, unmounted, keeper.as_ref().ok().map(Keeper::scope)));
     findings.extend(surroundings::findings());
     let course = course();
     let wanted = programs::wanted(&course);

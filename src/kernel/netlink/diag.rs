@@ -4,6 +4,17 @@
 use std::net::{IpAddr, SocketAddr};
 
 use rtnetlink::packet_core::NetlinkSerializable;
+use serde::{Deserialize, Serialize};
+
+/// A listening TCP socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The mark that it has of its cgroup (`net_cls.classid`); where that is 0, its priority (SO_PRIORITY). Without CAP_NET_ADMIN
+    /// it is not told, and 0.
+    pub class: u32,
+}
 
 /// Asks for the listening TCP sockets of one family: `struct inet_diag_req_v2` (<linux/inet_diag.h>).
 #[derive(Clone, Copy)]
@@ -11,6 +22,9 @@ pub(super) enum Listeners {
     V4,
     V6,
 }
+
+/// The length of the message before its attributes.
+const MESSAGE: usize = 72;
 
 /// The length of the request, most of which is an address that is not asked for.
 const LENGTH: usize = 56;
@@ -27,6 +41,8 @@ impl NetlinkSerializable for Listeners {
 
     fn serialize(&self, buffer: &mut [u8]) {
         const IPPROTO_TCP: u8 = 6;
+        // For whoever wishes to know that one, the kernel adds the class: a number of its own has no room in the request.
+        const INET_DIAG_TCLASS: u8 = 6;
         const LISTEN: u32 = 1 << 10;
         buffer.fill(0);
         buffer[0] = match self {
@@ -34,12 +50,13 @@ impl NetlinkSerializable for Listeners {
             Self::V6 => 10,
         };
         buffer[1] = IPPROTO_TCP;
+        buffer[2] = 1 << (INET_DIAG_TCLASS - 1);
         buffer[4..8].copy_from_slice(&LISTEN.to_ne_bytes());
     }
 }
 
-/// The address of a listening socket, from the body of a message: `struct inet_diag_msg`.
-pub(super) fn parse(message: &[u8]) -> Option<SocketAddr> {
+/// A listening socket, from the body of a message: `struct inet_diag_msg`, and attributes.
+pub(super) fn parse(message: &[u8]) -> Option<Listener> {
     let port = u16::from_be_bytes(message.get(4..6)?.try_into().ok()?);
     let address = message.get(8..24)?;
     let ip = match message[0] {
@@ -47,7 +64,24 @@ pub(super) fn parse(message: &[u8]) -> Option<SocketAddr> {
         10 => IpAddr::from(<[u8; 16]>::try_from(address).ok()?),
         _ => return None,
     };
-    Some(SocketAddr::new(ip, port))
+    Some(Listener { address: SocketAddr::new(ip, port), class: class(message.get(MESSAGE..).unwrap_or_default()) })
+}
+
+/// The class among the attributes: each has a length, a type, and a body that is padded to a multiple of four.
+fn class(mut attributes: &[u8]) -> u32 {
+    const INET_DIAG_CLASS_ID: u16 = 17;
+    let number = |at: usize, of: &[u8]| Some(u16::from_ne_bytes(of.get(at..at + 2)?.try_into().ok()?));
+    while let (Some(length), Some(kind)) = (number(0, attributes), number(2, attributes)) {
+        let length = usize::from(length);
+        if kind == INET_DIAG_CLASS_ID {
+            return attributes.get(4..8).and_then(|body| body.try_into().ok()).map_or(0, u32::from_ne_bytes);
+        }
+        if length < 4 {
+            break;
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    0
 }
 
 #[cfg(test)]
@@ -60,14 +94,18 @@ mod tests {
     fn a_listener_is_an_address_with_a_port() {
         let mut message = vec![2, 10, 0, 0, 0x1f, 0x90, 0, 0, 127, 0, 0, 1];
         message.resize(72, 0);
-        assert_eq!(parse(&message), Some("127.0.0.1:8080".parse().expect("an address")));
+        let address = "127.0.0.1:8080".parse().expect("an address");
+        assert_eq!(parse(&message), Some(Listener { address, class: 0 }));
+        message.extend([5, 0, 8, 0, 0, 0, 0, 0, 8, 0, 17, 0]);
+        message.extend(0x0010_0001_u32.to_ne_bytes());
+        assert_eq!(parse(&message), Some(Listener { address, class: 0x0010_0001 }));
         message[0] = 10;
-        assert_eq!(parse(&message).map(|it| it.port()), Some(8080));
+        assert_eq!(parse(&message).map(|it| it.address.port()), Some(8080));
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             let _ = parse(&bytes);
         }
     }

@@ -12,7 +12,7 @@ mod diag;
 mod request;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use rtnetlink::sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use rtnetlink::sys::{Socket, SocketAddr as Port};
 
 pub use self::answer::{Address, Link, Route, Table};
+pub use self::diag::Listener;
 use super::children::readable;
 use super::trace::{CallError, Trace};
 
@@ -186,11 +187,11 @@ impl Netlink {
     }
 }
 
-/// The addresses at which somebody listens for TCP, in the network namespace that the calling thread is in now, sorted.
+/// The TCP sockets on which somebody listens, in the network namespace that the calling thread is in now, sorted.
 ///
 /// # Errors
 /// `ENOENT` where the kernel was built without sock_diag(7) for TCP, and those of [`Netlink::open`].
-pub fn listeners() -> io::Result<Vec<SocketAddr>> {
+pub fn listeners() -> io::Result<Vec<Listener>> {
     let mut netlink = Netlink::of(NETLINK_SOCK_DIAG)?;
     let mut all = netlink.dump(diag::Listeners::V4, diag::parse)?;
     // A kernel without IPv6 has no such sockets.

@@ -151,17 +151,26 @@ pub struct Listens {
     pub of: String,
     /// The port.
     pub port: u16,
+    /// The mark that the socket must have of its cgroup: the number in `net_cls.classid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<u32>,
 }
 
 impl Predicate for Listens {
     fn claim(&self) -> String {
-        format!("somebody in the network namespace of {} listens on TCP port {}", self.of, self.port)
+        let class = self.class.map_or_else(String::new, |class| format!(", with the class {class:#x}"));
+        format!("somebody in the network namespace of {} listens on TCP port {}{class}", self.of, self.port)
     }
 
     fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
         let listeners = value(Some(&network(view, &self.of)?.listeners))?;
-        let found = listeners.iter().any(|listener| listener.port() == self.port);
-        let list = listeners.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let of_class = |class: u32| self.class.is_none_or(|wanted| wanted == class);
+        let found = listeners.iter().any(|one| one.address.port() == self.port && of_class(one.class));
+        let words = listeners.iter().map(|one| match self.class {
+            None => one.address.to_string(),
+            Some(_) => format!("{} with the class {:#x}", one.address, one.class),
+        });
+        let list = words.collect::<Vec<_>>().join(", ");
         Ok((found, if listeners.is_empty() { "nobody listens there".to_owned() } else { format!("listening: {list}") }))
     }
 }

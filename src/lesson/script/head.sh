@@ -27,7 +27,7 @@ trouble() {
 # Leaves the machine's namespaces for new ones, and starts this file again as PID 1 in there.
 leave_the_machine() {
     [ -f "$0" ] || trouble "save this script to a file first: it starts itself a second time"
-    local program ids=()
+    local one program ids=()
     for program in unshare setpriv script mount pivot_root hostname; do
         command -v "$program" >/dev/null || trouble "$program is missing (Debian: util-linux, bsdutils, mount, hostname)"
     done
@@ -39,6 +39,10 @@ leave_the_machine() {
         unshare "${ids[@]}" true || trouble "this machine forbids user namespaces: hardway doctor says why; as root it works"
     fi
     group='' hierarchy='' others=''
+    [ -n "${private+set}" ] || more_hierarchies "$@"
+    for one in $private; do
+        mkdir "/sys/fs/cgroup/$one" && { mount -t cgroup -o "$one" cgroup "/sys/fs/cgroup/$one" || rmdir "/sys/fs/cgroup/$one"; }
+    done
     [ "${wants_cgroup:-no}" = no ] || own_group
     [ -z "$group" ] || [ "${wants_controllers:-no}" = no ] || other_groups
     # What would reach the machine itself is given up: its clock, modules, kernel log, raw I/O, power, device nodes.
@@ -56,6 +60,9 @@ leave_the_machine() {
         echo "$$" >"${own%/*}/cgroup.procs"
         take_away "$own" || trouble "$own could not be taken away"
     done
+    for one in $private; do
+        forget "$one"
+    done
     exit "$status"
 }
 
@@ -69,6 +76,52 @@ take_away() { # GROUP: with all below it
         find "$1" -depth -type d -exec rmdir {} \; 2>/dev/null || sleep 0.1
     done
     return 1
+}
+
+# Hierarchies of version 1 are made for controllers that the machine has mounted nowhere, in a mount namespace of this script's own:
+# it starts itself there, with their names, where the machine's cgroups are on a directory in which there is room for more.
+more_hierarchies() {
+    local one number
+    private=''
+    all_ids && [ "$(id -u)" = 0 ] && [ -d /sys/fs/cgroup ] && [ ! -e /sys/fs/cgroup/cgroup.controllers ] || return 0
+    # In a container the kernel makes none; before Linux 5.15 one of net_cls was felt on the whole machine.
+    [ "$(readlink /proc/self/ns/cgroup)" = 'cgroup:[4026531835]' ] || return 0
+    printf '5.15\n%s\n' "$(uname -r)" | sort --check=quiet --version-sort || return 0
+    for one in ${wants_hierarchies-}; do
+        case $one in
+            net_cls | net_prio) ;;
+            # Version 2 has these.
+            perf_event) [ -z "$(findmnt --noheadings --types cgroup2)" ] || continue ;;
+            hugetlb) ! grep -qsw hugetlb /sys/fs/cgroup/unified/cgroup.subtree_control || continue ;;
+            *) continue ;;
+        esac
+        number=$(awk -v name="$one" '$1 == name && $4 == 1 { print $2 }' /proc/cgroups)
+        [ -z "$number" ] || [ -n "$(findmnt --noheadings --types cgroup --options "$one")" ] || private+=" $one"
+    done
+    [ -n "$private" ] || return 0
+    # shellcheck disable=SC2016
+    private=$private exec unshare --mount --propagation private bash -c '
+        mount -t tmpfs -o mode=755,size=1m lab /mnt || exit 2
+        for entry in /sys/fs/cgroup/*; do
+            if [ -L "$entry" ]; then
+                cp -P "$entry" /mnt
+            else
+                mkdir "/mnt/${entry##*/}" && mount --rbind "$entry" "/mnt/${entry##*/}"
+            fi
+        done
+        umount --recursive --lazy /sys/fs/cgroup && mount --move /mnt /sys/fs/cgroup || exit 2
+        exec bash "$@"' more "$0" "$@"
+}
+
+# Waits until the kernel has forgotten the groups that were taken away, if nobody else has some: a hierarchy that still knows of one
+# when its last mount ends stays for ever.
+forget() { # CONTROLLER
+    local _
+    for _ in {1..50}; do
+        [ -z "$(find "/sys/fs/cgroup/$1" -mindepth 1 -type d 2>/dev/null)" ] || return 0
+        awk -v name="$1" '$1 == name { exit $3 > 1 }' /proc/cgroups && return 0
+        sleep 0.1
+    done
 }
 
 # Makes a cgroup below this one, in the hierarchy where that matters least: version 2, else one of version 1 without limits.
@@ -175,6 +228,10 @@ range_of_ids() { # more than one is mapped
     local _ count
     read -r _ _ count </proc/self/uid_map
     [ "$count" -gt 1 ] || [ "$(wc -l </proc/self/uid_map)" -gt 1 ]
+}
+
+may_count() { # what groups do (perf_event_open(2))
+    all_ids || [ "$(cat /proc/sys/kernel/perf_event_paranoid)" -le 0 ]
 }
 
 controller() { # NAME VERSION: groups of that version can be made that have it

@@ -63,9 +63,22 @@ pub const ALL: &[(&str, &str)] = &[
     ),
     ("freezer.state", "Version 1: FROZEN: all its processes stand still; THAWED: they run. Version 2: cgroup.freeze."),
     ("hugetlb.2MB.current", "Bytes in huge pages of 2 MiB that are in use."),
-    ("hugetlb.2MB.events", "max: how often the limit of huge pages refused one."),
+    ("hugetlb.2MB.events", "max: how often a limit of huge pages refused some."),
     ("hugetlb.2MB.limit_in_bytes", "Version 1: the most bytes in huge pages of 2 MiB. Version 2: hugetlb.2MB.max."),
     ("hugetlb.2MB.max", "The most bytes in huge pages of 2 MiB."),
+    ("hugetlb.2MB.rsvd.current", "Bytes in huge pages of 2 MiB that are reserved: mapped, and touched or not."),
+    (
+        "hugetlb.2MB.rsvd.failcnt",
+        "Version 1: how often the limit of reserved huge pages refused some. Version 2: hugetlb.2MB.events, max.",
+    ),
+    (
+        "hugetlb.2MB.rsvd.limit_in_bytes",
+        "Version 1: the most bytes in huge pages of 2 MiB that may be reserved. Version 2: hugetlb.2MB.rsvd.max.",
+    ),
+    (
+        "hugetlb.2MB.rsvd.max",
+        "The most bytes in huge pages of 2 MiB that may be reserved; beyond it mmap(2) fails. Version 1: rsvd.limit_in_bytes.",
+    ),
     ("io.max", "The most bytes and operations a second for each disk. Version 1: blkio.throttle.*_device."),
     ("io.pressure", "PSI: the share of time in which some task waited for a disk, in the last 10, 60 and 300 seconds."),
     ("io.stat", "Bytes and operations for each disk."),
