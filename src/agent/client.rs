@@ -14,6 +14,7 @@ use crate::kernel::leftover::LabMark;
 use crate::kernel::sys::{self, Forked};
 use crate::kernel::trace::Trace;
 use crate::probe::Panel;
+use crate::probe::cgroups::gauges::Gauged;
 use crate::runtime::action::{Action, Performed};
 use crate::runtime::ledger::{self, Reverted};
 
@@ -189,6 +190,17 @@ impl Lab {
     pub fn observe(&mut self, panels: &[Panel], paths: &[String]) -> Result<Sample, Explanation> {
         match self.ask(&Request::Observe(panels.to_vec(), paths.to_vec()))? {
             (Reply::Observed(sample), _) => Ok(*sample),
+            (other, _) => Err(unexpected(other)),
+        }
+    }
+
+    /// Reads these files of groups, by their paths in the lab host, and nothing else.
+    ///
+    /// # Errors
+    /// Where the worker failed, or the lab host is gone.
+    pub fn gauge(&mut self, paths: &[String]) -> Result<Gauged, Explanation> {
+        match self.ask(&Request::Gauge(paths.to_vec()))? {
+            (Reply::Gauged(gauged), _) => Ok(gauged),
             (other, _) => Err(unexpected(other)),
         }
     }

@@ -7,6 +7,8 @@ use std::io::{BufWriter, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use super::boxes::{BoxHandle, no_such_box};
 use super::door::Door;
 use super::groups::Groups;
@@ -19,6 +21,7 @@ use crate::kernel::children::{ChildWatch, Worked, in_worker, readable};
 use crate::kernel::sys::{self, Signal};
 use crate::kernel::trace::Trace;
 use crate::kernel::{process_title, stdio, trim_memory};
+use crate::probe::cgroups::gauges::Gauged;
 use crate::probe::{Names, Panel, Reader, Wanted};
 use crate::runtime::action::{Action, HOST, Outcome, Performed};
 use crate::runtime::init::Command;
@@ -98,6 +101,8 @@ impl Server {
                 Ok(body) => return ui.send_body(&body, &[]),
                 Err(explanation) => Reply::Failed(explanation),
             },
+            Request::Gauge(paths) => reported(|report| stdio::report(report, &Gauged::read(&paths)))
+                .map_or_else(Reply::Failed, Reply::Gauged),
             Request::OpenShell(rows, columns) => {
                 return match self.open_shell(rows, columns) {
                     Ok(shell) => ui.send_with(&Reply::ShellOpened, &[shell.master.as_fd()]),
@@ -298,12 +303,16 @@ impl Server {
 fn worker(
     deed: impl FnOnce(&mut Trace) -> Result<Outcome, crate::kernel::trace::CallError>,
 ) -> Result<Performed, Explanation> {
-    let worked = in_worker(ACTION_DEADLINE, MAX_BODY, |report| {
+    reported(|report| {
         let mut trace = Trace::new(HOST);
         let result = deed(&mut trace);
-        stdio::report(&report, &Performed { calls: trace.into_calls(), result });
-    });
-    match worked {
+        stdio::report(report, &Performed { calls: trace.into_calls(), result });
+    })
+}
+
+/// What a worker reports.
+fn reported<T: DeserializeOwned>(body: impl FnOnce(&File)) -> Result<T, Explanation> {
+    match in_worker(ACTION_DEADLINE, MAX_BODY, |report| body(&report)) {
         Ok(Worked::Report(body)) => serde_json::from_slice(&body).map_err(|error| worker_trouble(&error.to_string())),
         Ok(Worked::Late) => Err(worker_trouble("it took too long and was killed")),
         Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),

@@ -23,6 +23,8 @@ pub enum Message {
     Output(Vec<u8>),
     /// A second has passed.
     Tick,
+    /// What is drawn over time is to be sampled.
+    Beat,
     /// The process was asked to end.
     Terminate,
 }

@@ -10,6 +10,7 @@ pub mod doc;
 pub mod event;
 pub mod front;
 pub mod fuzzy;
+pub mod graphs;
 pub mod keymap;
 pub mod keys;
 pub mod layout;
@@ -47,6 +48,8 @@ use crate::walk::{News, Order};
 
 /// How often live state is sampled.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// How often what is drawn over time is sampled, while it is seen.
+const BEAT: Duration = Duration::from_millis(250);
 /// How long after Enter in the shell the next sample is taken.
 const SOON: Duration = Duration::from_millis(150);
 /// How long the end may take before the screen closes without it; the keeper goes on by itself.
@@ -116,6 +119,7 @@ struct Loop {
     /// Counts the shells, so that the last words of an old one are not taken for those of the new one.
     shells: u64,
     next_sample: Instant,
+    next_beat: Instant,
     deadline: Option<Instant>,
     ends: [Signal; 2],
     stops: Signal,
@@ -153,6 +157,7 @@ impl Loop {
             pty: None,
             shells: 0,
             next_sample: Instant::now() + SAMPLE,
+            next_beat: Instant::now(),
             deadline: None,
             ends: [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?],
             stops: signal(SignalKind::from_raw(sys::TERMINAL_STOP))?,
@@ -217,6 +222,10 @@ impl Loop {
                 self.next_sample = Instant::now() + SAMPLE;
                 Woken::Message(Message::Tick)
             }
+            () = sleep_until(self.next_beat), if self.model.graphs.any() => {
+                self.next_beat = Instant::now() + BEAT;
+                Woken::Message(Message::Beat)
+            }
             () = sleep_until(deadline) => Woken::Overdue,
         }
     }
@@ -248,8 +257,10 @@ impl Loop {
         };
         // A second that passed shows nothing by itself, unless a word on the screen goes away.
         let still = self.model.notice.is_none() && self.model.frozen.is_none();
-        let quiet = matches!(message, Message::Tick) && still;
+        let graphs = matches!(message, Message::Beat | Message::News(News::Gauged(_)));
+        let quiet = graphs || (matches!(message, Message::Tick) && still);
         *changed |= !quiet;
+        let drawn = self.model.graphs.version();
         let ending = self.model.ending;
         for effect in update(&mut self.model, message) {
             if matches!(effect, Effect::Leave) {
@@ -257,6 +268,7 @@ impl Loop {
             }
             self.perform(effect)?;
         }
+        *changed |= drawn != self.model.graphs.version();
         if self.model.ending && !ending {
             self.deadline = Some(Instant::now() + END);
         }

@@ -1,0 +1,378 @@
+//! Cgroups: the groups of each hierarchy as a tree, with what they use beside their limits, now and over time; below them, in
+//! which groups processes are. Folded, a group is what is used, what happened, and what changed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use ratatui::text::{Line, Span};
+
+use super::state::{State, mark, value};
+use super::{graph, table};
+use crate::probe::cgroups::files;
+use crate::probe::cgroups::gauges::{Gauge, What};
+use crate::probe::cgroups::{Cgroups, Group};
+use crate::probe::{ChangeKind, Panel, Reading, Row};
+use crate::tui::command::Command;
+use crate::tui::doc::{Doc, Target, clean, cut, fit, width};
+use crate::tui::graphs::KEPT;
+
+/// How many files without a number to watch are shown of a group while the panel is folded.
+const FOLDED: usize = 4;
+/// How many lines of one value are shown while the panel is folded.
+const LINES: usize = 3;
+/// How many members of a group are named.
+const NAMED: usize = 16;
+/// Rows of a graph while the panel is folded, and unfolded.
+const HEIGHTS: [usize; 2] = [2, 4];
+/// The columns of the names of what is used.
+const NAMES: usize = 10;
+
+/// The files in which the kernel counts what happened to a group, and what of them is told.
+const EVENTS: [(&str, &[&str]); 6] = [
+    ("cgroup.events", &["frozen"]),
+    ("cpu.stat", &["nr_periods", "nr_throttled"]),
+    ("hugetlb.2MB.events", &["max"]),
+    ("memory.events", &["high", "max", "oom_kill"]),
+    ("memory.oom_control", &["under_oom", "oom_kill"]),
+    ("pids.events", &["max"]),
+];
+
+/// A group with its rows.
+struct Shown<'a> {
+    name: &'a str,
+    group: &'a Group,
+    /// By their keys: where they are among all rows.
+    rows: BTreeMap<&'a str, (usize, &'a Row)>,
+    /// The columns before its lines.
+    indent: usize,
+}
+
+/// Adds the panel. Says whether there is anything to fold.
+pub(super) fn add(doc: &mut Doc, state: &State<'_>) -> bool {
+    let cgroups = &state.view.observation.cgroups;
+    let groups = groups(state, cgroups);
+    let mut hierarchy = None;
+    for shown in &groups {
+        let own = cgroups.hierarchy_of(shown.name);
+        if own != hierarchy {
+            doc.cut(Line::styled(own.clone().unwrap_or_default(), state.theme.dim), None);
+            hierarchy = own;
+        }
+        group(doc, state, shown);
+    }
+    let subjects: HashSet<String> = groups.iter().map(|shown| subject(shown.name)).collect();
+    let foldable = table::part(doc, state, Panel::Cgroups, &|row| !subjects.contains(&row.subject));
+    foldable || !groups.is_empty()
+}
+
+fn subject(name: &str) -> String {
+    format!("group {name}")
+}
+
+/// The groups that there are rows of: the lab host's own hierarchy first, and each group before those below it.
+fn groups<'a>(state: &State<'a>, cgroups: &'a Cgroups) -> Vec<Shown<'a>> {
+    let mut rows: HashMap<&str, BTreeMap<&str, (usize, &Row)>> = HashMap::new();
+    for (index, row) in state.view.rows.iter().enumerate().filter(|(_, row)| row.panel == Panel::Cgroups) {
+        rows.entry(&row.subject).or_default().insert(&row.key, (index, row));
+    }
+    let shown = |(name, group): (&'a String, &'a Group)| {
+        let rows = rows.remove(subject(name).as_str())?;
+        let (_, path) = place(name);
+        Some(Shown { name, group, rows, indent: 2 + 2 * path.len().saturating_sub(1).min(8) })
+    };
+    let mut shown: Vec<Shown<'a>> = cgroups.groups.iter().filter_map(shown).collect();
+    shown.sort_by_cached_key(|shown| place(shown.name));
+    shown
+}
+
+/// The hierarchy of a group by its name, empty for the lab host's own, and its path in parts: so sorted, each group comes before
+/// those below it.
+fn place(name: &str) -> (&str, Vec<&str>) {
+    let (hierarchy, path) = if name.starts_with('/') { ("", name) } else { name.split_once(':').unwrap_or(("", name)) };
+    (hierarchy, path.trim_matches('/').split('/').collect())
+}
+
+fn group(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>) {
+    head(doc, state, shown);
+    let mut told: Vec<usize> = shown.rows.get("members").map(|(index, _)| *index).into_iter().collect();
+    for gauge in Gauge::of(shown.group) {
+        told.extend(used(doc, state, shown, gauge));
+    }
+    let whole = state.model.unfolded;
+    for (index, row) in shown.rows.values() {
+        if !whole && told.iter().all(|other| other != index) && counted(doc, state, shown, *index, row) {
+            told.push(*index);
+        }
+    }
+    let rest: Vec<(usize, &Row)> = shown
+        .rows
+        .values()
+        .filter(|(index, row)| row.key != "members" && (whole || !told.contains(index)))
+        .copied()
+        .collect();
+    let mut room = FOLDED;
+    let mut kept: Vec<(usize, &Row)> = Vec::new();
+    for (index, row) in &rest {
+        let changed = matches!(state.kind(*index), Some(ChangeKind::Changed { .. }));
+        // What happened to nobody, and how nobody waits, can wait.
+        let still =
+            EVENTS.iter().any(|(file, _)| *file == row.key) || row.key.ends_with(".pressure") || row.value == "0";
+        if whole || changed || (!still && room > 0) {
+            room = room.saturating_sub(1);
+            kept.push((*index, row));
+        }
+    }
+    plain(doc, state, shown, &kept);
+    if kept.len() < rest.len() {
+        let more = rest.len() - kept.len();
+        let text = format!("… {more} more: {} unfolds", state.model.key(Command::Unfold));
+        let line = Line::styled(format!("{}{text}", " ".repeat(shown.indent + 2)), state.theme.dim);
+        doc.cut(line, Some(Target::Unfold));
+    }
+}
+
+/// The group's path, and who is in it.
+fn head(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>) {
+    let theme = state.theme;
+    let (_, path) = place(shown.name);
+    let path = Span::styled(clean(&format!("/{}", path.join("/"))), theme.strong);
+    let indent = Span::raw(" ".repeat(shown.indent - 2));
+    let Some((index, row)) = shown.rows.get("members") else {
+        doc.cut(
+            Line::from(vec![mark(None, theme), indent, path, Span::styled("  the lab host's own", theme.dim)]),
+            None,
+        );
+        return;
+    };
+    let kind = state.kind(*index);
+    let style = match kind {
+        None => theme.text,
+        Some(ChangeKind::Changed { .. }) => theme.changed,
+        Some(_) => theme.added,
+    };
+    let members = match shown.group.members.value().map(Vec::as_slice) {
+        None => row.value.clone(),
+        Some([]) => "nobody in it".to_owned(),
+        Some(pids) => {
+            let names: Vec<String> = pids.iter().take(NAMED).map(|pid| called(state, *pid)).collect();
+            let more = if pids.len() > NAMED { ", …" } else { "" };
+            let count = if pids.len() > 1 { format!("{} members: ", pids.len()) } else { String::new() };
+            format!("{count}{}{more}", names.join(", "))
+        }
+    };
+    let mut spans = vec![mark(kind, theme), indent, path, Span::raw("  "), Span::styled(clean(&members), style)];
+    if let Some(ChangeKind::Changed { before }) = kind {
+        spans.push(Span::styled(format!("  was {}", clean(before)), theme.dim));
+    }
+    state.line(doc, spans, Target::Rows(vec![(0, *index)]));
+}
+
+/// A process in a few letters: the word of lessons or its program, and its pid.
+fn called(state: &State<'_>, pid: i32) -> String {
+    let program = || state.view.observation.process(pid).map(|process| process.comm.as_str());
+    match state.view.names.of(pid).or_else(program) {
+        Some(name) => format!("{name} {pid}"),
+        None => pid.to_string(),
+    }
+}
+
+/// One thing that is used: how much of how much, and over time. The rows that its lines stand for.
+fn used(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>, gauge: &'static Gauge) -> Vec<usize> {
+    let (theme, group) = (state.theme, shown.group);
+    let find = |file: &&str| shown.rows.get(file).map(|(index, _)| *index);
+    let limits: Vec<usize> = gauge.limits.iter().filter_map(find).collect();
+    let limit_changed = limits.iter().any(|index| matches!(state.kind(*index), Some(ChangeKind::Changed { .. })));
+    let usage = find(&gauge.file);
+    // What one wants to know of first comes first.
+    let indices: Vec<usize> = if limit_changed {
+        limits.iter().copied().chain(usage).collect()
+    } else {
+        usage.into_iter().chain(limits).collect()
+    };
+    let target = Target::Rows(indices.iter().map(|index| (0, *index)).collect());
+    let series = state.model.graphs.series(&group.directory, gauge);
+    let now = series.and_then(|series| series.now()).or_else(|| gauge.level(group));
+    let limit = gauge.limit(group);
+    let name = match gauge.what {
+        What::Memory => "memory",
+        What::Tasks => "tasks",
+        What::Cpu | What::Throttled => "cpu",
+        What::HugePages => "huge pages",
+    };
+    let mut spans = vec![
+        state.mark(&indices),
+        Span::raw(" ".repeat(shown.indent)),
+        Span::styled(fit(name, NAMES), theme.dim),
+        Span::raw("  "),
+    ];
+    let amount = |number: u64| amount(gauge.what, number);
+    let (joined, alone) = match gauge.what {
+        What::Throttled => (", at most ", "at most "),
+        _ => (" of ", "at most "),
+    };
+    if let Some(now) = now {
+        let held = if gauge.what == What::Throttled { "held back " } else { "" };
+        let style = if limit.is_some_and(|limit| graph::is_near(now, limit)) && gauge.what != What::Throttled {
+            theme.warn
+        } else {
+            theme.text
+        };
+        spans.push(Span::styled(format!("{held}{}", amount(now)), style));
+    }
+    let words = |limit: Option<u64>| limit.map_or_else(|| "no limit".to_owned(), amount);
+    let before = limit_changed.then(|| gauge.limit(&as_before(state, shown, gauge)));
+    match (now, limit, before) {
+        (None, None, None) => spans.push(Span::raw("no limit")),
+        (Some(_), None, None) => spans.push(Span::styled(", no limit", theme.dim)),
+        (now, limit, before) => {
+            spans.push(Span::raw(if now.is_some() { joined } else { alone }));
+            let kind = before.map(|before| ChangeKind::Changed { before: words(before) });
+            spans.extend(value(kind.as_ref(), &words(limit), theme));
+        }
+    }
+    state.line(doc, spans, target.clone());
+    let Some(series) = series else { return indices };
+    let top = limit.filter(|_| gauge.what != What::Throttled);
+    let steady = series.most() == series.values().flatten().min();
+    if top.is_none() && steady {
+        return indices;
+    }
+    let most = series.most().unwrap_or(0).max(if gauge.what == What::Throttled { 1000 } else { 1 });
+    let labels = [amount(top.unwrap_or(most)), format!("{} s", KEPT / 4)];
+    let lead = shown.indent + 4;
+    let columns = doc.width.saturating_sub(lead + 1 + labels.iter().map(|it| width(it)).max().unwrap_or(0)).min(KEPT);
+    if columns < 8 {
+        return indices;
+    }
+    let labels = [labels[0].clone(), format!("{} s", columns / 4)];
+    let height = HEIGHTS[usize::from(state.model.unfolded)];
+    for (at, line) in graph::lines(series, (top, most), (columns, height), theme).into_iter().enumerate() {
+        let mut spans = vec![Span::raw("  "), Span::raw(" ".repeat(lead - 2))];
+        spans.extend(line);
+        let label = match at {
+            0 => &labels[0],
+            at if at + 1 == height => &labels[1],
+            _ => "",
+        };
+        spans.push(Span::styled(format!(" {label}"), theme.dim));
+        state.line(doc, spans, target.clone());
+    }
+    indices
+}
+
+/// The group with the limits that it had.
+fn as_before(state: &State<'_>, shown: &Shown<'_>, gauge: &Gauge) -> Group {
+    let mut group = shown.group.clone();
+    for file in gauge.limits {
+        let kind = shown.rows.get(file).and_then(|(index, _)| state.kind(*index));
+        if let Some(ChangeKind::Changed { before }) = kind {
+            group.files.insert((*file).to_owned(), Reading::Value(before.clone()));
+        }
+    }
+    group
+}
+
+/// What the kernel counted in a file, and how much tasks waited: in a line, where there is anything of it.
+fn counted(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>, index: usize, row: &Row) -> bool {
+    let theme = state.theme;
+    let Some(text) = shown.group.files.get(&row.key).and_then(|text| text.value()) else { return false };
+    let kind = state.kind(index);
+    let mut items: Vec<Span<'static>> = Vec::new();
+    let mut any = matches!(kind, Some(ChangeKind::Changed { .. }));
+    if row.key.ends_with(".pressure") {
+        // Its totals change all the time.
+        any = false;
+        for line in text.lines() {
+            let mut words = line.split(' ');
+            let (who, share) = (words.next().unwrap_or_default(), words.find_map(|word| word.strip_prefix("avg10=")));
+            let Some(share) = share else { return false };
+            let waited = share.trim_matches(['0', '.']) != "";
+            any |= waited;
+            items.push(Span::styled(clean(&format!("{who} {share} %")), if waited { theme.warn } else { theme.dim }));
+        }
+    } else {
+        let Some((_, words)) = EVENTS.iter().find(|(file, _)| *file == row.key) else { return false };
+        for word in *words {
+            let Some(now) = files::number(text, Some(word)) else { continue };
+            any |= now > 0;
+            let before = match kind {
+                Some(ChangeKind::Changed { before }) => earlier(before, word).filter(|before| *before != now),
+                _ => None,
+            };
+            let told = before.map_or_else(|| format!("{word} {now}"), |before| format!("{word} {before} → {now}"));
+            let style = match (before, now) {
+                (Some(_), _) => theme.changed,
+                (None, 0) => theme.dim,
+                (None, _) => theme.warn,
+            };
+            items.push(Span::styled(told, style));
+        }
+    }
+    if !any || items.is_empty() {
+        return false;
+    }
+    let mut spans = vec![
+        mark(kind, theme),
+        Span::raw(" ".repeat(shown.indent)),
+        Span::styled(clean(&row.key), theme.dim),
+        Span::raw("  "),
+    ];
+    for (at, item) in items.into_iter().enumerate() {
+        if at > 0 {
+            spans.push(Span::raw("  "));
+        }
+        spans.push(item);
+    }
+    state.wrapped(doc, spans, shown.indent + 4, Target::Rows(vec![(0, index)]));
+    true
+}
+
+/// The number behind a word in a row as it was: its lines are on one.
+fn earlier(row: &str, word: &str) -> Option<u64> {
+    row.split(", ").find_map(|part| part.strip_prefix(word)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// Files as they are.
+fn plain(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>, rows: &[(usize, &Row)]) {
+    let theme = state.theme;
+    let column = rows.iter().map(|(_, row)| width(&row.key)).max().unwrap_or(0).min(doc.width * 2 / 5);
+    let hang = shown.indent + 2 + column + 2;
+    let room = doc.width.saturating_sub(hang).max(8) * LINES;
+    let text = |text: &str| if state.model.unfolded { text.to_owned() } else { cut(text, room) };
+    for (index, row) in rows {
+        let kind = match state.kind(*index) {
+            Some(ChangeKind::Changed { before }) => Some(ChangeKind::Changed { before: text(before) }),
+            other => other.cloned(),
+        };
+        let mut spans = vec![
+            mark(kind.as_ref(), theme),
+            Span::raw(" ".repeat(shown.indent)),
+            Span::styled(fit(&row.key, column), theme.dim),
+            Span::raw("  "),
+        ];
+        spans.extend(value(kind.as_ref(), &text(&row.value), theme));
+        state.wrapped(doc, spans, hang, Target::Rows(vec![(0, *index)]));
+    }
+}
+
+/// An amount as people write it: `20 MiB`, `3`, `19.8 %`.
+fn amount(what: What, number: u64) -> String {
+    match what {
+        What::Memory | What::HugePages => bytes(number),
+        What::Tasks => number.to_string(),
+        What::Cpu | What::Throttled if number % 10 == 0 => format!("{} %", number / 10),
+        What::Cpu | What::Throttled => format!("{}.{} %", number / 10, number % 10),
+    }
+}
+
+/// Bytes in the kernel's units, each 1024 times the one before.
+fn bytes(number: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.into_iter().find(|(_, shift)| number >> shift > 0) {
+        None => format!("{number} B"),
+        Some((unit, shift)) if number.trailing_zeros() >= shift => format!("{} {unit}", number >> shift),
+        Some((unit, shift)) => {
+            let tenths = u128::from(number) * 10 >> shift;
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
+    }
+}
