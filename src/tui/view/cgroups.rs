@@ -13,7 +13,7 @@ use crate::probe::cgroups::{Cgroups, Group};
 use crate::probe::{ChangeKind, Panel, Reading, Row};
 use crate::tui::command::Command;
 use crate::tui::doc::{Doc, Target, clean, cut, fit, width};
-use crate::tui::graphs::KEPT;
+use crate::tui::graphs::{KEPT, Series};
 
 /// How many files without a number to watch are shown of a group while the panel is folded.
 const FOLDED: usize = 4;
@@ -23,8 +23,14 @@ const LINES: usize = 3;
 const NAMED: usize = 16;
 /// Rows of a graph while the panel is folded, and unfolded.
 const HEIGHTS: [usize; 2] = [2, 4];
-/// The columns of the names of what is used.
-const NAMES: usize = 10;
+/// From so many columns on there is room.
+const ROOMY: usize = 50;
+/// The columns of the names of what is used, where there is no room, and where there is.
+const NAMES: [usize; 2] = [6, 10];
+/// The fewest columns of a graph.
+const NARROWEST: usize = 8;
+/// The columns of how many seconds a graph tells of.
+const SECONDS: usize = 4;
 
 /// The files in which the kernel counts what happened to a group, and what of them is told.
 const EVENTS: [(&str, &[&str]); 6] = [
@@ -99,7 +105,7 @@ fn group(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>) {
     }
     let whole = state.model.unfolded;
     for (index, row) in shown.rows.values() {
-        if !whole && told.iter().all(|other| other != index) && counted(doc, state, shown, *index, row) {
+        if !whole && counted(doc, state, shown, *index, row) {
             told.push(*index);
         }
     }
@@ -114,8 +120,9 @@ fn group(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>) {
     for (index, row) in &rest {
         let changed = matches!(state.kind(*index), Some(ChangeKind::Changed { .. }));
         // What happened to nobody, and how nobody waits, can wait.
-        let still =
-            EVENTS.iter().any(|(file, _)| *file == row.key) || row.key.ends_with(".pressure") || row.value == "0";
+        let still = EVENTS.iter().any(|(file, _)| *file == row.key)
+            || row.key.ends_with(".pressure")
+            || ["0", "(empty)"].contains(&row.value.as_str());
         if whole || changed || (!still && room > 0) {
             room = room.saturating_sub(1);
             kept.push((*index, row));
@@ -177,86 +184,96 @@ fn called(state: &State<'_>, pid: i32) -> String {
 
 /// One thing that is used: how much of how much, and over time. The rows that its lines stand for.
 fn used(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>, gauge: &'static Gauge) -> Vec<usize> {
-    let (theme, group) = (state.theme, shown.group);
     let find = |file: &&str| shown.rows.get(file).map(|(index, _)| *index);
     let limits: Vec<usize> = gauge.limits.iter().filter_map(find).collect();
     let limit_changed = limits.iter().any(|index| matches!(state.kind(*index), Some(ChangeKind::Changed { .. })));
-    let usage = find(&gauge.file);
+    let usage: Vec<usize> = find(&gauge.file).into_iter().collect();
     // What one wants to know of first comes first.
-    let indices: Vec<usize> = if limit_changed {
-        limits.iter().copied().chain(usage).collect()
-    } else {
-        usage.into_iter().chain(limits).collect()
-    };
-    let target = Target::Rows(indices.iter().map(|index| (0, *index)).collect());
-    let series = state.model.graphs.series(&group.directory, gauge);
-    let now = series.and_then(|series| series.now()).or_else(|| gauge.level(group));
-    let limit = gauge.limit(group);
+    let rows = if limit_changed { [limits, usage].concat() } else { [usage, limits].concat() };
+    let target = Target::Rows(rows.iter().map(|index| (0, *index)).collect());
+    let series = state.model.graphs.series(&shown.group.directory, gauge);
     let name = match gauge.what {
         What::Memory => "memory",
         What::Tasks => "tasks",
         What::Cpu | What::Throttled => "cpu",
         What::HugePages => "huge pages",
     };
+    let columns = NAMES[usize::from(doc.width >= ROOMY)].max(width(name));
     let mut spans = vec![
-        state.mark(&indices),
+        state.mark(&rows),
         Span::raw(" ".repeat(shown.indent)),
-        Span::styled(fit(name, NAMES), theme.dim),
+        Span::styled(fit(name, columns), state.theme.dim),
         Span::raw("  "),
     ];
-    let amount = |number: u64| amount(gauge.what, number);
-    let (joined, alone) = match gauge.what {
-        What::Throttled => (", at most ", "at most "),
-        _ => (" of ", "at most "),
-    };
-    if let Some(now) = now {
-        let held = if gauge.what == What::Throttled { "held back " } else { "" };
-        let style = if limit.is_some_and(|limit| graph::is_near(now, limit)) && gauge.what != What::Throttled {
-            theme.warn
-        } else {
-            theme.text
-        };
-        spans.push(Span::styled(format!("{held}{}", amount(now)), style));
-    }
-    let words = |limit: Option<u64>| limit.map_or_else(|| "no limit".to_owned(), amount);
     let before = limit_changed.then(|| gauge.limit(&as_before(state, shown, gauge)));
-    match (now, limit, before) {
-        (None, None, None) => spans.push(Span::raw("no limit")),
-        (Some(_), None, None) => spans.push(Span::styled(", no limit", theme.dim)),
-        (now, limit, before) => {
-            spans.push(Span::raw(if now.is_some() { joined } else { alone }));
-            let kind = before.map(|before| ChangeKind::Changed { before: words(before) });
-            spans.extend(value(kind.as_ref(), &words(limit), theme));
-        }
+    spans.extend(now(state, shown.group, gauge, series, before));
+    state.wrapped(doc, spans, shown.indent + 2 + columns + 2, target.clone());
+    if let Some(series) = series {
+        over_time(doc, state, shown, gauge, series, &target);
     }
-    state.line(doc, spans, target.clone());
-    let Some(series) = series else { return indices };
-    let top = limit.filter(|_| gauge.what != What::Throttled);
+    rows
+}
+
+/// How much is used of how much, now; and how much it might be before this step.
+fn now(
+    state: &State<'_>,
+    group: &Group,
+    gauge: &Gauge,
+    series: Option<&Series>,
+    before: Option<Option<u64>>,
+) -> Vec<Span<'static>> {
+    let theme = state.theme;
+    let amount = |number: u64| amount(gauge.what, number);
+    let words = |limit: Option<u64>| limit.map_or_else(|| "no limit".to_owned(), amount);
+    let throttled = gauge.what == What::Throttled;
+    let (now, limit) = (series.and_then(Series::now).or_else(|| gauge.level(group)), gauge.limit(group));
+    let is_near = now.zip(limit).is_some_and(|(now, limit)| graph::is_near(now, limit)) && !throttled;
+    let mut spans = Vec::new();
+    if let Some(now) = now {
+        let held = if throttled { "held back " } else { "" };
+        spans.push(Span::styled(format!("{held}{}", amount(now)), if is_near { theme.warn } else { theme.text }));
+    }
+    let joined = match (now, limit, before) {
+        (None, None, None) => "",
+        (Some(_), None, None) => ", ",
+        (None, ..) => "at most ",
+        (Some(_), ..) if throttled => ", at most ",
+        (Some(_), ..) => " of ",
+    };
+    spans.push(Span::raw(joined));
+    let kind = before.map(|before| ChangeKind::Changed { before: words(before) });
+    spans.extend(value(kind.as_ref(), &words(limit), theme));
+    spans
+}
+
+/// The graph of what is used; none of what has no limit and is always the same.
+fn over_time(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>, gauge: &Gauge, series: &Series, target: &Target) {
+    let limit = gauge.limit(shown.group).filter(|_| gauge.what != What::Throttled);
     let steady = series.most() == series.values().flatten().min();
-    if top.is_none() && steady {
-        return indices;
+    if limit.is_none() && steady {
+        return;
     }
-    let most = series.most().unwrap_or(0).max(if gauge.what == What::Throttled { 1000 } else { 1 });
-    let labels = [amount(top.unwrap_or(most)), format!("{} s", KEPT / 4)];
+    let least = if gauge.what == What::Throttled { 1000 } else { 1 };
+    let most = series.most().unwrap_or(0).max(least);
+    let top = amount(gauge.what, limit.unwrap_or(most));
     let lead = shown.indent + 4;
-    let columns = doc.width.saturating_sub(lead + 1 + labels.iter().map(|it| width(it)).max().unwrap_or(0)).min(KEPT);
-    if columns < 8 {
-        return indices;
+    let beside = 1 + width(&top).max(SECONDS);
+    let columns = doc.width.saturating_sub(lead + beside).min(KEPT);
+    if columns < NARROWEST {
+        return;
     }
-    let labels = [labels[0].clone(), format!("{} s", columns / 4)];
     let height = HEIGHTS[usize::from(state.model.unfolded)];
-    for (at, line) in graph::lines(series, (top, most), (columns, height), theme).into_iter().enumerate() {
+    for (at, line) in graph::lines(series, (limit, most), (columns, height), state.theme).into_iter().enumerate() {
+        let label = match at {
+            0 => format!(" {top}"),
+            at if at + 1 == height => format!(" {} s", columns / 4),
+            _ => String::new(),
+        };
         let mut spans = vec![Span::raw("  "), Span::raw(" ".repeat(lead - 2))];
         spans.extend(line);
-        let label = match at {
-            0 => &labels[0],
-            at if at + 1 == height => &labels[1],
-            _ => "",
-        };
-        spans.push(Span::styled(format!(" {label}"), theme.dim));
+        spans.push(Span::styled(label, state.theme.dim));
         state.line(doc, spans, target.clone());
     }
-    indices
 }
 
 /// The group with the limits that it had.
