@@ -61,6 +61,8 @@ pub enum Request {
     Observe(Vec<Panel>, Vec<String>),
     /// Read these files of groups, by their paths in the lab host.
     Gauge(Vec<String>),
+    /// Tell when something happens in these directories of groups: descriptors travel with the answer.
+    Watch(Vec<String>),
     /// Make sure that a shell runs, on a terminal of this size (rows, columns). Its master travels with the answer.
     OpenShell(u16, u16),
     /// End the shell and all that runs under it.
@@ -76,6 +78,8 @@ pub enum Reply {
     Observed(Box<Sample>),
     /// What the files said.
     Gauged(Gauged),
+    /// These descriptors become ready when it does; none where the kernel gives none.
+    Watching,
     /// A shell runs.
     ShellOpened,
     /// No shell runs any more.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::boxes::{BoxHandle, no_such_box};
 use super::door::Door;
 use super::groups::Groups;
+use super::notices;
 use super::protocol::{Built, LabSpec, Reply, Request, Sample};
 use super::shell::{self, Shell};
 use super::start;
@@ -103,6 +104,13 @@ impl Server {
             },
             Request::Gauge(paths) => reported(|report| stdio::report(report, &Gauged::read(&paths)))
                 .map_or_else(Reply::Failed, Reply::Gauged),
+            Request::Watch(directories) => match notices::watch(&directories) {
+                Ok(made) => {
+                    let fds: Vec<BorrowedFd<'_>> = made.iter().map(AsFd::as_fd).collect();
+                    return ui.send_with(&Reply::Watching, &fds);
+                }
+                Err(explanation) => Reply::Failed(explanation),
+            },
             Request::OpenShell(rows, columns) => {
                 return match self.open_shell(rows, columns) {
                     Ok(shell) => ui.send_with(&Reply::ShellOpened, &[shell.master.as_fd()]),
@@ -311,7 +319,7 @@ fn worker(
 }
 
 /// What a worker reports.
-fn reported<T: DeserializeOwned>(body: impl FnOnce(&File)) -> Result<T, Explanation> {
+pub(super) fn reported<T: DeserializeOwned>(body: impl FnOnce(&File)) -> Result<T, Explanation> {
     match in_worker(ACTION_DEADLINE, MAX_BODY, |report| body(&report)) {
         Ok(Worked::Report(body)) => serde_json::from_slice(&body).map_err(|error| worker_trouble(&error.to_string())),
         Ok(Worked::Late) => Err(worker_trouble("it took too long and was killed")),

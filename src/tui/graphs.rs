@@ -59,6 +59,8 @@ pub struct Graphs {
     version: u64,
     /// When the first process of the lab host began.
     lab: Option<u64>,
+    /// The directories of groups of which the kernel was asked to tell.
+    pub watched: Vec<String>,
 }
 
 impl Graphs {
@@ -81,6 +83,7 @@ impl Graphs {
     pub fn begin(&mut self, lab: Option<u64>) {
         if self.lab != lab {
             self.clear();
+            self.watched.clear();
             self.lab = lab;
         }
     }

@@ -1,7 +1,7 @@
 //! The terminal screen: model, messages, commands, drawing; and the loop that feeds them.
 //!
 //! [`app::Model`] is plain data. [`update`] changes it by messages and answers with effects, without input or output.
-//! [`view`] draws it and changes nothing. Only this file and [`terminal`] and [`pty`] touch the world.
+//! [`view`] draws it and changes nothing. Only this file and [`terminal`], [`pty`] and [`notices`] touch the world.
 
 pub mod app;
 pub mod command;
@@ -14,6 +14,7 @@ pub mod graphs;
 pub mod keymap;
 pub mod keys;
 pub mod layout;
+pub mod notices;
 pub mod pty;
 pub mod settings;
 pub mod terminal;
@@ -37,6 +38,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::app::Model;
 use self::event::Message;
+use self::notices::Notices;
 use self::pty::{FromPty, Pty};
 use self::settings::Settings;
 use self::terminal::Screen;
@@ -118,6 +120,10 @@ struct Loop {
     pty: Option<Pty>,
     /// Counts the shells, so that the last words of an old one are not taken for those of the new one.
     shells: u64,
+    /// What the kernel tells by itself, and who listens.
+    told: Receiver<bool>,
+    to_told: mpsc::Sender<bool>,
+    notices: Notices,
     next_sample: Instant,
     next_beat: Instant,
     deadline: Option<Instant>,
@@ -129,6 +135,7 @@ struct Loop {
 enum Woken {
     Message(Message),
     Shell(std::os::fd::OwnedFd),
+    Watching(Vec<std::os::fd::OwnedFd>),
     Stop,
     Nothing,
     TerminalGone,
@@ -145,6 +152,7 @@ impl Loop {
         news: UnboundedReceiver<News>,
     ) -> io::Result<Self> {
         let (to_loop, output) = mpsc::channel(OUTPUT);
+        let (to_told, told) = mpsc::channel(OUTPUT);
         Ok(Self {
             screen,
             model,
@@ -156,6 +164,9 @@ impl Loop {
             to_loop,
             pty: None,
             shells: 0,
+            told,
+            to_told,
+            notices: Notices::default(),
             next_sample: Instant::now() + SAMPLE,
             next_beat: Instant::now(),
             deadline: None,
@@ -210,6 +221,7 @@ impl Loop {
             },
             news = self.news.recv() => match news {
                 Some(News::Shell(master)) => Woken::Shell(master),
+                Some(News::Watching(fds)) => Woken::Watching(fds),
                 Some(news) => Woken::Message(Message::News(news)),
                 None => Woken::WalkerGone,
             },
@@ -218,6 +230,7 @@ impl Loop {
                 FromPty::End(shell) if shell == self.shells => Woken::Message(Message::News(News::ShellEnded)),
                 _ => Woken::Nothing,
             },
+            Some(groups) = self.told.recv() => Woken::Message(Message::Notified { groups }),
             () = sleep_until(self.next_sample) => {
                 self.next_sample = Instant::now() + SAMPLE;
                 Woken::Message(Message::Tick)
@@ -253,11 +266,15 @@ impl Loop {
                 self.pty = Some(Pty::start(master, self.shells, self.to_loop.clone())?);
                 Message::ShellOpened
             }
+            Woken::Watching(fds) => {
+                self.notices = Notices::start(fds, &self.to_told);
+                return Ok(None);
+            }
             Woken::Message(message) => message,
         };
         // A second that passed shows nothing by itself, unless a word on the screen goes away.
         let still = self.model.notice.is_none() && self.model.frozen.is_none();
-        let graphs = matches!(message, Message::Beat | Message::News(News::Gauged(_)));
+        let graphs = matches!(message, Message::Beat | Message::Notified { .. } | Message::News(News::Gauged(_)));
         let quiet = graphs || (matches!(message, Message::Tick) && still);
         *changed |= !quiet;
         let drawn = self.model.graphs.version();

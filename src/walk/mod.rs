@@ -71,6 +71,8 @@ pub enum Order {
     Sample,
     /// Read these files of groups, which are drawn as graphs, by their paths in the lab host; nothing else is looked at.
     Gauge(Vec<String>),
+    /// Tell when something happens in these directories of groups, as far as the kernel tells; of none: no more.
+    Watch(Vec<String>),
     /// End everything.
     Quit,
 }
@@ -90,6 +92,8 @@ pub enum News {
     Looked,
     /// What the files of graphs said; nothing where the lab host is gone.
     Gauged(Gauged),
+    /// These descriptors become ready when something happens in a group ([`crate::agent::client::Lab::watch`]).
+    Watching(Vec<OwnedFd>),
     /// An order could not be carried out.
     Trouble(Explanation),
     /// A short word to the learner: "done by hand: check passed".

@@ -74,9 +74,7 @@ impl Gauge {
     /// Those of a group: where the file has been read, and the limit's files with it.
     pub fn of(group: &Group) -> impl Iterator<Item = &'static Self> {
         let has = |file: &&str| group.files.contains_key(*file);
-        ALL.iter().filter(move |gauge| {
-            gauge.limits.iter().all(|file| has(&file)) && group.number(gauge.file, gauge.key).is_some()
-        })
+        ALL.iter().filter(move |gauge| gauge.limits.iter().all(has) && group.number(gauge.file, gauge.key).is_some())
     }
 
     /// The number in the text of its file.

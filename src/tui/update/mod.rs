@@ -68,14 +68,15 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::ShellOpened => on_shell_opened(model, &mut effects),
         Message::Output(bytes) => on_output(model, &bytes, &mut effects),
         Message::Tick => on_tick(model, &mut effects),
-        Message::Beat => on_beat(model, &mut effects),
+        Message::Beat => graphs::on_beat(model, &mut effects),
+        Message::Notified { groups } => graphs::on_notice(model, groups, &mut effects),
         Message::Terminate => end(model, &mut effects),
     }
     model.tell_trouble();
     follow_shell_size(model, &mut effects);
     follow_changes(model);
     if !goes_on {
-        graphs::follow(model);
+        graphs::follow(model, &mut effects);
     }
     effects
 }
@@ -178,19 +179,10 @@ fn on_tick(model: &mut Model, effects: &mut Vec<Effect>) {
     }
 }
 
-fn on_beat(model: &mut Model, effects: &mut Vec<Effect>) {
-    if model.busy.is_none()
-        && !model.ending
-        && let Some(files) = model.graphs.ask()
-    {
-        effects.push(Effect::Send(Order::Gauge(files)));
-    }
-}
-
 fn on_news(model: &mut Model, news: News, effects: &mut Vec<Effect>) {
     match news {
         News::View(view) => on_view(model, view),
-        News::Shell(_) => {}
+        News::Shell(_) | News::Watching(_) => {}
         News::ShellEnded => {
             if matches!(model.shell.state, ShellState::Open) {
                 let again = model.shell.reopen > 0;
@@ -399,7 +391,7 @@ pub fn perform(model: &mut Model, command: Command) -> Vec<Effect> {
     commands::perform(model, command, &mut effects);
     follow_shell_size(model, &mut effects);
     follow_changes(model);
-    graphs::follow(model);
+    graphs::follow(model, &mut effects);
     effects
 }
 

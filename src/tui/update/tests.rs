@@ -235,6 +235,36 @@ fn graphs_are_sampled_only_while_one_is_seen() {
 }
 
 #[test]
+fn the_kernel_is_asked_to_tell_of_the_groups_that_there_are() {
+    let shown = cgroups_view(true);
+    let mut model = model(80, 24);
+    press(&mut model, "enter");
+    let mut news = |shown: &View| told(&update(&mut model, Message::News(News::View(Arc::new(shown.clone())))));
+    let all = ["/lab/cgroup", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory", "/lab/cgroup/web"];
+    let asked = news(&shown);
+    assert!(asked.len() == 1 && asked[0].starts_with("Send(Watch("), "{asked:?}");
+    assert!(all.iter().all(|directory| asked[0].contains(&format!("{directory:?}"))), "{asked:?}");
+    assert!(news(&shown).is_empty(), "they are watched already");
+    // A group goes.
+    let mut fewer = shown.clone();
+    Arc::make_mut(&mut fewer.observation).cgroups.groups.remove("/web");
+    assert!(!news(&fewer)[0].contains("/lab/cgroup/web"));
+    // Another lab host has groups of the same names.
+    let mut other = fewer.clone();
+    Arc::make_mut(&mut other.observation).processes[0].start_time += 1;
+    assert_eq!(news(&other).len(), 1);
+    assert_eq!(told(&update(&mut model, Message::Notified { groups: false })), ["Send(Sample)"]);
+    let again = told(&update(&mut model, Message::Notified { groups: true }));
+    assert!(again.len() == 2 && again[0] == "Send(Sample)" && again[1].starts_with("Send(Watch("), "{again:?}");
+    // Frozen panels stand still, and with the lesson nothing is watched any more.
+    press(&mut model, "f");
+    assert!(update(&mut model, Message::Notified { groups: false }).is_empty());
+    press(&mut model, "f");
+    let left = told(&press(&mut model, "esc esc"));
+    assert_eq!(left.last().map(String::as_str), Some("Send(Watch([]))"), "{left:?}");
+}
+
+#[test]
 fn the_shell_follows_the_size_of_its_pane() {
     let mut model = in_lesson(120, 40, view(1, false));
     with_shell(&mut model);

@@ -302,7 +302,7 @@ fn counted(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>, index: usize, ro
             let mut words = line.split(' ');
             let (who, share) = (words.next().unwrap_or_default(), words.find_map(|word| word.strip_prefix("avg10=")));
             let Some(share) = share else { return false };
-            let waited = share.trim_matches(['0', '.']) != "";
+            let waited = !share.trim_matches(['0', '.']).is_empty();
             any |= waited;
             items.push(Span::styled(clean(&format!("{who} {share} %")), if waited { theme.warn } else { theme.dim }));
         }
@@ -376,7 +376,7 @@ fn amount(what: What, number: u64) -> String {
     match what {
         What::Memory | What::HugePages => bytes(number),
         What::Tasks => number.to_string(),
-        What::Cpu | What::Throttled if number % 10 == 0 => format!("{} %", number / 10),
+        What::Cpu | What::Throttled if number.is_multiple_of(10) => format!("{} %", number / 10),
         What::Cpu | What::Throttled => format!("{}.{} %", number / 10, number % 10),
     }
 }
@@ -388,7 +388,7 @@ fn bytes(number: u64) -> String {
         None => format!("{number} B"),
         Some((unit, shift)) if number.trailing_zeros() >= shift => format!("{} {unit}", number >> shift),
         Some((unit, shift)) => {
-            let tenths = u128::from(number) * 10 >> shift;
+            let tenths = (u128::from(number) * 10) >> shift;
             format!("{}.{} {unit}", tenths / 10, tenths % 10)
         }
     }
