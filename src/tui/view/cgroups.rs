@@ -208,9 +208,8 @@ fn used(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>, gauge: &'static Gau
     let before = limit_changed.then(|| gauge.limit(&as_before(state, shown, gauge)));
     spans.extend(now(state, shown.group, gauge, series, before));
     state.wrapped(doc, spans, shown.indent + 2 + columns + 2, target.clone());
-    if let Some(series) = series {
-        over_time(doc, state, shown, gauge, series, &target);
-    }
+    // Its place is there before the first sample.
+    over_time(doc, state, shown, gauge, series.unwrap_or(&Series::default()), &target);
     rows
 }
 
