@@ -42,6 +42,9 @@ const EVENTS: [(&str, &[&str]); 6] = [
     ("pids.events", &["max"]),
 ];
 
+/// Files that say nothing as long as they say 0.
+const ZERO: [&str; 2] = ["cgroup.freeze", "memory.failcnt"];
+
 /// A group with its rows.
 struct Shown<'a> {
     name: &'a str,
@@ -118,11 +121,11 @@ fn group(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>) {
     let mut room = FOLDED;
     let mut kept: Vec<(usize, &Row)> = Vec::new();
     for (index, row) in &rest {
-        let changed = matches!(state.kind(*index), Some(ChangeKind::Changed { .. }));
-        // What happened to nobody, and how nobody waits, can wait.
-        let still = EVENTS.iter().any(|(file, _)| *file == row.key)
-            || row.key.ends_with(".pressure")
-            || ["0", "(empty)"].contains(&row.value.as_str());
+        // What happened to nobody, and how nobody waits, can wait; the totals of pressure change all the time.
+        let waits = row.key.ends_with(".pressure");
+        let changed = !waits && matches!(state.kind(*index), Some(ChangeKind::Changed { .. }));
+        let is_zero = ZERO.contains(&row.key.as_str()) && row.value == "0";
+        let still = waits || is_zero || row.value == "(empty)" || EVENTS.iter().any(|(file, _)| *file == row.key);
         if whole || changed || (!still && room > 0) {
             room = room.saturating_sub(1);
             kept.push((*index, row));
@@ -293,10 +296,8 @@ fn counted(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>, index: usize, ro
     let Some(text) = shown.group.files.get(&row.key).and_then(|text| text.value()) else { return false };
     let kind = state.kind(index);
     let mut items: Vec<Span<'static>> = Vec::new();
-    let mut any = matches!(kind, Some(ChangeKind::Changed { .. }));
+    let mut any = false;
     if row.key.ends_with(".pressure") {
-        // Its totals change all the time.
-        any = false;
         for line in text.lines() {
             let mut words = line.split(' ');
             let (who, share) = (words.next().unwrap_or_default(), words.find_map(|word| word.strip_prefix("avg10=")));
@@ -309,11 +310,11 @@ fn counted(doc: &mut Doc, state: &State<'_>, shown: &Shown<'_>, index: usize, ro
         let Some((_, words)) = EVENTS.iter().find(|(file, _)| *file == row.key) else { return false };
         for word in *words {
             let Some(now) = files::number(text, Some(word)) else { continue };
-            any |= now > 0;
             let before = match kind {
                 Some(ChangeKind::Changed { before }) => earlier(before, word).filter(|before| *before != now),
                 _ => None,
             };
+            any |= now > 0 || before.is_some();
             let told = before.map_or_else(|| format!("{word} {now}"), |before| format!("{word} {before} → {now}"));
             let style = match (before, now) {
                 (Some(_), _) => theme.changed,
