@@ -183,9 +183,16 @@ fn groups_with_graphs() {
     press(&mut model, "shift-tab shift-tab +");
     sampled(&mut model, 70);
     insta::assert_snapshot!("groups_zoomed", drawn(&model).backend());
-    for name in ["light", "colour-blind", "mono"] {
-        model.theme = Theme::named(name, Depth::Many).unwrap();
-        drawn(&model);
+    model.theme = Theme::mono();
+    assert!(drawn(&model).backend().buffer().content().iter().all(|cell| cell.fg == ratatui::style::Color::Reset));
+    for (columns, rows) in [(1, 1), (80, 24), (119, 50), (120, 32), (133, 37), (500, 200)] {
+        update(&mut model, Message::Resized(columns, rows));
+        for key in ["x", "p", "x", "p"] {
+            press(&mut model, key);
+            drawn(&model);
+            let doc = super::state::doc(&model, columns / 3);
+            assert!(doc.lines.iter().all(|(line, _)| line.width() <= doc.width));
+        }
     }
 }
 
