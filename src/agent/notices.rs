@@ -53,6 +53,10 @@ pub(super) fn watch(directories: &[String]) -> Result<Vec<OwnedFd>, Explanation>
 }
 
 fn make(directories: &[String]) -> Vec<OwnedFd> {
+    // The triggers first: they are written to files of a directory that is watched after that.
+    let own = directories.first().map(Path::new);
+    let triggers: Vec<OwnedFd> =
+        own.into_iter().flat_map(|own| PRESSURE.map(|file| own.join(file))).filter_map(|file| trigger(&file)).collect();
     let Ok(inotify) = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) else { return Vec::new() };
     let come_and_go = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_ONLYDIR;
     for directory in directories.iter().take(MAX_DIRECTORIES).map(Path::new) {
@@ -61,9 +65,7 @@ fn make(directories: &[String]) -> Vec<OwnedFd> {
             let _ = inotify.add_watch(&directory.join(file), AddWatchFlags::IN_MODIFY);
         }
     }
-    let own = directories.first().map(Path::new);
-    let triggers = own.into_iter().flat_map(|own| PRESSURE.map(|file| own.join(file)));
-    std::iter::once(OwnedFd::from(inotify)).chain(triggers.filter_map(|file| trigger(&file))).collect()
+    std::iter::once(OwnedFd::from(inotify)).chain(triggers).collect()
 }
 
 /// A trigger lasts as long as its descriptor.
