@@ -2,6 +2,7 @@
 //!
 //! Nothing here passes or fails: machines are shared and noisy. The numbers are printed with their budget beside them.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,9 +19,16 @@ use hardway::kernel::sys::{self, Forked};
 use hardway::kernel::trace::Trace;
 use hardway::lesson::{Lesson, builtin};
 use hardway::probe::Panel;
+use hardway::probe::cgroups::gauges::{Gauge, Gauged};
 use hardway::runtime::action::Action;
 use hardway::session::{Position, Session};
+use hardway::tui::Setup;
+use hardway::tui::app::{Model, Pane};
+use hardway::tui::event::Message;
+use hardway::tui::settings::Settings;
+use hardway::tui::update::{Effect, update};
 use hardway::walk::walker::Walker;
+use hardway::walk::{News, Order};
 
 /// Repetitions of what takes well under a millisecond.
 const MANY: usize = 200;
@@ -30,6 +38,9 @@ const SOME: usize = 20;
 
 /// What the screen writes behind each frame: the end of a synchronised update.
 const END_OF_FRAME: &str = "\x1b[?2026l";
+
+/// How long 500 processes may take to be there.
+const GROUPS_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long idleness is watched.
 const IDLE: Duration = Duration::from_secs(20);
@@ -85,6 +96,7 @@ fn in_a_lab(keeper: Keeper) -> Keeper {
     row("a new lab host, file tree and all", &format!("{:.1} ms", start / 1e3), "");
 
     observations(&mut keeper);
+    keeper = groups(keeper);
     step_by_calls(&mut keeper);
     for lesson in builtin::all().into_iter().map(Arc::new) {
         keeper = forth_and_back(keeper, &lesson);
@@ -147,6 +159,83 @@ fn observations(keeper: &mut Keeper) {
     row("observation of a lab host with one box", &text(one), "");
     row("of a lab host with ten boxes", &text(ten), "≤ 10 ms");
     row("of a box: what each adds to it", &format!("{:.2} ms", (ten.0 - one.0) / 9.0), "≤ 2 ms");
+}
+
+/// Fifty groups for each of three controllers, or for all of them at once in version 2, and 500 processes in them. What is read
+/// while graphs are seen; and that nothing is while none is.
+fn groups(mut keeper: Keeper) -> Keeper {
+    keeper.hand_down(true);
+    let mut lab = keeper.start_lab().expect("a lab host");
+    let master = lab.open_shell(24, 80).expect("a shell");
+    let mut shell = File::from(master);
+    let make = "d=$(ls -d /sys/fs/cgroup/{memory,pids,cpu}/cgroup.procs 2>/dev/null); \
+        d=${d//cgroup.procs}; d=${d:-/lab/cgroup/}; stty -echo; \
+        for g in {1..50}; do for c in $d; do mkdir $c$g; done; \
+        for i in {1..10}; do (for c in $d; do echo $BASHPID > $c$g/cgroup.procs; done; exec sleep 1000) & done; done 2>/dev/null\r";
+    shell.write_all(make.as_bytes()).expect("a terminal");
+    let begin = Instant::now();
+    let (sample, members) = loop {
+        let sample = lab.observe(&[Panel::Cgroups], &[]).expect("a sample");
+        let groups = sample.observation.cgroups.groups.values();
+        let members: BTreeSet<i32> = groups.filter_map(|group| group.members.value()).flatten().copied().collect();
+        if members.len() >= 500 || begin.elapsed() > GROUPS_DEADLINE {
+            break (sample, members.len());
+        }
+        // What the shell says is of no interest, but must not fill its terminal.
+        let [ready] = readable([shell.as_fd()], Some(Duration::from_millis(100)));
+        if ready {
+            let _ = shell.read(&mut [0; 16 * 1024]);
+        }
+    };
+    let groups = &sample.observation.cgroups.groups;
+    let files: Vec<String> = groups
+        .values()
+        .flat_map(|group| Gauge::of(group).map(|gauge| format!("{}/{}", group.directory, gauge.file)))
+        .collect();
+    let light = times(MANY, || {
+        let begin = Instant::now();
+        lab.gauge(&files).expect("a light sample");
+        begin.elapsed()
+    });
+    let full = times(SOME, || {
+        let begin = Instant::now();
+        lab.observe(&[Panel::Cgroups], &[]).expect("a sample");
+        begin.elapsed()
+    });
+    let what = format!("graphs of {} groups, {members} processes: a sample", groups.len());
+    row(&what, &format!("{:.2} ms, {} files", light / 1e3, files.len()), "≤ 10 ms");
+    row("the whole panel of the same", &format!("{:.1} ms", full / 1e3), "");
+    drop((shell, lab));
+    keeper.end_lab().expect("the end of the lab host");
+    keeper.hand_down(false);
+    graphs(keeper)
+}
+
+/// How many samples the screen asks for in a second, while a graph is seen on it and while another tab is in front.
+fn graphs(keeper: Keeper) -> Keeper {
+    let lesson = builtin::find("12-memory").map(Arc::new).expect("a lesson");
+    let steps = lesson.steps.len();
+    let Ok(mut walker) = Walker::open(keeper, Arc::clone(&lesson), Session::new(steps)) else { panic!("no walk") };
+    walker.go(Position { step: 1, done: true }).expect("a group with a limit");
+    let view = Arc::new(walker.view());
+    let setup = Setup { start: Some((lesson.name.clone(), None)), ..Setup::default() };
+    let settings = Settings::read(None, |_| None).expect("settings");
+    let mut model = Model::new(&setup, settings, (80, 24));
+    update(&mut model, Message::News(News::View(view)));
+    let [hidden, seen] = [Pane::Text, Pane::State].map(|pane| {
+        model.focus = pane;
+        update(&mut model, Message::Resized(80, 24));
+        let mut asked = 0;
+        for _ in 0..4 {
+            let effects = update(&mut model, Message::Beat);
+            asked += effects.iter().filter(|it| matches!(it, Effect::Send(Order::Gauge(_)))).count();
+            update(&mut model, Message::News(News::Gauged(Gauged::default())));
+        }
+        asked
+    });
+    row("samples in a second without a graph", &hidden.to_string(), "0");
+    row("samples in a second with one", &seen.to_string(), "4");
+    walker.close()
 }
 
 /// The longest ways through a lesson.

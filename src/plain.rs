@@ -228,7 +228,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
                 News::Busy(what) => writeln!(self.output, "({what})")?,
                 News::Notice(what) => writeln!(self.output, "* {what}")?,
                 News::Trouble(explanation) => writeln!(self.output, "! {explanation}")?,
-                News::Looked | News::Ended => {}
+                News::Looked | News::Gauged(_) | News::Watching(_) | News::Ended => {}
             }
         }
         let (Some(view), before) = (self.view.clone(), before.as_deref()) else {

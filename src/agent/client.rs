@@ -14,6 +14,7 @@ use crate::kernel::leftover::LabMark;
 use crate::kernel::sys::{self, Forked};
 use crate::kernel::trace::Trace;
 use crate::probe::Panel;
+use crate::probe::cgroups::gauges::Gauged;
 use crate::runtime::action::{Action, Performed};
 use crate::runtime::ledger::{self, Reverted};
 
@@ -206,6 +207,29 @@ impl Lab {
         }
     }
 
+    /// Reads these files of groups, by their paths in the lab host, and nothing else.
+    ///
+    /// # Errors
+    /// Where the worker failed, or the lab host is gone.
+    pub fn gauge(&mut self, paths: &[String]) -> Result<Gauged, Explanation> {
+        match self.ask(&Request::Gauge(paths.to_vec()))? {
+            (Reply::Gauged(gauged), _) => Ok(gauged),
+            (other, _) => Err(unexpected(other)),
+        }
+    }
+
+    /// Descriptors that become ready when something happens in these directories of groups: the first is one of inotify, with
+    /// events to be read; the others are triggers of pressure. None where the kernel gives none.
+    ///
+    /// # Errors
+    /// Where the worker failed, or the lab host is gone.
+    pub fn watch(&mut self, directories: &[String]) -> Result<Vec<OwnedFd>, Explanation> {
+        match self.ask_all(&Request::Watch(directories.to_vec()), AGENT_DEADLINE)? {
+            (Reply::Watching, fds) => Ok(fds),
+            (other, _) => Err(unexpected(other)),
+        }
+    }
+
     /// Makes sure that the learner's shell runs; a duplicate of its terminal's master.
     ///
     /// # Errors
@@ -230,9 +254,12 @@ impl Lab {
     }
 
     fn ask_for(&mut self, request: &Request, at_most: Duration) -> Result<(Reply, Option<OwnedFd>), Explanation> {
+        self.ask_all(request, at_most).map(|(reply, fds)| (reply, fds.into_iter().next()))
+    }
+
+    fn ask_all(&mut self, request: &Request, at_most: Duration) -> Result<(Reply, Vec<OwnedFd>), Explanation> {
         self.channel.send(request).map_err(|error| lost("lab host", &error))?;
-        let (reply, fds) = self.channel.receive_with(Some(at_most)).map_err(|error| lost("lab host", &error))?;
-        Ok((reply, fds.into_iter().next()))
+        self.channel.receive_with(Some(at_most)).map_err(|error| lost("lab host", &error))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod client;
 pub mod door;
 mod groups;
 pub mod keeper;
+pub mod notices;
 pub mod protocol;
 pub mod scope;
 pub mod server;

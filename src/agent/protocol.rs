@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::explain::Explanation;
 use crate::kernel::cgroup::Hierarchy;
 use crate::kernel::host::{Mode, SubIds};
+use crate::probe::cgroups::gauges::Gauged;
 use crate::probe::{Names, Observation, Panel};
 use crate::runtime::action::{Action, Performed};
 
@@ -62,6 +63,10 @@ pub enum Request {
     Perform(Vec<Action>),
     /// Take a sample of what these panels show, and of whether these paths lead to something in each root directory.
     Observe(Vec<Panel>, Vec<String>),
+    /// Read these files of groups, by their paths in the lab host.
+    Gauge(Vec<String>),
+    /// Tell when something happens in these directories of groups: descriptors travel with the answer.
+    Watch(Vec<String>),
     /// Make sure that a shell runs, on a terminal of this size (rows, columns). Its master travels with the answer.
     OpenShell(u16, u16),
     /// End the shell and all that runs under it.
@@ -75,6 +80,10 @@ pub enum Reply {
     Performed(Vec<Performed>, Option<Explanation>),
     /// The sample.
     Observed(Box<Sample>),
+    /// What the files said.
+    Gauged(Gauged),
+    /// These descriptors become ready when it does; none where the kernel gives none.
+    Watching,
     /// A shell runs.
     ShellOpened,
     /// No shell runs any more.

@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
+
+use serde::de::DeserializeOwned;
 
 use super::boxes::{BoxHandle, no_such_box};
 use super::door::Door;
 use super::groups::Groups;
+use super::notices;
 use super::protocol::{Built, LabSpec, Reply, Request, Sample};
 use super::shell::{self, Shell};
 use super::start;
@@ -19,6 +22,7 @@ use crate::kernel::children::{ChildWatch, Worked, in_worker, readable};
 use crate::kernel::sys::{self, Signal};
 use crate::kernel::trace::Trace;
 use crate::kernel::{process_title, stdio, trim_memory};
+use crate::probe::cgroups::gauges::Gauged;
 use crate::probe::{Names, Panel, Reader, Wanted};
 use crate::runtime::action::{Action, HOST, Outcome, Performed};
 use crate::runtime::init::Command;
@@ -96,6 +100,15 @@ impl Server {
             Request::Observe(panels, paths) => match self.sample(&panels, &paths) {
                 // The worker's report is the reply, as it stands.
                 Ok(body) => return ui.send_body(&body, &[]),
+                Err(explanation) => Reply::Failed(explanation),
+            },
+            Request::Gauge(paths) => reported(|report| stdio::report(report, &Gauged::read(&paths)))
+                .map_or_else(Reply::Failed, Reply::Gauged),
+            Request::Watch(directories) => match notices::watch(&directories) {
+                Ok(made) => {
+                    let fds: Vec<BorrowedFd<'_>> = made.iter().map(AsFd::as_fd).collect();
+                    return ui.send_with(&Reply::Watching, &fds);
+                }
                 Err(explanation) => Reply::Failed(explanation),
             },
             Request::OpenShell(rows, columns) => {
@@ -298,12 +311,16 @@ impl Server {
 fn worker(
     deed: impl FnOnce(&mut Trace) -> Result<Outcome, crate::kernel::trace::CallError>,
 ) -> Result<Performed, Explanation> {
-    let worked = in_worker(ACTION_DEADLINE, MAX_BODY, |report| {
+    reported(|report| {
         let mut trace = Trace::new(HOST);
         let result = deed(&mut trace);
-        stdio::report(&report, &Performed { calls: trace.into_calls(), result });
-    });
-    match worked {
+        stdio::report(report, &Performed { calls: trace.into_calls(), result });
+    })
+}
+
+/// What a worker reports.
+pub(super) fn reported<T: DeserializeOwned>(body: impl FnOnce(&File)) -> Result<T, Explanation> {
+    match in_worker(ACTION_DEADLINE, MAX_BODY, |report| body(&report)) {
         Ok(Worked::Report(body)) => serde_json::from_slice(&body).map_err(|error| worker_trouble(&error.to_string())),
         Ok(Worked::Late) => Err(worker_trouble("it took too long and was killed")),
         Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),

@@ -57,6 +57,12 @@ pub fn readable<const N: usize>(fds: [BorrowedFd<'_>; N], at_most: Option<Durati
     polled.map(|fd| fd.any().unwrap_or(false))
 }
 
+/// CLOCK_MONOTONIC, in nanoseconds.
+pub fn monotonic() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// What a worker sent before it ended.
 pub enum Worked {
     /// All that it wrote.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub mod files;
+pub mod gauges;
 
 use super::rows::{About, Sheet, pids, quote};
 use super::{Panel, Process, Reading};
@@ -92,6 +93,21 @@ impl Cgroups {
             self.own.iter().filter(|own| own.version == Version::V1 && own.has(controller)).map(|_| path.to_owned());
         let others = self.others.iter().filter(|one| one.has(controller)).map(|one| format!("{}:{path}", one.options));
         own.chain(others).find_map(|key| self.groups.get(&key))
+    }
+
+    /// The hierarchy of a group, by its name among [`Cgroups::groups`], in words: `version 2, at /lab/cgroup`.
+    pub fn hierarchy_of(&self, name: &str) -> Option<String> {
+        let (hierarchy, place) = if name.starts_with('/') {
+            (self.own.as_ref()?, "/lab/cgroup".to_owned())
+        } else {
+            let options = name.split_once(':')?.0;
+            let one = self.others.iter().find(|one| one.options == options)?;
+            (one, one.mount.display().to_string())
+        };
+        Some(match hierarchy.version {
+            Version::V2 => format!("version 2, at {place}"),
+            Version::V1 => format!("version 1, {}, at {place}", hierarchy.options),
+        })
     }
 
     /// The path of a group among others, in the hierarchy of version 1 that has a controller, or in the one at `/lab/cgroup`.

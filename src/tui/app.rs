@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::derived::{Derived, Index};
 pub use super::front::{Deed, List, Pick, Popup};
+use super::graphs::Graphs;
 use super::keys::Keys;
 use super::pty::{self, Marks};
 use super::settings::Settings;
@@ -145,6 +146,8 @@ pub struct Model {
     pub view: Option<Arc<View>>,
     /// What is worked out of it once.
     pub derived: Derived,
+    /// Values over time, of what is seen.
+    pub graphs: Graphs,
     /// The pane that keys scroll.
     pub focus: Pane,
     /// Whether every key goes to the shell.
@@ -214,6 +217,7 @@ impl Model {
             open: setup.start.as_ref().map(|(lesson, _)| lesson.clone()),
             view: None,
             derived: Derived::default(),
+            graphs: Graphs::default(),
             focus: Pane::Text,
             capture: false,
             zoom: false,

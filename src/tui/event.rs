@@ -15,7 +15,7 @@ pub enum Message {
     Mouse(MouseEvent),
     /// The terminal has another size: columns, rows.
     Resized(u16, u16),
-    /// The walker says something; never [`News::Shell`], whose descriptor the loop keeps.
+    /// The walker says something; never [`News::Shell`] nor [`News::Watching`], whose descriptors the loop keeps.
     News(News),
     /// A shell was opened.
     ShellOpened,
@@ -23,6 +23,13 @@ pub enum Message {
     Output(Vec<u8>),
     /// A second has passed.
     Tick,
+    /// What is drawn over time is to be sampled.
+    Beat,
+    /// The kernel says that something happened in a group.
+    Notified {
+        /// Whether a group came or went.
+        groups: bool,
+    },
     /// The process was asked to end.
     Terminate,
 }

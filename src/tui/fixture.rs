@@ -10,16 +10,19 @@ use super::keymap::Chord;
 use super::settings::Settings;
 use super::update::{Effect, update};
 use super::{CourseEntry, Setup};
+use crate::kernel::cgroup::{Hierarchy, Layout, Version};
 use crate::kernel::errno::Errno;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::trace::{Answer, Call, CallError};
 use crate::lesson::{Depth, Hint, Kind, Lesson, Predict, Question, Step, Value, Verdict};
+use crate::probe::cgroups::gauges::Gauged;
+use crate::probe::cgroups::{Cgroups, Group, Membership};
 use crate::probe::{Change, ChangeKind, Credentials, Names, Namespaces, Observation, Panel, Process, Reading, Row};
 use crate::runtime::action::{Action, Outcome, Performed};
 use crate::runtime::namespace::Unshare;
 use crate::runtime::process::{MakeBox, Run};
 use crate::session::{How, Position, Record};
-use crate::walk::{Mode, News, StepReport, View};
+use crate::walk::{Mode, News, Order, StepReport, View};
 
 pub(crate) fn setup() -> Setup {
     let entry = |number: usize, id: &str, title: &str, goal: &str, steps: usize, done: usize| {
@@ -363,6 +366,141 @@ pub(crate) fn panel_view(panel: Panel) -> View {
     shown.since_start = Arc::new(changes.clone());
     shown.since_step = Arc::new(changes);
     shown
+}
+
+/// A step that watches cgroups, with groups of version 2 or, as on a hybrid machine, of both: what is limited, what is not, one
+/// below another, and what the step has changed.
+pub(crate) fn cgroups_view(hybrid: bool) -> View {
+    let mut shown = view(1, true);
+    Arc::make_mut(&mut shown.lesson).steps[1].watch = vec![Panel::Cgroups];
+    let v2 = |directory: &str, members: &[i32], files: &[(&str, &str)]| Group {
+        directory: directory.to_owned(),
+        members: Reading::Value(members.to_vec()),
+        device_programs: None,
+        files: files.iter().map(|(file, text)| ((*file).to_owned(), Reading::Value((*text).to_owned()))).collect(),
+    };
+    let hierarchy = |version, options: &str, mount: &str| Hierarchy {
+        version,
+        mount: mount.into(),
+        options: options.to_owned(),
+        own: mount.into(),
+    };
+    let mut observation = (*shown.observation).clone();
+    let mut groups = BTreeMap::new();
+    let mut others = Vec::new();
+    if hybrid {
+        let memory = [
+            ("memory.failcnt", "23"),
+            ("memory.limit_in_bytes", "20971520"),
+            ("memory.memsw.limit_in_bytes", "20971520"),
+            ("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1"),
+            ("memory.usage_in_bytes", "20021248"),
+        ];
+        groups.insert("memory:/hungry".to_owned(), v2("/sys/fs/cgroup/memory/hungry", &[12], &memory));
+        let cpu = [
+            ("cpu.cfs_period_us", "100000"),
+            ("cpu.cfs_quota_us", "20000"),
+            ("cpu.shares", "1024"),
+            ("cpu.stat", "nr_periods 21\nnr_throttled 21\nthrottled_time 1600000000"),
+        ];
+        groups.insert("cpu:/calm".to_owned(), v2("/sys/fs/cgroup/cpu/calm", &[12, 19], &cpu));
+        groups.insert("/web".to_owned(), v2("/lab/cgroup/web", &[], &[("cgroup.events", "populated 0\nfrozen 0")]));
+        others.push(hierarchy(Version::V1, "cpu", "/sys/fs/cgroup/cpu"));
+        others.push(hierarchy(Version::V1, "memory", "/sys/fs/cgroup/memory"));
+    } else {
+        let all = "cpuset cpu io memory pids";
+        let root = [("cgroup.controllers", all), ("cgroup.subtree_control", all)];
+        groups.insert("/".to_owned(), v2("/lab/cgroup", &[1], &root));
+        let web = [
+            ("cgroup.controllers", all),
+            ("cgroup.events", "populated 1\nfrozen 0"),
+            ("cgroup.freeze", "0"),
+            ("cgroup.subtree_control", ""),
+            ("cpu.max", "20000 100000"),
+            (
+                "cpu.pressure",
+                "some avg10=12.50 avg60=1.00 avg300=0.10 total=9\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0",
+            ),
+            ("cpu.stat", "usage_usec 420000\nnr_periods 21\nnr_throttled 20\nthrottled_usec 1600000"),
+            ("cpu.weight", "100"),
+            ("cpuset.cpus", ""),
+            ("cpuset.cpus.effective", "0-1"),
+            ("memory.current", "19084083"),
+            ("memory.events", "low 0\nhigh 0\nmax 23\noom 1\noom_kill 1"),
+            ("memory.max", "20971520"),
+            (
+                "memory.pressure",
+                "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0",
+            ),
+            ("memory.swap.max", "0"),
+            ("pids.current", "2"),
+            ("pids.events", "max 0"),
+            ("pids.max", "max"),
+        ];
+        groups.insert("/web".to_owned(), v2("/lab/cgroup/web", &[12, 19], &web));
+        let below = [("memory.current", "4096"), ("memory.max", "max"), ("pids.current", "0"), ("pids.max", "5")];
+        groups.insert("/web/db".to_owned(), v2("/lab/cgroup/web/db", &[], &below));
+        groups.insert("/web-2".to_owned(), v2("/lab/cgroup/web-2", &[], &[]));
+    }
+    let own = if hybrid {
+        hierarchy(Version::V2, "", "/sys/fs/cgroup/unified")
+    } else {
+        hierarchy(Version::V2, "", "/sys/fs/cgroup")
+    };
+    let member = |pid: i32, path: &str| {
+        let path = path.to_owned();
+        (pid, Reading::Value(vec![Membership { version: Version::V2, controllers: String::new(), path }]))
+    };
+    let memberships = BTreeMap::from([member(1, "/"), member(12, "/web"), member(15, "/")]);
+    let layout = Some(if hybrid { Layout::Hybrid } else { Layout::V2 });
+    observation.cgroups = Cgroups { layout, own: Some(own), others, memberships, groups, ..Cgroups::default() };
+    let rows: Vec<Row> =
+        crate::probe::rows(&observation, &shown.names).into_iter().filter(|row| row.panel == Panel::Cgroups).collect();
+    let change = |key: &str, before: &str| {
+        let row = rows.iter().find(|row| row.key == key)?.clone();
+        Some(Change { kind: ChangeKind::Changed { before: before.to_owned() }, row })
+    };
+    let mut changes: Vec<Change> = [
+        change("memory.max", "max"),
+        change("memory.limit_in_bytes", "9223372036854771712"),
+        change("memory.events", "low 0, high 0, max 3, oom 0, oom_kill 0"),
+        change("memory.current", "4096"),
+        change("memory.usage_in_bytes", "4096"),
+        change("cpu.weight", "50"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let gone =
+        Row { subject: "group /old".to_owned(), ..rows.iter().find(|row| row.key == "members").unwrap().clone() };
+    changes.push(Change { kind: ChangeKind::Removed, row: gone });
+    shown.observation = Arc::new(observation);
+    shown.rows = Arc::new(rows);
+    shown.since_step = Arc::new(changes.clone());
+    shown.since_start = Arc::new(changes);
+    shown
+}
+
+/// What the files of the graphs that are seen said, sample by sample.
+pub(crate) fn sampled(model: &mut Model, samples: u64) {
+    for at in 0..samples {
+        let effects = update(model, Message::Beat);
+        let Some(Effect::Send(Order::Gauge(files))) = effects.into_iter().next() else {
+            panic!("nothing is asked for")
+        };
+        let text = |file: String| {
+            let text = match file.rsplit('/').next().unwrap() {
+                "cpu.stat" => format!("usage_usec {}\nthrottled_time {}", at * 50_000 + at % 7 * 400, at * 200_000_000),
+                "pids.current" => (at % 5).to_string(),
+                // Up to the limit, and down again.
+                "memory.current" | "memory.usage_in_bytes" => (at * 700_000 % 21_000_000).to_string(),
+                other => panic!("{other} is read"),
+            };
+            (file, Reading::Value(text))
+        };
+        let texts = files.into_iter().map(text).collect();
+        update(model, Message::News(News::Gauged(Gauged { at: at * 250_000_000, texts })));
+    }
 }
 
 fn report(lesson: &Lesson, at: usize) -> StepReport {

@@ -1,7 +1,7 @@
 //! The terminal screen: model, messages, commands, drawing; and the loop that feeds them.
 //!
 //! [`app::Model`] is plain data. [`update`] changes it by messages and answers with effects, without input or output.
-//! [`view`] draws it and changes nothing. Only this file and [`terminal`] and [`pty`] touch the world.
+//! [`view`] draws it and changes nothing. Only this file and [`terminal`], [`pty`] and [`notices`] touch the world.
 
 pub mod app;
 pub mod command;
@@ -10,9 +10,11 @@ pub mod doc;
 pub mod event;
 pub mod front;
 pub mod fuzzy;
+pub mod graphs;
 pub mod keymap;
 pub mod keys;
 pub mod layout;
+pub mod notices;
 pub mod pty;
 pub mod settings;
 pub mod terminal;
@@ -36,6 +38,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::app::Model;
 use self::event::Message;
+use self::notices::Notices;
 use self::pty::{FromPty, Pty};
 use self::settings::Settings;
 use self::terminal::Screen;
@@ -47,6 +50,8 @@ use crate::walk::{News, Order};
 
 /// How often live state is sampled.
 const SAMPLE: Duration = Duration::from_secs(1);
+/// How often what is drawn over time is sampled, while it is seen.
+const BEAT: Duration = Duration::from_millis(250);
 /// How long after Enter in the shell the next sample is taken.
 const SOON: Duration = Duration::from_millis(150);
 /// How long the end may take before the screen closes without it; the keeper goes on by itself.
@@ -115,7 +120,12 @@ struct Loop {
     pty: Option<Pty>,
     /// Counts the shells, so that the last words of an old one are not taken for those of the new one.
     shells: u64,
+    /// What the kernel tells by itself, and who listens.
+    told: Receiver<bool>,
+    to_told: mpsc::Sender<bool>,
+    notices: Notices,
     next_sample: Instant,
+    next_beat: Instant,
     deadline: Option<Instant>,
     ends: [Signal; 2],
     stops: Signal,
@@ -125,6 +135,7 @@ struct Loop {
 enum Woken {
     Message(Message),
     Shell(std::os::fd::OwnedFd),
+    Watching(Vec<std::os::fd::OwnedFd>),
     Stop,
     Nothing,
     TerminalGone,
@@ -141,6 +152,7 @@ impl Loop {
         news: UnboundedReceiver<News>,
     ) -> io::Result<Self> {
         let (to_loop, output) = mpsc::channel(OUTPUT);
+        let (to_told, told) = mpsc::channel(OUTPUT);
         Ok(Self {
             screen,
             model,
@@ -152,7 +164,11 @@ impl Loop {
             to_loop,
             pty: None,
             shells: 0,
+            told,
+            to_told,
+            notices: Notices::default(),
             next_sample: Instant::now() + SAMPLE,
+            next_beat: Instant::now(),
             deadline: None,
             ends: [signal(SignalKind::terminate())?, signal(SignalKind::hangup())?],
             stops: signal(SignalKind::from_raw(sys::TERMINAL_STOP))?,
@@ -205,6 +221,7 @@ impl Loop {
             },
             news = self.news.recv() => match news {
                 Some(News::Shell(master)) => Woken::Shell(master),
+                Some(News::Watching(fds)) => Woken::Watching(fds),
                 Some(news) => Woken::Message(Message::News(news)),
                 None => Woken::WalkerGone,
             },
@@ -213,9 +230,14 @@ impl Loop {
                 FromPty::End(shell) if shell == self.shells => Woken::Message(Message::News(News::ShellEnded)),
                 _ => Woken::Nothing,
             },
+            Some(groups) = self.told.recv() => Woken::Message(Message::Notified { groups }),
             () = sleep_until(self.next_sample) => {
                 self.next_sample = Instant::now() + SAMPLE;
                 Woken::Message(Message::Tick)
+            }
+            () = sleep_until(self.next_beat), if self.model.graphs.any() => {
+                self.next_beat = Instant::now() + BEAT;
+                Woken::Message(Message::Beat)
             }
             () = sleep_until(deadline) => Woken::Overdue,
         }
@@ -244,12 +266,18 @@ impl Loop {
                 self.pty = Some(Pty::start(master, self.shells, self.to_loop.clone())?);
                 Message::ShellOpened
             }
+            Woken::Watching(fds) => {
+                self.notices = Notices::start(fds, &self.to_told);
+                return Ok(None);
+            }
             Woken::Message(message) => message,
         };
         // A second that passed shows nothing by itself, unless a word on the screen goes away.
         let still = self.model.notice.is_none() && self.model.frozen.is_none();
-        let quiet = matches!(message, Message::Tick) && still;
+        let graphs = matches!(message, Message::Beat | Message::Notified { .. } | Message::News(News::Gauged(_)));
+        let quiet = graphs || (matches!(message, Message::Tick) && still);
         *changed |= !quiet;
+        let drawn = self.model.graphs.version();
         let ending = self.model.ending;
         for effect in update(&mut self.model, message) {
             if matches!(effect, Effect::Leave) {
@@ -257,6 +285,7 @@ impl Loop {
             }
             self.perform(effect)?;
         }
+        *changed |= drawn != self.model.graphs.version();
         if self.model.ending && !ending {
             self.deadline = Some(Instant::now() + END);
         }

@@ -61,6 +61,19 @@ impl<Tell: FnMut(News)> Actor<Tell> {
 
     /// Carries out one order and tells what came of it.
     pub fn carry_out(&mut self, order: Order) {
+        // No view is made for these. That the lab host is gone is told by the next sample.
+        let mut lab = self.walker.as_mut().and_then(|walker| walker.lab().ok());
+        match &order {
+            Order::Gauge(paths) => {
+                let gauged = lab.as_mut().and_then(|lab| lab.gauge(paths).ok());
+                return (self.tell)(News::Gauged(gauged.unwrap_or_default()));
+            }
+            Order::Watch(directories) => {
+                let fds = lab.as_mut().filter(|_| !directories.is_empty()).and_then(|lab| lab.watch(directories).ok());
+                return (self.tell)(News::Watching(fds.unwrap_or_default()));
+            }
+            _ => {}
+        }
         if let Err(explanation) = self.try_order(order) {
             (self.tell)(News::Trouble(explanation));
         }
@@ -138,7 +151,7 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                     (self.tell)(News::Notice("done by hand: the check holds".into()));
                 }
             }
-            Order::Open { .. } | Order::Close | Order::Quit => {}
+            Order::Open { .. } | Order::Close | Order::Gauge(_) | Order::Watch(_) | Order::Quit => {}
         }
         self.save();
         Ok(())

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::explain::Explanation;
 pub use crate::kernel::host::Mode;
+use crate::probe::cgroups::gauges::Gauged;
 use crate::runtime::action::{Action, Performed};
 pub use view::View;
 
@@ -68,6 +69,10 @@ pub enum Order {
     },
     /// Take a sample of the live state now.
     Sample,
+    /// Read these files of groups, which are drawn as graphs, by their paths in the lab host; nothing else is looked at.
+    Gauge(Vec<String>),
+    /// Tell when something happens in these directories of groups, as far as the kernel tells; of none: no more.
+    Watch(Vec<String>),
     /// End everything.
     Quit,
 }
@@ -85,6 +90,10 @@ pub enum News {
     Busy(String),
     /// The state at the shell's last prompt has been looked at: what is typed next can not take away what was to be seen.
     Looked,
+    /// What the files of graphs said; nothing where the lab host is gone.
+    Gauged(Gauged),
+    /// These descriptors become ready when something happens in a group ([`crate::agent::client::Lab::watch`]).
+    Watching(Vec<OwnedFd>),
     /// An order could not be carried out.
     Trouble(Explanation),
     /// A short word to the learner: "done by hand: check passed".

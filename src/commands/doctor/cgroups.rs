@@ -50,7 +50,13 @@ fn own(places: &[Hierarchy]) -> Finding {
         None => {
             // The mode is of no matter to this need.
             let why = Need::OwnCgroup
-                .unmet(&Offer { mode: Mode::Root, cgroups: Vec::new(), unmounted: Vec::new(), real_host: false, device_programs: false })
+                .unmet(&Offer {
+                    mode: Mode::Root,
+                    cgroups: Vec::new(),
+                    unmounted: Vec::new(),
+                    real_host: false,
+                    device_programs: false,
+                })
                 .unwrap_or_default();
             Finding::new(Topic::Cgroups, "own group", State::Limited, "none in which you may make others", source)
                 .fix(format!("a step that needs one says: {why}"))

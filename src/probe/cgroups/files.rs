@@ -79,6 +79,10 @@ pub const ALL: &[(&str, &str)] = &[
         "hugetlb.2MB.rsvd.max",
         "The most bytes in huge pages of 2 MiB that may be reserved; beyond it mmap(2) fails. Version 1: rsvd.limit_in_bytes.",
     ),
+    (
+        "hugetlb.2MB.usage_in_bytes",
+        "Version 1: bytes in huge pages of 2 MiB that are in use. Version 2: hugetlb.2MB.current.",
+    ),
     ("io.max", "The most bytes and operations a second for each disk. Version 1: blkio.throttle.*_device."),
     ("io.pressure", "PSI: the share of time in which some task waited for a disk, in the last 10, 60 and 300 seconds."),
     ("io.stat", "Bytes and operations for each disk."),

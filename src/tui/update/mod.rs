@@ -2,6 +2,7 @@
 
 mod commands;
 mod course;
+mod graphs;
 mod mouse;
 mod popup;
 mod shell;
@@ -50,6 +51,9 @@ pub enum Effect {
 /// Takes a message in. The effects are to be carried out in their order.
 pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     let mut effects = Vec::new();
+    // What only goes on changes nothing of what is seen.
+    let goes_on =
+        matches!(message, Message::Output(_) | Message::Tick | Message::Beat | Message::News(News::Gauged(_)));
     match message {
         Message::Key(key) => on_key(model, &key, &mut effects),
         Message::Paste(text) => on_paste(model, &text, &mut effects),
@@ -64,11 +68,16 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::ShellOpened => on_shell_opened(model, &mut effects),
         Message::Output(bytes) => on_output(model, &bytes, &mut effects),
         Message::Tick => on_tick(model, &mut effects),
+        Message::Beat => graphs::on_beat(model, &mut effects),
+        Message::Notified { groups } => graphs::on_notice(model, groups, &mut effects),
         Message::Terminate => end(model, &mut effects),
     }
     model.tell_trouble();
     follow_shell_size(model, &mut effects);
     follow_changes(model);
+    if !goes_on {
+        graphs::follow(model, &mut effects);
+    }
     effects
 }
 
@@ -173,7 +182,7 @@ fn on_tick(model: &mut Model, effects: &mut Vec<Effect>) {
 fn on_news(model: &mut Model, news: News, effects: &mut Vec<Effect>) {
     match news {
         News::View(view) => on_view(model, view),
-        News::Shell(_) => {}
+        News::Shell(_) | News::Watching(_) => {}
         News::ShellEnded => {
             if matches!(model.shell.state, ShellState::Open) {
                 let again = model.shell.reopen > 0;
@@ -186,6 +195,7 @@ fn on_news(model: &mut Model, news: News, effects: &mut Vec<Effect>) {
                 }
             }
         }
+        News::Gauged(gauged) => model.graphs.take(&gauged),
         News::Looked => flush_pending(model, effects),
         News::Busy(what) => model.busy = Some(what),
         News::Trouble(trouble) => {
@@ -381,6 +391,7 @@ pub fn perform(model: &mut Model, command: Command) -> Vec<Effect> {
     commands::perform(model, command, &mut effects);
     follow_shell_size(model, &mut effects);
     follow_changes(model);
+    graphs::follow(model, &mut effects);
     effects
 }
 

@@ -6,9 +6,10 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 
 use super::*;
 use crate::explain::Explanation;
+use crate::probe::cgroups::gauges::Gauged;
 use crate::tui::app::{Base, List};
 use crate::tui::command::COMMANDS;
-use crate::tui::fixture::{in_lesson, model, press, view, with_shell};
+use crate::tui::fixture::{cgroups_view, in_lesson, model, press, view, with_shell};
 
 /// Effects as text, because orders can not be compared.
 fn told(effects: &[Effect]) -> Vec<String> {
@@ -191,6 +192,76 @@ fn samples_are_taken_in_a_lesson_unless_frozen() {
     assert_eq!(told(&update(&mut model, Message::Tick)), ["Send(Sample)"]);
     press(&mut model, "f");
     assert!(update(&mut model, Message::Tick).is_empty());
+}
+
+#[test]
+fn graphs_are_sampled_only_while_one_is_seen() {
+    let asks = |model: &mut Model| told(&update(model, Message::Beat));
+    let mut small = in_lesson(80, 24, cgroups_view(false));
+    // The tab of the step is in front.
+    assert!(asks(&mut small).is_empty());
+    press(&mut small, "shift-tab shift-tab home");
+    assert_eq!(small.focus, Pane::State);
+    let asked = asks(&mut small);
+    assert!(asked.len() == 1 && asked[0].contains("/lab/cgroup/web/memory.current"), "{asked:?}");
+    assert!(!asked[0].contains("cpuset") && !asked[0].contains("memory.max"), "{asked:?}");
+    // No second request before the answer.
+    assert!(asks(&mut small).is_empty());
+    update(&mut small, Message::News(News::Gauged(Gauged::default())));
+    assert!(!asks(&mut small).is_empty());
+    update(&mut small, Message::News(News::Gauged(Gauged::default())));
+    press(&mut small, "f");
+    assert!(asks(&mut small).is_empty(), "frozen panels stand still");
+    press(&mut small, "f");
+    assert!(!asks(&mut small).is_empty());
+    update(&mut small, Message::News(News::Gauged(Gauged::default())));
+    press(&mut small, "tab");
+    // The list of changes stands below the state; from there it is one more to the next tab.
+    press(&mut small, "tab");
+    assert!(asks(&mut small).is_empty(), "another tab");
+    // A step that does not watch cgroups, and one without groups.
+    let mut other = in_lesson(120, 40, view(1, true));
+    assert!(asks(&mut other).is_empty());
+    let mut none = cgroups_view(false);
+    Arc::make_mut(&mut none.observation).cgroups.groups.clear();
+    let mut none = in_lesson(120, 40, none);
+    assert!(asks(&mut none).is_empty());
+    // All panes side by side; the map of the course covers them.
+    let mut wide = in_lesson(120, 40, cgroups_view(true));
+    assert!(!asks(&mut wide).is_empty());
+    update(&mut wide, Message::News(News::Gauged(Gauged::default())));
+    press(&mut wide, "m");
+    assert!(wide.map && asks(&mut wide).is_empty());
+}
+
+#[test]
+fn the_kernel_is_asked_to_tell_of_the_groups_that_there_are() {
+    let shown = cgroups_view(true);
+    let mut model = model(80, 24);
+    press(&mut model, "enter");
+    let mut news = |shown: &View| told(&update(&mut model, Message::News(News::View(Arc::new(shown.clone())))));
+    let all = ["/lab/cgroup", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory", "/lab/cgroup/web"];
+    let asked = news(&shown);
+    assert!(asked.len() == 1 && asked[0].starts_with("Send(Watch("), "{asked:?}");
+    assert!(all.iter().all(|directory| asked[0].contains(&format!("{directory:?}"))), "{asked:?}");
+    assert!(news(&shown).is_empty(), "they are watched already");
+    // A group goes.
+    let mut fewer = shown.clone();
+    Arc::make_mut(&mut fewer.observation).cgroups.groups.remove("/web");
+    assert!(!news(&fewer)[0].contains("/lab/cgroup/web"));
+    // Another lab host has groups of the same names.
+    let mut other = fewer.clone();
+    Arc::make_mut(&mut other.observation).processes[0].start_time += 1;
+    assert_eq!(news(&other).len(), 1);
+    assert_eq!(told(&update(&mut model, Message::Notified { groups: false })), ["Send(Sample)"]);
+    let again = told(&update(&mut model, Message::Notified { groups: true }));
+    assert!(again.len() == 2 && again[0] == "Send(Sample)" && again[1].starts_with("Send(Watch("), "{again:?}");
+    // Frozen panels stand still, and with the lesson nothing is watched any more.
+    press(&mut model, "f");
+    assert!(update(&mut model, Message::Notified { groups: false }).is_empty());
+    press(&mut model, "f");
+    let left = told(&press(&mut model, "esc esc"));
+    assert_eq!(left.last().map(String::as_str), Some("Send(Watch([]))"), "{left:?}");
 }
 
 #[test]

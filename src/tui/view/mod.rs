@@ -12,6 +12,8 @@ pub mod steps;
 pub mod text;
 pub mod trace;
 
+mod cgroups;
+mod graph;
 mod grid;
 mod markdown;
 mod mounts;

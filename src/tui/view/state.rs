@@ -2,7 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
-use super::{grid, mounts, table, tree};
+use super::{cgroups, grid, mounts, table, tree};
 use crate::probe::{ChangeKind, Panel, Row};
 use crate::tui::app::{Frozen, Model, Pane};
 use crate::tui::command::Command;
@@ -106,6 +106,7 @@ fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> String {
             mounts::add(doc, state);
             true
         }
+        Panel::Cgroups => cgroups::add(doc, state),
         _ => table::add(doc, state, panel),
     };
     match (foldable, state.model.unfolded) {

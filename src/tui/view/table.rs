@@ -32,8 +32,13 @@ struct Group<'a> {
 /// Adds a panel: values under their subject, aligned. Folded, it shows what differs from the lab host. Says whether there is
 /// anything to fold.
 pub(super) fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> bool {
+    part(doc, state, panel, &|_| true)
+}
+
+/// As [`add`], with those rows only that are to be `shown`, and with all that are gone.
+pub(super) fn part(doc: &mut Doc, state: &State<'_>, panel: Panel, shown: &dyn Fn(&Row) -> bool) -> bool {
     let theme = state.theme;
-    let all = by_subject(state, panel);
+    let all = by_subject(state, panel, shown);
     let foldable = all.iter().any(|(_, rows)| rows.len() > 1);
     let groups = groups(state, all, foldable && !state.model.unfolded);
     // One value a subject, and everywhere the same one: the subject is the key.
@@ -84,10 +89,10 @@ pub(super) fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> bool {
 }
 
 /// The rows of a panel, those of one subject together.
-fn by_subject<'a>(state: &State<'a>, panel: Panel) -> Vec<(&'a str, Rows<'a>)> {
+fn by_subject<'a>(state: &State<'a>, panel: Panel, shown: &dyn Fn(&Row) -> bool) -> Vec<(&'a str, Rows<'a>)> {
     let mut groups: Vec<(&str, Rows<'a>)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
-    for (index, row) in state.view.rows.iter().enumerate().filter(|(_, row)| row.panel == panel) {
+    for (index, row) in state.view.rows.iter().enumerate().filter(|(_, row)| row.panel == panel && shown(row)) {
         let place = *places.entry(&row.subject).or_insert_with(|| {
             groups.push((&row.subject, Vec::new()));
             groups.len() - 1

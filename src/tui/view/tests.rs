@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -10,9 +11,10 @@ use crate::explain::Explanation;
 use crate::kernel::namespace::Namespace;
 use crate::probe::mounts::parse_mountinfo;
 use crate::probe::{Change, ChangeKind, Panel, Reading, Row};
-use crate::tui::app::{Model, Pane};
+use crate::tui::app::{Model, Pane, Popup};
+use crate::tui::doc::Target;
 use crate::tui::event::Message;
-use crate::tui::fixture::{in_lesson, model, panel_view, press, view, with_shell};
+use crate::tui::fixture::{cgroups_view, in_lesson, model, panel_view, press, sampled, view, with_shell};
 use crate::tui::theme::{Depth, Theme};
 use crate::tui::update::update;
 use crate::walk::{News, View};
@@ -164,6 +166,54 @@ fn every_panel_shows_its_rows_at_every_size() {
                 assert!(text.contains(word), "{panel}: no {word}\n{text}");
             }
         }
+    }
+}
+
+#[test]
+fn groups_with_graphs() {
+    for (name, hybrid) in [("groups", false), ("groups_hybrid", true)] {
+        snap(name, |columns, rows| {
+            let mut model = in_lesson(columns, rows, cgroups_view(hybrid));
+            model.focus = Pane::State;
+            press(&mut model, "home");
+            sampled(&mut model, 50);
+            model
+        });
+    }
+    let mut model = in_lesson(120, 40, cgroups_view(false));
+    press(&mut model, "shift-tab shift-tab +");
+    sampled(&mut model, 70);
+    insta::assert_snapshot!("groups_zoomed", drawn(&model).backend());
+    model.theme = Theme::mono();
+    assert!(drawn(&model).backend().buffer().content().iter().all(|cell| cell.fg == ratatui::style::Color::Reset));
+    for (columns, rows) in [(1, 1), (80, 24), (119, 50), (120, 32), (133, 37), (500, 200)] {
+        update(&mut model, Message::Resized(columns, rows));
+        for key in ["x", "p", "x", "p"] {
+            press(&mut model, key);
+            drawn(&model);
+            let doc = super::state::doc(&model, columns / 3);
+            assert!(doc.lines.iter().all(|(line, _)| line.width() <= doc.width));
+        }
+    }
+}
+
+#[test]
+fn every_row_of_every_group_can_be_chosen() {
+    for hybrid in [false, true] {
+        let mut model = in_lesson(80, 24, cgroups_view(hybrid));
+        model.focus = Pane::State;
+        press(&mut model, "x");
+        let doc = super::state::doc(&model, 78);
+        let reached: BTreeSet<usize> = doc
+            .lines
+            .iter()
+            .filter_map(|(_, target)| if let Some(Target::Rows(rows)) = target { Some(rows) } else { None })
+            .flat_map(|rows| rows.iter().map(|(_, index)| *index))
+            .collect();
+        let all = model.view.as_ref().unwrap().rows.len();
+        assert_eq!(reached, (0..all).collect());
+        press(&mut model, "j e");
+        assert!(matches!(model.popup, Some(Popup::Explain { .. })));
     }
 }
 
