@@ -176,7 +176,8 @@ fn main() {
         let possible = |step: &&Step| step.needs.iter().all(|need| need.unmet(&offer).is_none());
         let changes = lesson.steps.iter().filter(possible).filter(|step| step.kind == Kind::Change).count();
         let distinct = shapes.values().collect::<std::collections::BTreeSet<_>>().len();
-        assert!(distinct > changes.min(2), "{changes} steps change something: {shapes:#?}");
+        // A step may change what was counted alone, and the last one often brings back how it was at first.
+        assert!(distinct > changes.min(1), "{changes} steps change something: {shapes:#?}");
         // Where something has to take its time, there are fewer.
         let cases = if lesson.needs_controllers() { 6 } else { 24 };
         let config = Config { cases, rng_seed: RngSeed::Fixed(7), failure_persistence: None, ..Config::default() };
