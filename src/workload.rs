@@ -117,29 +117,40 @@ fn spin(time: Duration) -> Result<(), String> {
     Ok(())
 }
 
-/// Keeps one processor busy; how much of it that was.
+/// Keeps one processor busy for a time; how much of it that was.
 fn busy(time: Duration) -> String {
-    let end = Instant::now() + time.min(LONGEST);
-    while Instant::now() < end {
-        for _ in 0..100_000 {
+    let time = time.min(LONGEST);
+    busy_until(memory::monotonic() + time);
+    told(time)
+}
+
+/// Keeps one processor busy until the monotonic clock says this.
+fn busy_until(end: Duration) {
+    while memory::monotonic() < end {
+        for _ in 0..1000 {
             std::hint::spin_loop();
         }
     }
+}
+
+/// How much of a time this process has worked.
+fn told(time: Duration) -> String {
     let got = memory::processor_time().unwrap_or_default();
-    format!("{:.2} of {:.2} seconds", got.as_secs_f64(), time.min(LONGEST).as_secs_f64())
+    format!("{:.2} of {:.2} seconds", got.as_secs_f64(), time.as_secs_f64())
 }
 
 /// Keeps one processor busy in two groups, for just the same time: only where both want it do weights tell. Each group may have
 /// several directories, of one hierarchy each.
 fn share(time: Duration, groups: [&str; 2]) -> Result<(), String> {
     memory::one_processor().map_err(|error| format!("sched_setaffinity: {error}"))?;
-    let ((mut ready, is_ready), (mut go, hold)) = (stdio::pipe(), stdio::pipe());
+    let time = time.min(LONGEST);
+    let ((mut ready, is_ready), (mut go, mut start)) = (stdio::pipe(), stdio::pipe());
     let mut children = Vec::new();
     for group in groups {
         match sys::clone3(&mut Trace::new(WORK), &[]).map_err(|error| error.to_string())? {
             Forked::Child => {
-                // With that end here the start would never come.
-                drop((hold, ready));
+                // With these ends here, neither would see the last of the others closed.
+                drop((start, ready));
                 crate::kernel::end_with_parent();
                 let joined =
                     group.split(',').try_for_each(|one| std::fs::write(Path::new(one).join("cgroup.procs"), "0"));
@@ -149,9 +160,12 @@ fn share(time: Duration, groups: [&str; 2]) -> Result<(), String> {
                 }
                 stdio::report(&is_ready, &());
                 drop(is_ready);
-                let _ = go.read(&mut [0]);
-                say(&format!("{group}: {}", busy(time)));
-                stdio::exit_now(0);
+                // Both stop at the same moment: who comes to work later does not work later.
+                let mut end = [0; 8];
+                let told_when = go.read_exact(&mut end).is_ok();
+                busy_until(Duration::from_nanos(u64::from_le_bytes(end)));
+                say(&format!("{group}: {}", told(time)));
+                stdio::exit_now(i32::from(!told_when));
             }
             Forked::Parent { pid, .. } => children.push(pid),
         }
@@ -159,7 +173,9 @@ fn share(time: Duration, groups: [&str; 2]) -> Result<(), String> {
     drop(is_ready);
     // Comes to its end when both are where they belong, or have failed.
     let _ = ready.read_to_end(&mut Vec::new());
-    drop(hold);
+    let end = u64::try_from((memory::monotonic() + time).as_nanos()).unwrap_or(u64::MAX).to_le_bytes();
+    let _ = start.write_all(&[end, end].concat());
+    drop(start);
     let ended: Vec<_> = children.into_iter().map(|pid| sys::wait4(&mut Trace::new(WORK), pid)).collect();
     if ended.iter().all(|end| matches!(end, Ok(0))) { Ok(()) } else { Err("one of the two failed".to_owned()) }
 }

@@ -61,6 +61,11 @@ pub fn processor_time() -> io::Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into())
 }
 
+/// What the monotonic clock says, which all processes read alike (clock_gettime(2), CLOCK_MONOTONIC).
+pub fn monotonic() -> Duration {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
+}
+
 /// Ties this process, and those that it forks, to the first of the processors on which it may run (sched_setaffinity(2)).
 ///
 /// # Errors

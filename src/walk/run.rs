@@ -247,8 +247,9 @@ impl Walk {
         let (Some(hands), is_key) = (&mut self.hands, line.starts_with('^')) else {
             return Err(no_prompt(line));
         };
-        if !self.at_prompt && !is_key {
-            // What an earlier step left in the foreground has done its part.
+        // What an earlier step left in the foreground has done its part. What ends by itself just now is let end: of a Ctrl-C at
+        // the prompt the terminal may take the beginning of the next line along.
+        if !self.at_prompt && !is_key && hands.prompt(LOOK_AGAIN * 3).is_none() {
             hands.type_line("^C")?;
             hands.prompt(LINE_DEADLINE).ok_or_else(|| no_prompt("^C"))?;
         }
