@@ -142,7 +142,6 @@ fn told(time: Duration) -> String {
 /// Keeps one processor busy in two groups, for just the same time: only where both want it do weights tell. Each group may have
 /// several directories, of one hierarchy each.
 fn share(time: Duration, groups: [&str; 2]) -> Result<(), String> {
-    memory::one_processor().map_err(|error| format!("sched_setaffinity: {error}"))?;
     let time = time.min(LONGEST);
     let ((mut ready, is_ready), (mut go, mut start)) = (stdio::pipe(), stdio::pipe());
     let mut children = Vec::new();
@@ -152,9 +151,9 @@ fn share(time: Duration, groups: [&str; 2]) -> Result<(), String> {
                 // With these ends here, neither would see the last of the others closed.
                 drop((start, ready));
                 crate::kernel::end_with_parent();
-                let joined =
-                    group.split(',').try_for_each(|one| std::fs::write(Path::new(one).join("cgroup.procs"), "0"));
-                if let Err(error) = joined {
+                let join = |one: &str| std::fs::write(Path::new(one).join("cgroup.procs"), "0");
+                // In this order: a group that has the controller cpuset gives its new members all of its processors.
+                if let Err(error) = group.split(',').try_for_each(join).and_then(|()| memory::one_processor()) {
                     eprintln!("work: {group}: {error}");
                     stdio::exit_now(1);
                 }
