@@ -36,7 +36,8 @@ usage: work spin [SECONDS]     keep one processor busy, and say how much of it t
        work hold SIZE          the same, and keep it
        work huge SIZE          the same in huge pages
        work share SECONDS GROUP GROUP
-                               keep one processor busy in both groups at once, and say how much each had of it;
+                               keep one processor busy in both groups at once, until they have had so much of it
+                               together, and say how much each had;
                                a GROUP is a directory, or several with commas between them
        work fork N             have N children at once, then end
        work read FILE [SIZE]   read a file past the page cache (O_DIRECT), and say how long it took
@@ -120,36 +121,26 @@ fn spin(time: Duration) -> Result<(), String> {
 /// Keeps one processor busy for a time; how much of it that was.
 fn busy(time: Duration) -> String {
     let time = time.min(LONGEST);
-    busy_until(memory::monotonic() + time);
-    told(time)
-}
-
-/// Keeps one processor busy until the monotonic clock says this.
-fn busy_until(end: Duration) {
-    while memory::monotonic() < end {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
         for _ in 0..1000 {
             std::hint::spin_loop();
         }
     }
-}
-
-/// How much of a time this process has worked.
-fn told(time: Duration) -> String {
     let got = memory::processor_time().unwrap_or_default();
     format!("{:.2} of {:.2} seconds", got.as_secs_f64(), time.as_secs_f64())
 }
 
-/// Keeps one processor busy in two groups, for just the same time: only where both want it do weights tell. Each group may have
-/// several directories, of one hierarchy each.
+/// Keeps one processor busy in two groups: only where both want it do weights tell. Each group may have several directories, of one
+/// hierarchy each. It ends when both together have had so much of the processor, however many others want it.
 fn share(time: Duration, groups: [&str; 2]) -> Result<(), String> {
-    let time = time.min(LONGEST);
-    let ((mut ready, is_ready), (mut go, mut start)) = (stdio::pipe(), stdio::pipe());
+    let ((mut ready, is_ready), (mut go, hold)) = (stdio::pipe(), stdio::pipe());
     let mut children = Vec::new();
     for group in groups {
         match sys::clone3(&mut Trace::new(WORK), &[]).map_err(|error| error.to_string())? {
             Forked::Child => {
                 // With these ends here, neither would see the last of the others closed.
-                drop((start, ready));
+                drop((hold, ready));
                 crate::kernel::end_with_parent();
                 let join = |one: &str| std::fs::write(Path::new(one).join("cgroup.procs"), "0");
                 // In this order: a group that has the controller cpuset gives its new members all of its processors.
@@ -157,26 +148,36 @@ fn share(time: Duration, groups: [&str; 2]) -> Result<(), String> {
                     eprintln!("work: {group}: {error}");
                     stdio::exit_now(1);
                 }
-                stdio::report(&is_ready, &());
                 drop(is_ready);
-                // Both stop at the same moment: who comes to work later does not work later.
-                let mut end = [0; 8];
-                let told_when = go.read_exact(&mut end).is_ok();
-                busy_until(Duration::from_nanos(u64::from_le_bytes(end)));
-                say(&format!("{group}: {}", told(time)));
-                stdio::exit_now(i32::from(!told_when));
+                let _ = go.read(&mut [0]);
+                busy(LONGEST);
+                stdio::exit_now(0);
             }
-            Forked::Parent { pid, .. } => children.push(pid),
+            Forked::Parent { pid, pidfd } => children.push((group, pid, pidfd)),
         }
     }
     drop(is_ready);
     // Comes to its end when both are where they belong, or have failed.
     let _ = ready.read_to_end(&mut Vec::new());
-    let end = u64::try_from((memory::monotonic() + time).as_nanos()).unwrap_or(u64::MAX).to_le_bytes();
-    let _ = start.write_all(&[end, end].concat());
-    drop(start);
-    let ended: Vec<_> = children.into_iter().map(|pid| sys::wait4(&mut Trace::new(WORK), pid)).collect();
-    if ended.iter().all(|end| matches!(end, Ok(0))) { Ok(()) } else { Err("one of the two failed".to_owned()) }
+    let begin = Instant::now();
+    drop(hold);
+    let worked = |pid| memory::processor_time_of(pid).unwrap_or_default();
+    let had = loop {
+        let had: Vec<Duration> = children.iter().map(|(_, pid, _)| worked(*pid)).collect();
+        let one_ended = children.iter().any(|(_, _, pidfd)| sys::wait_for_end(pidfd, Duration::ZERO));
+        if one_ended || had.iter().sum::<Duration>() >= time || begin.elapsed() >= LONGEST {
+            break had;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    let mut failed = false;
+    for ((group, pid, pidfd), had) in children.iter().zip(had) {
+        failed |= sys::wait_for_end(pidfd, Duration::ZERO);
+        let _ = sys::pidfd_kill(pidfd, Signal::SIGKILL);
+        let _ = sys::wait4(&mut Trace::new(WORK), *pid);
+        say(&format!("{group}: {:.3} seconds", had.as_secs_f64()));
+    }
+    if failed { Err("one of the two failed".to_owned()) } else { Ok(()) }
 }
 
 /// Says on which disk this program is, whatever path led to it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
-use nix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 /// The size of pages.
@@ -61,9 +61,12 @@ pub fn processor_time() -> io::Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into())
 }
 
-/// What the monotonic clock says, which all processes read alike (clock_gettime(2), CLOCK_MONOTONIC).
-pub fn monotonic() -> Duration {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default()
+/// The processor time that another process has used (clock_getcpuclockid(3)).
+///
+/// # Errors
+/// `ESRCH` where there is none of that number.
+pub fn processor_time_of(pid: i32) -> io::Result<Duration> {
+    Ok(clock_getcpuclockid(Pid::from_raw(pid)).and_then(clock_gettime)?.into())
 }
 
 /// Ties this process, and those that it forks, to the first of the processors on which it may run (sched_setaffinity(2)).
