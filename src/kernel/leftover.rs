@@ -47,15 +47,15 @@ impl LabMark {
         Self { init: ProcessIdentity::of(init), pid_namespace: foreign }
     }
 
-    /// Its init, and processes of its pid namespace, that still live. Those in namespaces below end before its init does.
+    /// Its init and all others in its pid namespace, as long as that init is there: it is not gone before all of them are
+    /// (pid_namespaces(7)). After that the namespace's number says nothing: the kernel gives it to the next one.
     pub fn left(&self) -> Vec<String> {
-        let init = self.init.as_ref().filter(|init| init.open().is_some());
-        let mut left: Vec<String> =
-            init.map(|init| format!("process: {}, init of a lab host", init.pid)).into_iter().collect();
+        let Some(init) = self.init.as_ref().filter(|init| init.open().is_some()) else { return Vec::new() };
         let members = names("/proc").into_iter().filter(|pid| {
             let namespace = fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
             namespace.is_some() && namespace == self.pid_namespace
         });
+        let mut left = vec![format!("process: {}, init of a lab host", init.pid)];
         left.extend(members.map(|pid| format!("process: {pid}, in a lab host")));
         left
     }
