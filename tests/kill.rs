@@ -200,6 +200,32 @@ fn all_parts(world: &World) {
     before.is_as_before(world);
 }
 
+/// Kills a part of a session, or all at once, after which `cleanup` has to tell what it took away; or else lets it end.
+fn die(world: &World, session: &mut Session<'_>, killed: &str) -> Option<String> {
+    let parts = [session.ui(), session.keeper.clone(), session.agent().unwrap()];
+    match killed {
+        "ui" => parts[0].signal(Signal::SIGKILL),
+        "keeper" => parts[1].signal(Signal::SIGKILL),
+        "agent" => {
+            parts[2].signal(Signal::SIGKILL);
+            session.say("s");
+            session.quit();
+        }
+        "all" => {
+            parts.iter().for_each(|part| part.signal(Signal::SIGSTOP));
+            parts.iter().for_each(|part| part.signal(Signal::SIGKILL));
+            let alive = || parts.iter().any(Process::lives);
+            eventually(ANSWER, || if alive() { Err("alive".into()) } else { Ok(()) });
+            assert!(!session.cgroups().is_empty(), "a group without anybody to take it away");
+            let cleaned = bounded(&mut world.hardway(&["cleanup"]), COMMAND);
+            assert!(cleaned.status.success(), "{cleaned:?}");
+            return Some(cleaned.stdout);
+        }
+        _ => session.quit(),
+    }
+    None
+}
+
 /// Groups in groups, with processes in them, that a learner has made: whoever is killed, none is left.
 #[test]
 fn a_tree_of_groups_is_taken_away() {
@@ -216,25 +242,8 @@ fn a_tree_of_groups_is_taken_away() {
                 "nobody is in the group: {seen}"
             );
             assert!(!session.cgroups().is_empty(), "there is a group to be taken away");
-            let parts = [session.ui(), session.keeper.clone(), session.agent().unwrap()];
-            match killed {
-                "ui" => parts[0].signal(Signal::SIGKILL),
-                "keeper" => parts[1].signal(Signal::SIGKILL),
-                "agent" => {
-                    parts[2].signal(Signal::SIGKILL);
-                    session.say("s");
-                    session.quit();
-                }
-                _ => {
-                    parts.iter().for_each(|part| part.signal(Signal::SIGSTOP));
-                    parts.iter().for_each(|part| part.signal(Signal::SIGKILL));
-                    let alive = || parts.iter().any(Process::lives);
-                    eventually(ANSWER, || if alive() { Err("alive".into()) } else { Ok(()) });
-                    assert!(!session.cgroups().is_empty(), "a group without anybody to take it away");
-                    let cleaned = bounded(&mut world.hardway(&["cleanup"]), COMMAND);
-                    assert!(cleaned.status.success() && cleaned.stdout.contains("the cgroup"), "{cleaned:?}");
-                }
-            }
+            let cleaned = die(world, &mut session, killed);
+            assert!(cleaned.is_none_or(|told| told.contains("the cgroup")), "the groups are gone without cleanup");
             session.has_left_nothing(&format!("{killed} killed, with a tree of groups"));
         }
         world.is_empty_soon("after all kills");
@@ -256,24 +265,7 @@ fn no_program_outlives_its_group() {
             let mut session = after_step(world, &lesson.name, step);
             let programs = programs_on(&session.cgroups());
             assert!(programs.len() >= 3, "two guards and the one of the lesson: {programs:?}");
-            let parts = [session.ui(), session.keeper.clone(), session.agent().unwrap()];
-            match killed {
-                "ui" => parts[0].signal(Signal::SIGKILL),
-                "keeper" => parts[1].signal(Signal::SIGKILL),
-                "agent" => {
-                    parts[2].signal(Signal::SIGKILL);
-                    session.say("s");
-                    session.quit();
-                }
-                _ => {
-                    parts.iter().for_each(|part| part.signal(Signal::SIGSTOP));
-                    parts.iter().for_each(|part| part.signal(Signal::SIGKILL));
-                    let alive = || parts.iter().any(Process::lives);
-                    eventually(ANSWER, || if alive() { Err("alive".into()) } else { Ok(()) });
-                    let cleaned = bounded(&mut world.hardway(&["cleanup"]), COMMAND);
-                    assert!(cleaned.status.success(), "{cleaned:?}");
-                }
-            }
+            die(world, &mut session, killed);
             session.has_left_nothing(&format!("{killed} killed, with a program on a group"));
             eventually(support::PROMISE, || {
                 let left: Vec<&u32> = programs.iter().filter(|id| is_loaded(**id)).collect();
@@ -316,26 +308,8 @@ fn a_hierarchy_of_its_own_ends_with_the_session() {
         for killed in ["nobody", "ui", "keeper", "agent", "all"] {
             let mut session = after_step(world, "16-net-perf-hugetlb", 1);
             assert!(support::in_a_hierarchy("net_cls"), "net_cls is in no hierarchy");
-            let parts = [session.ui(), session.keeper.clone(), session.agent().unwrap()];
-            match killed {
-                "ui" => parts[0].signal(Signal::SIGKILL),
-                "keeper" => parts[1].signal(Signal::SIGKILL),
-                "agent" => {
-                    parts[2].signal(Signal::SIGKILL);
-                    session.say("s");
-                    session.quit();
-                }
-                "all" => {
-                    parts.iter().for_each(|part| part.signal(Signal::SIGSTOP));
-                    parts.iter().for_each(|part| part.signal(Signal::SIGKILL));
-                    let alive = || parts.iter().any(Process::lives);
-                    eventually(ANSWER, || if alive() { Err("alive".into()) } else { Ok(()) });
-                    assert!(support::in_a_hierarchy("net_cls"), "a hierarchy that nobody has to hold");
-                    let cleaned = bounded(&mut world.hardway(&["cleanup"]), COMMAND);
-                    assert!(cleaned.status.success() && cleaned.stdout.contains("of net_cls: ended"), "{cleaned:?}");
-                }
-                _ => session.quit(),
-            }
+            let cleaned = die(world, &mut session, killed);
+            assert!(cleaned.is_none_or(|told| told.contains("of net_cls: ended")), "the group is gone without cleanup");
             session.has_left_nothing(&format!("{killed} killed, with a hierarchy"));
             before.is_as_before(world);
         }
