@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use support::{
-    COMMAND, Machine, PROMISE, Process, World, Written, WrittenStep, am_root, bounded, course, eventually,
-    expected_skips, skip,
+    COMMAND, Machine, PROMISE, Process, World, Written, WrittenStep, am_root, bounded, eventually, expected_skips,
+    shown_course, skip,
 };
 
 in_each_mode!(forth_and_back, by_hand, every_lesson_by_hand, workbench, ends_well);
@@ -228,7 +228,7 @@ fn forth_and_back(world: &World) {
     }
     let before = Machine::now(world);
     for (index, size) in SIZES.into_iter().enumerate() {
-        for (number, Written { name: lesson, steps }) in course().into_iter().enumerate() {
+        for (number, Written { name: lesson, steps }) in shown_course(world.mode).into_iter().enumerate() {
             if world.mode != support::Mode::Root && number % SIZES.len() != index {
                 continue;
             }
@@ -370,7 +370,7 @@ fn every_lesson_by_hand(world: &World) {
     }
     let before = Machine::now(world);
     let skips = expected_skips(world.mode);
-    for (number, lesson) in course().iter().enumerate() {
+    for (number, lesson) in shown_course(world.mode).iter().enumerate() {
         let turn = number + usize::from(world.mode != support::Mode::Root);
         lesson_by_hand(world, SIZES[turn % SIZES.len()], lesson, &skips);
     }
@@ -389,7 +389,8 @@ fn lesson_by_hand(world: &World, size: (u16, u16), lesson: &Written, skips: &BTr
         if skips.contains(&place) {
             terminal.press(&["n"]);
         } else {
-            for _ in 0..built.steps[number - 1].by_hand.len() {
+            let built = built.steps.iter().find(|it| it.id == step.id).unwrap();
+            for _ in 0..built.by_hand.len() {
                 terminal.press(&["t"]);
                 terminal.wait_quiet();
             }

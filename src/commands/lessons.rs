@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use hardway::explain::Explanation;
 use hardway::kernel::host::Offer;
-use hardway::lesson::Lesson;
+use hardway::lesson::builtin;
 use hardway::session::store::Store;
 use hardway::tui::CourseEntry;
 use serde_json::json;
 
-use super::{course, open_store, say, settle, unavailable};
+use super::{open_store, say, settle, unavailable};
 use crate::cli::Ids;
 
 /// `hardway lessons`.
@@ -19,8 +19,7 @@ pub fn lessons(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
     let (_scope, person) = settle();
     let offer = person.offer(ids.into())?;
     let (store, _) = open_store();
-    let course = course();
-    let list = entries(&course, store.as_ref(), &offer);
+    let list = entries(store.as_ref(), &offer);
     if as_json {
         let all: Vec<_> = list
             .iter()
@@ -31,13 +30,13 @@ pub fn lessons(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
             .collect();
         say(&format!("{:#}", json!(all)));
     } else {
-        for (entry, lesson) in list.iter().zip(&course) {
+        for entry in &list {
             say(&format!("{:<14} {:>2}/{:<2} {}", entry.name, entry.done, entry.steps, entry.title));
             if let Some(reason) = &entry.unavailable {
                 say(&format!("               not here: {reason}"));
             }
-            for step in &lesson.steps {
-                if let Some(reason) = step.needs.iter().find_map(|need| need.unmet(&offer)) {
+            for (step, reason) in entry.lesson.steps.iter().zip(&entry.skipped) {
+                if let Some(reason) = reason {
                     say(&format!("               without the step {}: {reason}", step.id));
                 }
             }
@@ -46,10 +45,11 @@ pub fn lessons(as_json: bool, ids: Ids) -> Result<ExitCode, Explanation> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The course as a list of what can be opened.
-pub fn entries(course: &[Arc<Lesson>], store: Option<&Store>, offer: &Offer) -> Vec<CourseEntry> {
-    course
-        .iter()
+/// The course as a list of what can be opened, as it is on this machine.
+pub fn entries(store: Option<&Store>, offer: &Offer) -> Vec<CourseEntry> {
+    builtin::all()
+        .into_iter()
+        .map(|lesson| Arc::new(lesson.on(offer)))
         .map(|lesson| CourseEntry {
             name: lesson.name.clone(),
             id: lesson.id.clone(),
@@ -58,10 +58,10 @@ pub fn entries(course: &[Arc<Lesson>], store: Option<&Store>, offer: &Offer) -> 
             minutes: lesson.minutes,
             steps: lesson.steps.len(),
             done: 0,
-            unavailable: unavailable(lesson, offer),
-            lesson: Arc::clone(lesson),
+            unavailable: unavailable(&lesson, offer),
             records: Vec::new(),
             skipped: lesson.steps.iter().map(|step| step.needs.iter().find_map(|need| need.unmet(offer))).collect(),
+            lesson,
         })
         .map(|mut entry| {
             if let Some(session) = store.and_then(|store| store.load(&entry.lesson)) {

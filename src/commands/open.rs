@@ -13,12 +13,11 @@ use hardway::walk::News;
 use hardway::walk::actor::{Actor, step_number};
 
 use super::lessons::entries;
-use super::{course, open_store, start_keeper};
+use super::{open_store, start_keeper};
 use crate::cli::Open;
 
 /// `hardway [LESSON[:STEP]]`.
 pub fn open(options: Open) -> Result<ExitCode, Explanation> {
-    let course = course();
     let start = options.lesson.map(|text| match text.split_once(':') {
         Some((lesson, step)) => (lesson.to_owned(), Some(step.to_owned())),
         None => (text, None),
@@ -40,7 +39,7 @@ pub fn open(options: Open) -> Result<ExitCode, Explanation> {
     let keeper = start_keeper(options.ids)?;
     let (store, notice) = open_store();
     let offer = keeper.offer();
-    let course = entries(&course, store.as_ref(), &offer);
+    let course = entries(store.as_ref(), &offer);
     if plain {
         if let Some(explanation) = notice {
             eprintln!("hardway: {explanation}");

@@ -12,6 +12,8 @@ pub mod scaffold;
 pub mod schema;
 pub mod script;
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,7 @@ pub use compile::check_file;
 pub use need::Need;
 
 use crate::kernel::cgroup::Version;
+use crate::kernel::host::Offer;
 use crate::probe::{Names, Observation, Panel};
 use crate::runtime::action::Action;
 
@@ -104,6 +107,8 @@ pub struct Step {
     pub depth: Depth,
     /// What this step needs beyond the lesson.
     pub needs: Vec<Need>,
+    /// Of a step for cgroups of version 1: the one before it, which does the same in version 2.
+    pub twin_of: Option<String>,
 }
 
 /// A guess to make before the effect.
@@ -156,6 +161,21 @@ pub enum Hint {
 }
 
 impl Lesson {
+    /// The lesson as it is on a machine. Of a step and its twin it has the one that can be done there; both where both can, and the
+    /// first, which says why, where none can.
+    pub fn on(mut self, offer: &Offer) -> Self {
+        let can = |step: &Step| step.needs.iter().all(|need| need.unmet(offer).is_none());
+        let dropped: BTreeSet<String> = (self.steps.windows(2))
+            .filter_map(|pair| match (&pair[1].twin_of, can(&pair[0]), can(&pair[1])) {
+                (Some(_), false, true) => Some(pair[0].id.clone()),
+                (Some(_), _, false) => Some(pair[1].id.clone()),
+                _ => None,
+            })
+            .collect();
+        self.steps.retain(|step| !dropped.contains(&step.id));
+        self
+    }
+
     /// Whether it limits what groups get, so that groups of version 2 must have controllers.
     pub fn needs_controllers(&self) -> bool {
         let needs = self.needs.iter().chain(self.steps.iter().flat_map(|step| &step.needs));

@@ -222,9 +222,10 @@ fn session_of(progress: &Progress, lesson: &Lesson) -> Option<Session> {
     fits.then_some(entry.session)
 }
 
-/// FNV-1a of the step ids: not a secret, only "are these the same steps?".
+/// FNV-1a of the step ids: not a secret, only "are these the same steps?". Twins are: on each machine the one or the other stands
+/// in the same place.
 fn digest(lesson: &Lesson) -> String {
-    let ids = lesson.steps.iter().flat_map(|step| step.id.bytes().chain([b'\n']));
+    let ids = lesson.steps.iter().flat_map(|step| step.twin_of.as_ref().unwrap_or(&step.id).bytes().chain([b'\n']));
     let hash =
         ids.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("{hash:016x}")

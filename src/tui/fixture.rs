@@ -102,6 +102,7 @@ fn step(id: &str, title: &str) -> Step {
         notes: String::new(),
         debrief: String::new(),
         depth: Depth::Core,
+        twin_of: None,
         needs: Vec::new(),
     }
 }

@@ -139,6 +139,24 @@ pub fn expected_skips_on(mode: Mode, cgroups: &str, release: &str) -> BTreeSet<S
     steps
 }
 
+/// The course as the screen shows it in a mode: of two steps beside each other the one that can be done, the first where none
+/// can.
+pub fn shown_course(mode: Mode) -> Vec<Written> {
+    let skips = expected_skips(mode);
+    let mut course = course();
+    for lesson in &mut course {
+        let skipped = |step: &WrittenStep| skips.contains(&format!("{}:{}", lesson.name, step.id));
+        let of_pair = |pair: &[WrittenStep]| match (pair[0].version, skipped(&pair[0]), skipped(&pair[1])) {
+            (Some(2), true, false) => Some(pair[0].id.clone()),
+            (Some(2), _, true) => Some(pair[1].id.clone()),
+            _ => None,
+        };
+        let hidden: BTreeSet<String> = lesson.steps.windows(2).filter_map(of_pair).collect();
+        lesson.steps.retain(|step| !hidden.contains(&step.id));
+    }
+    course
+}
+
 /// A lesson as its file has it.
 #[derive(Clone, Debug)]
 pub struct Written {

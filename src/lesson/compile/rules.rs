@@ -73,6 +73,7 @@ impl Compiler<'_> {
             notes: raw.notes,
             debrief: raw.debrief,
             depth: raw.depth,
+            twin_of: raw.twin_of,
             needs: raw.needs,
         }
     }

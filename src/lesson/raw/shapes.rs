@@ -88,6 +88,9 @@ pub struct RawStep {
     /// What is different with cgroups of version 1: it makes a step of its own.
     #[serde(default)]
     pub v1: Option<RawTwin>,
+    /// In such a step: the one that it was written in.
+    #[serde(skip)]
+    pub twin_of: Option<String>,
 }
 
 /// The same step with cgroups of version 1, as it is written: what is left out is as in the step itself.
@@ -143,6 +146,7 @@ impl RawTwin {
             notes: self.notes.unwrap_or(step.notes),
             needs: self.needs,
             v1: None,
+            twin_of: Some(step.id.clone()),
             ..step
         }
     }

@@ -44,7 +44,7 @@ struct Walk {
 impl Reader {
     /// Everything about cgroups. This thread enters every foreign cgroup namespace, one after the other, **for good**.
     pub(super) fn cgroups(&mut self, observation: &Observation, without: Option<i32>) -> Cgroups {
-        let mounts = self.mountinfo_of(self.own());
+        let mounts = self.own_mountinfo(observation);
         let layout = mounts.value().map(|mounts| layout(mounts));
         let mounts = mounts.value().map_or(&[][..], |mounts| mounts.as_slice());
         let root = self.proc.join("self/root");
@@ -142,18 +142,29 @@ impl Reader {
     fn cgroups_inside(&mut self, observation: &Observation, cgroups: &Cgroups) -> BTreeMap<u64, Reading<Inside>> {
         let own = self.own_inode(Namespace::Cgroup);
         let one = own.and_then(|own| observation.representative(Namespace::Cgroup, own));
-        let here = one.map(|one| self.inside_of(observation, one, cgroups));
+        // That is how all of them have been read a moment ago.
+        let here =
+            one.map(|one| self.inside_of(observation, one, cgroups, |_, it| cgroups.memberships.get(&it.pid).cloned()));
         each(observation, Namespace::Cgroup, |process| match &here {
             Some(here) if process.namespaces.inode(Namespace::Cgroup) == own => Reading::Value(here.clone()),
-            _ => Reading::from(self.enter_cgroup(process)).map(|()| self.inside_of(observation, process, cgroups)),
+            _ => Reading::from(self.enter_cgroup(process))
+                .map(|()| self.inside_of(observation, process, cgroups, |reader, it| Some(reader.membership(it)))),
         })
     }
 
-    /// What the members of the cgroup namespace see that this process and this thread are in; the mounts are those of the process.
-    fn inside_of(&mut self, observation: &Observation, process: &Process, cgroups: &Cgroups) -> Inside {
+    /// What the members of the cgroup namespace see that this process and this thread are in; the mounts are those of the process,
+    /// and `membership` reads the groups of one.
+    fn inside_of(
+        &mut self,
+        observation: &Observation,
+        process: &Process,
+        cgroups: &Cgroups,
+        membership: impl Fn(&mut Self, &Process) -> Option<Reading<Vec<Membership>>>,
+    ) -> Inside {
         let first = observation.processes.first();
         let members = observation.members(Namespace::Cgroup, process.namespaces.inode(Namespace::Cgroup).unwrap_or(0));
-        let memberships = first.into_iter().chain(members).map(|it| (it.pid, self.membership(it))).collect();
+        let memberships =
+            first.into_iter().chain(members).filter_map(|it| Some((it.pid, membership(self, it)?))).collect();
         let is_own = |mount: &Mount| {
             let called = cgroup::called(&mount.fstype, &mount.super_options);
             called.zip(cgroups.own.as_ref()).is_some_and(|((version, options), own)| own.is_called(version, &options))

@@ -26,6 +26,18 @@ impl Reader {
         self.mountinfo_of(&pid)
     }
 
+    /// The mounts that this thread itself sees. They are those of a process with the same namespaces and root directory, whose
+    /// mounts are wanted later in any case.
+    pub(super) fn own_mountinfo(&mut self, observation: &Observation) -> Reading<Rc<Vec<Mount>>> {
+        let [mounts, cgroup] = [Namespace::Mnt, Namespace::Cgroup].map(|kind| self.own_inode(kind));
+        let other = mounts.and_then(|inode| observation.representative(Namespace::Mnt, inode));
+        let same = other.filter(|it| {
+            it.root.value().is_some_and(|root| root == "/") && it.namespaces.inode(Namespace::Cgroup) == cgroup
+        });
+        let known = same.map(|it| self.mountinfo(it)).filter(|mounts| mounts.value().is_some());
+        known.unwrap_or_else(|| self.mountinfo_of(self.own()))
+    }
+
     /// The mounts of whoever has this name in `/proc`, as they are told to this thread.
     pub(super) fn mountinfo_of(&mut self, name: &str) -> Reading<Rc<Vec<Mount>>> {
         if let Some(known) = self.mountinfo.get(name) {
