@@ -149,8 +149,9 @@ impl Trace {
             Err(errno) => Answer::Failed((*errno).into()),
         };
         let call = Call { by: self.by.clone(), name: name.to_owned(), args, answer, nanos };
-        self.calls.push(call.clone());
-        result.map_err(|errno| CallError { call, errno: errno.into() })
+        let result = result.map_err(|errno| CallError { call: call.clone(), errno: errno.into() });
+        self.calls.push(call);
+        result
     }
 
     /// Makes a call that returns only when it fails, and records that.

@@ -32,8 +32,9 @@ pub enum Told {
 /// the box's, shown as its `comm`.
 pub fn serve(name: &str, channel: Channel, first: &[Command]) -> ! {
     process_title(name);
-    let Ok(mut children) = ChildWatch::new() else { stdio::exit_now(1) };
-    perform(name, &channel, &mut children, first);
+    let forked = perform(name, &channel, first);
+    // Only now: the first reports are waited for. Until here SIGCHLD is blocked, as it was in the agent.
+    let Ok(mut children) = forked.map_or_else(ChildWatch::new, Ok) else { stdio::exit_now(1) };
     loop {
         let [command, ended] = readable([channel.as_fd(), children.as_fd()], None);
         if ended {
@@ -41,20 +42,21 @@ pub fn serve(name: &str, channel: Channel, first: &[Command]) -> ! {
         }
         if command {
             let Ok(commands) = channel.receive::<Vec<Command>>(None) else { stdio::exit_now(0) };
-            perform(name, &channel, &mut children, &commands);
+            children = perform(name, &channel, &commands).unwrap_or(children);
         }
     }
 }
 
-/// Performs commands up to the first that fails, and reports.
-fn perform(name: &str, channel: &Channel, children: &mut ChildWatch, commands: &[Command]) {
+/// Performs commands up to the first that fails, and reports. After a fork this is the child, which watches children of its own.
+fn perform(name: &str, channel: &Channel, commands: &[Command]) -> Option<ChildWatch> {
     let mut reports = Reports { channel, unsent: Vec::new() };
+    let mut children = None;
     for (action, other) in commands {
         let mut trace = Trace::new(name);
         let result = match (action, other) {
             (Action::Fork(_), _) => match fork(name, &mut reports, &mut trace) {
                 Ok(own) => {
-                    *children = own;
+                    children = Some(own);
                     continue;
                 }
                 Err(error) => Err(error),
@@ -78,6 +80,7 @@ fn perform(name: &str, channel: &Channel, children: &mut ChildWatch, commands: &
         }
     }
     reports.send();
+    children
 }
 
 /// Reports of actions, sent together: each frame wakes the agent. Sent at the latest before the box may come to its end.
