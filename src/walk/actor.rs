@@ -194,12 +194,10 @@ impl<Tell: FnMut(News)> Actor<Tell> {
     fn next(&mut self) -> Result<(), Explanation> {
         let Some(walker) = &mut self.walker else { return Ok(()) };
         let Position { step, done } = walker.session.position;
-        if !done && let Some(reason) = walker.skipped(step) {
-            (self.tell)(News::Notice(format!("left out here: {reason}")));
+        if walker.skipped(step).is_some() {
+            // Its text says why; there is nothing to be done and to be looked at.
             walker.session.position.done = true;
-            return Ok(());
-        }
-        if !done {
+        } else if !done {
             let lab = walker.lab().ok().map(|lab| lab.pid);
             let report = walker.perform_step();
             self.lab_changed(lab);

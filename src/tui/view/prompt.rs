@@ -54,7 +54,12 @@ fn guide(model: &Model) -> String {
     let (shell, check, answer) = (key(Command::Shell), key(Command::Check), key(Command::Answer));
     let to_type = step.by_hand.len().saturating_sub(model.typed);
     if view.skipped.get(view.position.step).is_some_and(Option::is_some) {
-        return format!("this step can not be done here; {next} goes on");
+        return match last {
+            true => {
+                format!("this step can not be done here, and is the last: {} leads to the course", key(Command::Course))
+            }
+            false => format!("this step can not be done here; {next} goes on"),
+        };
     }
     let predicted = view.records.get(view.position.step).and_then(|record| record.predicted);
     match (done, &step.predict, &step.question) {
