@@ -25,7 +25,7 @@ fn walks(world: &World, via: &str) {
     let before = Machine::now(world);
     let output = bounded(&mut world.lab(&["run", "--all", "--json", "--via", via]), COMMAND);
     let lines = json_lines(&output);
-    holds(&lines, world.mode, via, &expected_skips(world.mode));
+    holds(&lines, world.mode, via, &every_step(), &expected_skips(world.mode));
     assert!(output.status.success(), "{}: {}", output.status, output.stderr);
     counts_its_steps(world);
     world.is_empty_soon("after run");

@@ -3,7 +3,9 @@
 //! inotify(7) tells of groups that come and go and of writes to their files in both versions, and in version 2 of changes that the
 //! kernel itself makes to `cgroup.events`, `memory.events` and `pids.events`. A trigger of pressure (PSI, the kernel's
 //! `Documentation/accounting/psi.rst`) tells when tasks had to wait; it stands on the lab's own group, and so counts for all below
-//! it. Where the kernel refuses either, one goes without: the state is sampled once a second all the same.
+//! it. Where version 2 is mounted with `nsdelegate`, as systemd does, nobody may write to that from inside (the kernel's
+//! `cgroup-v2.rst`, Delegation): then it stands on the first group that takes it. Where the kernel refuses any, one goes without: the
+//! state is sampled once a second all the same.
 
 use std::fs::File;
 use std::io::Write;
@@ -30,11 +32,13 @@ const TRIGGER: &str = "some 150000 2000000";
 /// How long a worker's descriptors are waited for after it has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// In how many directories a trigger is tried.
+const MAX_TRIED: usize = 4;
+
 /// The most directories that are watched.
 const MAX_DIRECTORIES: usize = 512;
 
-/// Descriptors of what happens in these directories of groups: one of inotify, then one for each trigger on the first of them. Made
-/// by a worker, since paths in the lab host may lead anywhere by now; none where the kernel gives none.
+/// Descriptors of what happens in these directories of groups: one of inotify, then one for each trigger. Made by a worker, since paths in the lab host may lead anywhere by now; none where the kernel gives none.
 ///
 /// # Errors
 /// Where the worker failed.
@@ -54,9 +58,9 @@ pub(super) fn watch(directories: &[String]) -> Result<Vec<OwnedFd>, Explanation>
 
 fn make(directories: &[String]) -> Vec<OwnedFd> {
     // The triggers first: they are written to files of a directory that is watched after that.
-    let own = directories.first().map(Path::new);
-    let triggers: Vec<OwnedFd> =
-        own.into_iter().flat_map(|own| PRESSURE.map(|file| own.join(file))).filter_map(|file| trigger(&file)).collect();
+    let first =
+        |file| directories.iter().take(MAX_TRIED).find_map(|directory| trigger(&Path::new(directory).join(file)));
+    let triggers: Vec<OwnedFd> = PRESSURE.into_iter().filter_map(first).collect();
     let Ok(inotify) = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) else { return Vec::new() };
     let come_and_go = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_ONLYDIR;
     for directory in directories.iter().take(MAX_DIRECTORIES).map(Path::new) {
