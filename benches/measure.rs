@@ -38,6 +38,9 @@ const MANY: usize = 200;
 /// Repetitions of what takes milliseconds.
 const SOME: usize = 20;
 
+/// Repetitions of what may take a quarter of a second.
+const FEW: usize = 7;
+
 /// What the screen writes behind each frame: the end of a synchronised update.
 const END_OF_FRAME: &str = "\x1b[?2026l";
 
@@ -250,13 +253,13 @@ fn graphs(keeper: Keeper) -> Keeper {
 fn forth_and_back(keeper: Keeper, lesson: &Arc<Lesson>) -> Keeper {
     let last = lesson.steps.len() - 1;
     let Ok(mut walker) = Walker::open(keeper, Arc::clone(lesson), Session::new(last + 1)) else { panic!("no walk") };
-    let jump = times(SOME, || {
+    let jump = times(FEW, || {
         walker.go(Position { step: 0, done: false }).expect("back at the start");
         let begin = Instant::now();
         walker.go(Position { step: last, done: true }).expect("at the end");
         begin.elapsed()
     });
-    let undo = times(SOME, || {
+    let undo = times(FEW, || {
         walker.go(Position { step: last, done: true }).expect("at the end");
         let begin = Instant::now();
         walker.go(Position { step: last, done: false }).expect("one back");

@@ -23,6 +23,9 @@ use crate::session::{Position, Session};
 /// How long a wrong line is given to make a check true that it must not make true.
 const SETTLE: Duration = Duration::from_millis(150);
 
+/// How long a wrong line may stay in the foreground until it is judged there.
+const WRONG_DEADLINE: Duration = Duration::from_secs(3);
+
 /// What the gate found out about one step.
 #[derive(Debug, Serialize)]
 pub struct Proof {
@@ -193,6 +196,7 @@ fn prove_wrong(walk: &mut Walk, step: usize, lines: &[String]) -> Result<Option<
     if walk.walker.step().actions.iter().any(|action| matches!(action, crate::runtime::action::Action::Box(_))) {
         walk.new_shell()?;
     }
+    walk.patience = WRONG_DEADLINE;
     let typed = walk.type_lines(lines)?;
     std::thread::sleep(SETTLE);
     walk.walker.observe()?;

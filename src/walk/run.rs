@@ -118,6 +118,8 @@ pub struct Walk {
     pub(super) hands: Option<Hands>,
     /// Whether the shell waits for a line.
     at_prompt: bool,
+    /// How long a typed line may stay in the foreground.
+    pub(super) patience: Duration,
     /// The last step of the script.
     pub(super) until: Option<usize>,
     /// What the script has told, once it runs.
@@ -127,7 +129,7 @@ pub struct Walk {
 impl Walk {
     /// A walk that has not begun.
     pub fn new(walker: Walker) -> Self {
-        Self { walker, hands: None, at_prompt: false, until: None, scripted: None }
+        Self { walker, hands: None, at_prompt: false, patience: LINE_DEADLINE, until: None, scripted: None }
     }
 
     /// Does one step.
@@ -254,7 +256,7 @@ impl Walk {
             hands.prompt(LINE_DEADLINE).ok_or_else(|| no_prompt("^C"))?;
         }
         hands.type_line(line)?;
-        let deadline = Instant::now() + LINE_DEADLINE;
+        let deadline = Instant::now() + self.patience;
         let mut stays = Stays::default();
         let ended = loop {
             let ended = self.hands.as_mut().and_then(|hands| hands.prompt(LOOK_AGAIN * 3));
