@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Reader, each, link};
@@ -82,7 +83,13 @@ impl Reader {
 
     /// The groups below a directory, by their paths.
     fn groups(&mut self, walk: &Walk, above: &str, groups: &mut BTreeMap<String, Group>) {
-        let Ok(entries) = fs::read_dir(walk.root.join(above.trim_start_matches('/'))) else { return };
+        let directory = walk.root.join(above.trim_start_matches('/'));
+        // Most have none, and to list a directory is to list all its files. Its links are its name, its `.`, and a `..` of each
+        // directory in it (inode(7)).
+        if fs::metadata(&directory).is_ok_and(|it| it.nlink() == 2) {
+            return;
+        }
+        let Ok(entries) = fs::read_dir(directory) else { return };
         for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
             if groups.len() >= MAX_GROUPS {
                 return;
