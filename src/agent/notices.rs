@@ -38,7 +38,8 @@ const MAX_TRIED: usize = 4;
 /// The most directories that are watched.
 const MAX_DIRECTORIES: usize = 512;
 
-/// Descriptors of what happens in these directories of groups: one of inotify, then one for each trigger. Made by a worker, since paths in the lab host may lead anywhere by now; none where the kernel gives none.
+/// Descriptors of what happens in these directories of groups: one of inotify, then one for each trigger. Made by a worker, since
+/// paths in the lab host may lead anywhere by now; none where the kernel gives none.
 ///
 /// # Errors
 /// Where the worker failed.
