@@ -31,7 +31,7 @@ const MOST_CHILDREN: usize = 200;
 const BLOCK: usize = 64 << 10;
 
 const USAGE: &str = "\
-usage: work spin [SECONDS]     keep one processor busy, and say how much of it that was
+usage: work spin [SECONDS]     have so much of one processor's time, and say how long that took
        work memory SIZE        use so much memory (20M), then end
        work hold SIZE          the same, and keep it
        work huge SIZE          the same in huge pages
@@ -113,22 +113,27 @@ fn bytes(text: &str) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(unit).filter(|bytes| *bytes <= MOST_BYTES)
 }
 
+/// Keeps one processor busy until it has had so much of it, and tells how long that took.
 fn spin(time: Duration) -> Result<(), String> {
-    say(&busy(time));
+    let begin = Instant::now();
+    let had = busy(time);
+    say(&format!("{:.3} seconds of a processor in {:.3} seconds", had.as_secs_f64(), begin.elapsed().as_secs_f64()));
     Ok(())
 }
 
-/// Keeps one processor busy for a time; how much of it that was.
-fn busy(time: Duration) -> String {
-    let time = time.min(LONGEST);
-    let end = Instant::now() + time;
-    while Instant::now() < end {
+/// Works until it has had so much of a processor, counted from now; how much it was.
+fn busy(time: Duration) -> Duration {
+    let own = || memory::processor_time().unwrap_or_default();
+    let (begin, before) = (Instant::now(), own());
+    loop {
         for _ in 0..1000 {
             std::hint::spin_loop();
         }
+        let had = own().saturating_sub(before);
+        if had >= time || begin.elapsed() >= LONGEST {
+            return had;
+        }
     }
-    let got = memory::processor_time().unwrap_or_default();
-    format!("{:.2} of {:.2} seconds", got.as_secs_f64(), time.as_secs_f64())
 }
 
 /// Keeps one processor busy in two groups: only where both want it do weights tell. Each group may have several directories, of one
