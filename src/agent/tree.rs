@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
@@ -54,6 +54,12 @@ const NAMESPACED: [&str; 12] = [
 /// Parts of `/proc`, besides `/proc/sys`, through which root could reach the whole machine.
 const DANGEROUS: [&str; 8] = ["sysrq-trigger", "irq", "bus", "fs", "acpi", "mtrr", "latency_stats", "timer_list"];
 
+/// Where machines have their cgroup file systems: one of version 2 alone, or a directory with one for each hierarchy.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// In which directory there that of version 2 is, beside those of version 1 (systemd's `hybrid` layout).
+const UNIFIED: &str = "unified";
+
 /// mount(2) without a source.
 const NONE: Option<&str> = None;
 
@@ -88,7 +94,7 @@ pub fn build(mode: Mode, cgroups: &[Hierarchy], private: &[&str]) -> Result<(), 
         bare_proc(&root.join(".proc"))?;
     }
     sys(&root.join("sys"), private)?;
-    own_cgroups(&root, cgroups)?;
+    own_cgroups(&root, cgroups, private)?;
     dev(&root.join("dev"), mode)?;
     pivot(&root)
 }
@@ -117,7 +123,7 @@ pub fn build_on_machine(cgroups: &[Hierarchy]) -> Result<(), Explanation> {
             attach(Some(fstype), &place, Some(fstype), flags, Some(options))?;
         }
     }
-    own_cgroups(Path::new("/"), cgroups)
+    own_cgroups(Path::new("/"), cgroups, &[])
 }
 
 /// The entries of `/` that the lab shows, sorted.
@@ -209,7 +215,7 @@ fn sys(target: &Path, private: &[&str]) -> Result<(), Explanation> {
     if attach(Some("sysfs"), target, Some("sysfs"), flags, None).is_err() {
         return read_only_copy(Path::new("/sys"), target);
     }
-    let cgroups = Path::new("/sys/fs/cgroup");
+    let cgroups = Path::new(CGROUPS);
     let shown = target.join("fs/cgroup");
     match private {
         _ if !cgroups.exists() || !shown.exists() => Ok(()),
@@ -223,14 +229,20 @@ fn sys(target: &Path, private: &[&str]) -> Result<(), Explanation> {
 fn more_cgroups(original: &Path, shown: &Path, private: &[&str]) -> Result<(), Explanation> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     attach(Some("lab"), shown, Some("tmpfs"), flags, Some("mode=755,size=1m"))?;
-    let entries = fs::read_dir(original).map_err(|error| failed("read the directory /sys/fs/cgroup", &error))?;
-    for entry in entries.flatten() {
-        let (from, to) = (entry.path(), shown.join(entry.file_name()));
-        if let Ok(link) = fs::read_link(&from) {
-            symlink(link, &to).map_err(|error| failed(&format!("make the link {}", from.display()), &error))?;
-        } else if from.is_dir() {
-            make_dir(&to, 0o555)?;
-            read_only_copy(&from, &to)?;
+    if shown_at(original, private) != original {
+        let v2 = shown.join(UNIFIED);
+        make_dir(&v2, 0o555)?;
+        read_only_copy(original, &v2)?;
+    } else {
+        let entries = fs::read_dir(original).map_err(|error| failed("read the directory /sys/fs/cgroup", &error))?;
+        for entry in entries.flatten() {
+            let (from, to) = (entry.path(), shown.join(entry.file_name()));
+            if let Ok(link) = fs::read_link(&from) {
+                symlink(link, &to).map_err(|error| failed(&format!("make the link {}", from.display()), &error))?;
+            } else if from.is_dir() {
+                make_dir(&to, 0o555)?;
+                read_only_copy(&from, &to)?;
+            }
         }
     }
     for controller in private {
@@ -241,11 +253,19 @@ fn more_cgroups(original: &Path, shown: &Path, private: &[&str]) -> Result<(), E
     attach(NONE, shown, None, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags, None)
 }
 
+/// Where the lab shows a hierarchy that the machine has mounted here. A machine with version 2 alone has it on the directory that has to
+/// have room for more where the lab gets hierarchies of its own; so it goes to where machines with both have it.
+fn shown_at(mount: &Path, private: &[&str]) -> PathBuf {
+    let is_alone = mount == Path::new(CGROUPS) && mount.join("cgroup.controllers").exists();
+    if is_alone && !private.is_empty() { mount.join(UNIFIED) } else { mount.to_owned() }
+}
+
 /// Shows the lab's own parts of the cgroup hierarchies, in which lessons may make groups, where the machine has the whole of each.
 /// `/lab/cgroup` leads to the first on every machine.
-fn own_cgroups(root: &Path, hierarchies: &[Hierarchy]) -> Result<(), Explanation> {
+fn own_cgroups(root: &Path, hierarchies: &[Hierarchy], private: &[&str]) -> Result<(), Explanation> {
     for hierarchy in hierarchies {
-        let target = root.join(hierarchy.mount.strip_prefix("/").unwrap_or(&hierarchy.mount));
+        let mount = shown_at(&hierarchy.mount, private);
+        let target = root.join(mount.strip_prefix("/").unwrap_or(&mount));
         // The machine's whole tree is not shown underneath, unless a user namespace forbids to take it away.
         if root != Path::new("/") {
             let _ = umount2(&target, MntFlags::MNT_DETACH);
@@ -255,7 +275,7 @@ fn own_cgroups(root: &Path, hierarchies: &[Hierarchy]) -> Result<(), Explanation
     }
     let Some(first) = hierarchies.first() else { return Ok(()) };
     let link = root.join("lab/cgroup");
-    symlink(&first.mount, &link).map_err(|error| failed("make the link /lab/cgroup", &error))
+    symlink(shown_at(&first.mount, private), &link).map_err(|error| failed("make the link /lab/cgroup", &error))
 }
 
 /// Shows this program as `/lab/work`, under which name it does work for limits to bite into.

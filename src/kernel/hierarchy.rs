@@ -11,12 +11,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::cgroup::{self, Hierarchy, Layout};
+use super::cgroup::{self, Hierarchy};
 use super::{host, mount};
 use nix::errno::Errno;
 
-/// The controllers for which such a hierarchy is made. What others can do, version 2 can as well.
-const WANTED: [&str; 4] = ["hugetlb", "net_cls", "net_prio", "perf_event"];
+/// The controllers for which such a hierarchy is made: those that version 2 does not have, or that hardly any machine hands down to
+/// its groups there. What others can do, version 2 can as well.
+const WANTED: [&str; 5] = ["devices", "hugetlb", "net_cls", "net_prio", "perf_event"];
 
 /// The cgroup namespace that the machine began with: `PROC_CGROUP_INIT_INO` of <linux/proc_ns.h>. In others the kernel makes no
 /// hierarchy.
@@ -60,8 +61,7 @@ fn parse(table: &str) -> Vec<Known> {
 /// The controllers for which root can make a hierarchy here, where groups can be made in these places without it.
 pub fn possible(places: &[Hierarchy]) -> Vec<String> {
     let is_first = fs::read_link("/proc/self/ns/cgroup").is_ok_and(|link| link.as_os_str() == FIRST_NAMESPACE);
-    // With version 2 only, a machine is left as it is.
-    if !is_first || host::release() < SAFE || !matches!(cgroup::layout(), Layout::V1 | Layout::Hybrid) {
+    if !is_first || host::release() < SAFE {
         return Vec::new();
     }
     let visible = cgroup::hierarchies();

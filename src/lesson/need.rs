@@ -276,19 +276,13 @@ fn without_controller(name: &str, version: Version, offer: &Offer) -> Option<Str
     let known = std::fs::read_to_string("/proc/cgroups").unwrap_or_default();
     let older = cgroup::name_in(Version::V1, name);
     let is_known = known.lines().any(|line| line.split_whitespace().next() == Some(older));
-    if name == "devices" && Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
-        return Some(
-            "it is for version 1: in version 2 there is no controller devices; a BPF program on the group decides, as the steps after it show"
-                .to_owned(),
-        );
-    }
     let visible = cgroup::hierarchies();
     let v1 = visible.iter().any(|one| one.version == Version::V1);
     Some(match is_known {
         false => format!("this kernel was built without the cgroup controller {name}"),
-        true if !v1 && ["net_cls", "net_prio"].contains(&name) => format!(
-            "in version 2 there is no controller {name}: nft and BPF look at the group itself; a machine that is started with \
-             systemd.unified_cgroup_hierarchy=0 has it, where its systemd still can"
+        true if !v1 && ["devices", "net_cls", "net_prio"].contains(&name) => format!(
+            "in version 2 there is no controller {name}: BPF programs decide on devices, and nft and BPF look at the group itself; {}",
+            not_made(offer)
         ),
         true if visible.iter().any(|one| one.version == Version::V1 && one.has(older)) => {
             format!("the cgroups of {name} may not be changed by this user; with sudo it works")

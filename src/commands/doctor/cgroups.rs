@@ -157,7 +157,7 @@ fn controller(
             return finding(State::Note, value, &file.display().to_string());
         }
         (V2::Everywhere(how), Some(_)) if known.is_none_or(|known| known.hierarchy == 0) => {
-            return finding(State::Note, format!("version 2: {how}"), TABLE);
+            return finding(State::Note, format!("version 2: {how}{ours}"), TABLE);
         }
         _ => {}
     }

@@ -79,20 +79,20 @@ take_away() { # GROUP: with all below it
 }
 
 # Hierarchies of version 1 are made for controllers that the machine has mounted nowhere, in a mount namespace of this script's own:
-# it starts itself there, with their names, where the machine's cgroups are on a directory in which there is room for more.
+# it starts itself there, with their names, and the machine's cgroups on a directory in which there is room for more.
 more_hierarchies() {
     local one number
     private=''
-    all_ids && [ "$(id -u)" = 0 ] && [ -d /sys/fs/cgroup ] && [ ! -e /sys/fs/cgroup/cgroup.controllers ] || return 0
+    all_ids && [ "$(id -u)" = 0 ] && [ -d /sys/fs/cgroup ] || return 0
     # In a container the kernel makes none; before Linux 5.15 one of net_cls was felt on the whole machine.
     [ "$(readlink /proc/self/ns/cgroup)" = 'cgroup:[4026531835]' ] || return 0
     printf '5.15\n%s\n' "$(uname -r)" | sort --check=quiet --version-sort || return 0
     for one in ${wants_hierarchies-}; do
         case $one in
-            net_cls | net_prio) ;;
-            # Version 2 has these.
+            devices | net_cls | net_prio) ;;
+            # Version 2 has these, where they are handed down.
             perf_event) [ -z "$(findmnt --noheadings --types cgroup2)" ] || continue ;;
-            hugetlb) ! grep -qsw hugetlb /sys/fs/cgroup/unified/cgroup.subtree_control || continue ;;
+            hugetlb) ! grep -qsw hugetlb /sys/fs/cgroup/{,unified/}cgroup.subtree_control || continue ;;
             *) continue ;;
         esac
         number=$(awk -v name="$one" '$1 == name && $4 == 1 { print $2 }' /proc/cgroups)
@@ -102,11 +102,15 @@ more_hierarchies() {
     # shellcheck disable=SC2016
     private=$private exec unshare --mount --propagation private bash -c '
         mount -t tmpfs -o mode=755,size=1m lab /mnt || exit 2
-        for entry in /sys/fs/cgroup/*; do
+        # A machine with version 2 alone has it on that directory itself.
+        entries=(/sys/fs/cgroup/*) to=
+        [ ! -e /sys/fs/cgroup/cgroup.controllers ] || entries=(/sys/fs/cgroup) to=unified
+        for entry in "${entries[@]}"; do
             if [ -L "$entry" ]; then
                 cp -P "$entry" /mnt
             else
-                mkdir "/mnt/${entry##*/}" && mount --rbind "$entry" "/mnt/${entry##*/}"
+                place=/mnt/${to:-${entry##*/}}
+                mkdir "$place" && mount --rbind "$entry" "$place"
             fi
         done
         umount --recursive --lazy /sys/fs/cgroup && mount --move /mnt /sys/fs/cgroup || exit 2
