@@ -1,7 +1,7 @@
 //! The course on a machine with systemd and cgroups of version 2 alone: what `tests/vm/run` has brought back from a VM.
 //!
 //! `cargo test --test vm` boots the VM, with `target/release/hardway` in it. `HARDWAY_VM_BINARY` names another program,
-//! `HARDWAY_VM_TESTS` test binaries that are run there as well, and `HARDWAY_VM_OUT` the `out` of an earlier `tests/vm/run`: that is
+//! `HARDWAY_VM_TESTS` test binaries that are run there as well, one on a line, with names of tests, and `HARDWAY_VM_OUT` the `out` of an earlier `tests/vm/run`: that is
 //! judged then, and nothing is run.
 
 #![allow(clippy::unwrap_used)]
@@ -141,7 +141,7 @@ fn every_step_ends_well_and_is_judged() {
             assert!(steps.contains_key(name), "{name} was not run");
         }
         for test in
-            std::env::var("HARDWAY_VM_TESTS").unwrap_or_default().lines().filter_map(|path| path.rsplit('/').next())
+            std::env::var("HARDWAY_VM_TESTS").unwrap_or_default().lines().filter_map(|line| line.rsplit('/').next())
         {
             let name = format!("test_{}", test.split('-').next().unwrap());
             assert!(steps.contains_key(name.as_str()), "{name} was not run");
