@@ -1,12 +1,45 @@
-//! Looking at paths as a process with another root directory does.
+//! Looking at paths from a directory: as a process does that has it for its root, or only quicker than from far above.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
+use nix::sys::stat::Mode;
+
+/// A directory of which many files are wanted: the way to it is looked up once (openat(2)). Of `/proc/PID` it stays that of the same
+/// process, also when another one gets its number.
+#[derive(Debug)]
+pub struct Directory(OwnedFd);
+
+impl Directory {
+    /// Opens it, for lookups only.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR`, `EACCES` for the path.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self(nix::fcntl::open(path, flags, Mode::empty())?))
+    }
+
+    /// One of its files, to be read.
+    ///
+    /// # Errors
+    /// As open(2); `ESRCH` for one of a process that has ended.
+    pub fn file(&self, name: &str) -> io::Result<File> {
+        Ok(openat(&self.0, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?.into())
+    }
+
+    /// Where one of its symbolic links leads.
+    ///
+    /// # Errors
+    /// As readlink(2).
+    pub fn link(&self, name: &str) -> io::Result<PathBuf> {
+        Ok(readlinkat(&self.0, name)?.into())
+    }
+}
 
 /// A directory that serves as the root of all lookups: neither `..` nor a symbolic link leads out of it.
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::reader::{each, readable};
+use super::reader::each;
+use super::reader::files::readable;
 use super::rows::Sheet;
 use super::{Observation, Panel, Process, Reader, Reading};
 use crate::kernel::enter;

@@ -1,16 +1,19 @@
 //! The reader: one observation of the processes under a `/proc`.
 
 mod cgroups;
+pub(super) mod files;
 mod ipc;
 mod mounts;
 mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::thread::{self, Builder};
 
+use self::files::{link, readable, target};
 use super::credentials::{IdMap, parse_id_map};
 use super::mounts::shared::Known;
 use super::processes::{parse_cmdline, parse_cpus_allowed, parse_nspid};
@@ -22,9 +25,10 @@ use crate::kernel::enter;
 use crate::kernel::errno::Errno;
 use crate::kernel::identity::Stat;
 use crate::kernel::namespace::Namespace;
+use crate::kernel::path::Directory;
 
-/// The most that is read of one file, in bytes. The longest files, mountinfo of many mounts, stay far below.
-const MAX_FILE: u64 = 1 << 20;
+/// From so many processes on two threads share the work, each with foreign namespaces of its own to enter.
+const MANY: usize = 8;
 
 /// What to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +73,10 @@ impl Wanted {
         Self { files: Some(directory.into()), ..self }
     }
 
+    fn has(&self, panel: Panel) -> bool {
+        self.panels.contains(&panel)
+    }
+
     /// Reads this process and no others; called again, this one as well.
     pub fn only(mut self, pid: i32) -> Self {
         self.only.get_or_insert_default().insert(pid);
@@ -80,6 +88,8 @@ impl Wanted {
 #[derive(Debug)]
 pub struct Reader {
     pub(super) proc: PathBuf,
+    /// The directory that `/proc` has for this thread.
+    own: &'static str,
     /// For the text of one file at a time.
     buffer: Vec<u8>,
     /// What this observation has read already: the mounts that a process sees, the longest files of all, by its number; and
@@ -103,8 +113,10 @@ struct IdMaps {
 impl Reader {
     /// A reader of `/proc`, or of a made-up tree.
     pub fn new(proc: impl Into<PathBuf>) -> Self {
+        let proc = proc.into();
         Self {
-            proc: proc.into(),
+            own: if proc.join("thread-self").symlink_metadata().is_ok() { "thread-self" } else { "self" },
+            proc,
             buffer: Vec::with_capacity(16 * 1024),
             mountinfo: BTreeMap::new(),
             mounted: Known::default(),
@@ -130,46 +142,78 @@ impl Reader {
         pids.retain(|pid| Some(*pid) != wanted.without);
         let processes = pids.into_iter().filter_map(|pid| self.process(pid)).collect();
         let mut observation = Observation { processes, ..Observation::default() };
-        let is_wanted = |panel| wanted.panels.contains(&panel);
-        if is_wanted(Panel::Root) {
-            observation.roots = root::read(&self.proc, &observation.processes, &wanted.paths);
-        }
-        if is_wanted(Panel::Namespaces) {
-            observation.ownership = self.ownership(&observation);
-        }
-        // A tree without processes is no proc.
-        if is_wanted(Panel::Credentials) && !observation.processes.is_empty() {
-            observation.overflow = Some(Overflow::read(&self.proc));
-            observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
-        }
-        if is_wanted(Panel::Ipc) {
-            observation.ipc_directories = self.ipc_directories(&observation);
-        }
-        // From here on this thread changes. Cgroups come first, because they are told from the reader's own namespace too.
-        if is_wanted(Panel::Cgroups) {
-            observation.cgroups = self.cgroups(&observation, wanted.without);
-        }
-        if is_wanted(Panel::Processes) {
-            observation.visible_pids = self.visible_pids(&observation, wanted.without);
-        }
-        if is_wanted(Panel::Network) {
-            observation.pins = self.pins(&observation, wanted);
-            observation.networks = self.networks(&observation);
-        }
-        if is_wanted(Panel::Hostname) {
-            observation.hostnames = self.hostnames(&observation);
-        }
-        if is_wanted(Panel::Clocks) {
+        // From here on threads change. A process with several of them may enter no time namespace (setns(2)).
+        if wanted.has(Panel::Clocks) {
             observation.clocks = clocks::read(self, &observation);
         }
-        if is_wanted(Panel::Ipc) {
-            observation.ipc = self.ipc(&observation);
+        if wanted.has(Panel::Network) {
+            observation.pins = self.pins(&observation, wanted);
         }
-        if is_wanted(Panel::Mounts) {
-            observation.mounts = self.mounts(&observation);
-        }
+        let entered = |reader: &mut Self| reader.entered(&observation, wanted);
+        let (looked_up, entered) = if observation.processes.len() < MANY {
+            (self.looked_up(&observation, wanted), entered(self))
+        } else {
+            thread::scope(|scope| {
+                let proc = self.proc.clone();
+                let other = Builder::new().spawn_scoped(scope, || entered(&mut Self::new(proc)));
+                let looked_up = self.looked_up(&observation, wanted);
+                let entered = match other {
+                    Ok(other) => other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                    // Where a learner has limited how many there may be.
+                    Err(_) => entered(self),
+                };
+                (looked_up, entered)
+            })
+        };
         self.mountinfo.clear();
-        observation
+        let Observation { processes, clocks, pins, .. } = observation;
+        let Observation { networks, hostnames, ipc, .. } = entered;
+        Observation { processes, clocks, pins, networks, hostnames, ipc, ..looked_up }
+    }
+
+    /// What is found by paths, and from cgroup namespaces.
+    fn looked_up(&mut self, seen: &Observation, wanted: &Wanted) -> Observation {
+        let mut found = Observation::default();
+        if wanted.has(Panel::Root) {
+            found.roots = root::read(&self.proc, &seen.processes, &wanted.paths);
+        }
+        if wanted.has(Panel::Namespaces) {
+            found.ownership = self.ownership(seen);
+        }
+        // A tree without processes is no proc.
+        if wanted.has(Panel::Credentials) && !seen.processes.is_empty() {
+            found.overflow = Some(Overflow::read(&self.proc));
+            found.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
+        }
+        if wanted.has(Panel::Ipc) {
+            found.ipc_directories = self.ipc_directories(seen);
+        }
+        // Cgroups come before what is told from foreign namespaces, because they are told from the reader's own too.
+        if wanted.has(Panel::Cgroups) {
+            found.cgroups = self.cgroups(seen, wanted.without);
+        }
+        if wanted.has(Panel::Processes) {
+            found.visible_pids = self.visible_pids(seen, wanted.without);
+        }
+        if wanted.has(Panel::Mounts) {
+            found.mounts = self.mounts(seen);
+        }
+        found
+    }
+
+    /// What only the members of network, UTS and IPC namespaces are told.
+    fn entered(&mut self, seen: &Observation, wanted: &Wanted) -> Observation {
+        let mut found = Observation::default();
+        if wanted.has(Panel::Network) {
+            found.networks = self.networks(seen);
+        }
+        if wanted.has(Panel::Hostname) {
+            found.hostnames = self.hostnames(seen);
+        }
+        if wanted.has(Panel::Ipc) {
+            found.ipc = self.ipc(seen);
+        }
+        found
     }
 
     /// A process and its descendants, in ascending order (`/proc/PID/task/PID/children`, proc_pid_task(5)).
@@ -178,7 +222,8 @@ impl Reader {
         let mut next = 0;
         while let Some(pid) = found.get(next).copied() {
             let path = self.proc.join(format!("{pid}/task/{pid}/children"));
-            let children = self.text(&path).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+            let children =
+                self.text(File::open(path)).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
             let new = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
             let new: Vec<i32> = new.filter(|child| !found.contains(child)).collect();
             found.extend(new);
@@ -190,27 +235,23 @@ impl Reader {
 
     /// One process; none where it is gone, or where its stat and status can not be understood.
     fn process(&mut self, pid: i32) -> Option<Process> {
-        let dir = self.proc.join(pid.to_string());
-        let stat = Stat::parse(self.text(&dir.join("stat")).ok()?)?;
+        let dir = Directory::open(&self.proc.join(pid.to_string())).ok()?;
+        let stat = Stat::parse(self.text(dir.file("stat")).ok()?)?;
         let mut process = self.parts(pid, &dir, stat)?;
         // Links of a process that ended between two reads are missing, as those of a zombie are: look again which it is.
         if !matches!(process.state, 'Z' | 'X') && process.namespaces.inode(Namespace::Mnt).is_none() {
-            let now = Stat::parse(self.text(&dir.join("stat")).ok()?)?;
-            if now.start_time != process.start_time {
-                return None;
-            }
-            process.state = now.state;
+            process.state = Stat::parse(self.text(dir.file("stat")).ok()?)?.state;
         }
         Some(process)
     }
 
-    fn parts(&mut self, pid: i32, dir: &Path, stat: Stat) -> Option<Process> {
-        let links = dir.join("ns");
-        let inode = |kind: Namespace| link(&links.join(kind.link())).parse(|text| namespaces::parse_link(text));
+    fn parts(&mut self, pid: i32, dir: &Directory, stat: Stat) -> Option<Process> {
+        let link = |name: &str| target(dir.link(name));
+        let inode = |kind: Namespace| link(&format!("ns/{kind}")).parse(|text| namespaces::parse_link(text));
         let namespaces = Namespaces(Namespace::ALL.into_iter().map(|kind| (kind, inode(kind))).collect());
         let IdMaps { uid_map, gid_map, setgroups } = self.id_maps(dir, namespaces.inode(Namespace::User));
-        let cmdline = parse_cmdline(self.text(&dir.join("cmdline")).ok()?);
-        let status = self.text(&dir.join("status")).ok()?;
+        let cmdline = parse_cmdline(self.text(dir.file("cmdline")).ok()?);
+        let status = self.text(dir.file("status")).ok()?;
         let credentials = Credentials::parse(status, uid_map, gid_map, setgroups)?;
         let cpus_allowed = parse_cpus_allowed(status);
         let nspid = parse_nspid(status).unwrap_or_else(|| vec![pid]);
@@ -226,22 +267,22 @@ impl Reader {
             cpus_allowed,
             namespaces,
             credentials,
-            root: link(&dir.join("root")),
-            cwd: link(&dir.join("cwd")),
-            exe: link(&dir.join("exe")),
+            root: link("root"),
+            cwd: link("cwd"),
+            exe: link("exe"),
         })
     }
 
     /// The id maps of the user namespace that a process is in.
-    fn id_maps(&mut self, dir: &Path, user: Option<u64>) -> IdMaps {
+    fn id_maps(&mut self, dir: &Directory, user: Option<u64>) -> IdMaps {
         if let Some(known) = user.and_then(|inode| self.id_maps.get(&inode)) {
             return known.clone();
         }
         let map = |text: &[u8]| parse_id_map(text).ok_or_else(|| readable(text));
         let maps = IdMaps {
-            uid_map: self.parsed(&dir.join("uid_map"), map),
-            gid_map: self.parsed(&dir.join("gid_map"), map),
-            setgroups: self.parsed(&dir.join("setgroups"), |text| Ok(readable(text))),
+            uid_map: self.parse(dir.file("uid_map"), map),
+            gid_map: self.parse(dir.file("gid_map"), map),
+            setgroups: self.parse(dir.file("setgroups"), |text| Ok(readable(text))),
         };
         // Not the errors of a process that ended meanwhile.
         if let (Some(inode), Reading::Value(_)) = (user, &maps.setgroups) {
@@ -257,14 +298,9 @@ impl Reader {
         ownership::KINDS.into_iter().flat_map(of_kind).collect()
     }
 
-    /// The directory that `/proc` has for this thread.
-    fn own(&self) -> &'static str {
-        if self.proc.join("thread-self").symlink_metadata().is_ok() { "thread-self" } else { "self" }
-    }
-
     /// The inode of a namespace that this thread is in.
     pub(super) fn own_inode(&self, kind: Namespace) -> Option<u64> {
-        let link = link(&self.proc.join(self.own()).join(format!("ns/{kind}")));
+        let link = link(&self.proc.join(self.own).join(format!("ns/{kind}")));
         link.value().and_then(|text| namespaces::parse_link(text))
     }
 
@@ -272,7 +308,7 @@ impl Reader {
     /// them one after the other.
     fn hostnames(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<String>> {
         let own = self.own_inode(Namespace::Uts);
-        let here = match self.text(&self.proc.join("sys/kernel/hostname")) {
+        let here = match self.text(File::open(self.proc.join("sys/kernel/hostname"))) {
             Ok(text) => hostname::parse(text),
             Err(error) => Reading::Missing(Errno::from(&error)),
         };
@@ -280,21 +316,6 @@ impl Reader {
             inode if inode.is_some() && inode == own => here.clone(),
             _ => enter::uts_hostname(&self.proc.join(format!("{}/ns/uts", process.pid))).into(),
         })
-    }
-
-    /// A file, parsed; the error of `parse` is the text that it could not understand.
-    pub(super) fn parsed<T>(&mut self, path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Reading<T> {
-        match self.text(path).map(parse) {
-            Ok(Ok(value)) => Reading::Value(value),
-            Ok(Err(text)) => Reading::Unreadable(text),
-            Err(error) => Reading::Missing(Errno::from(&error)),
-        }
-    }
-
-    /// The text of a file, at most [`MAX_FILE`] bytes of it.
-    fn text(&mut self, path: &Path) -> io::Result<&[u8]> {
-        read_into(&mut self.buffer, path)?;
-        Ok(&self.buffer)
     }
 }
 
@@ -331,21 +352,6 @@ fn numbers(dir: &Path) -> io::Result<Vec<i32>> {
         fs::read_dir(dir)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers)
-}
-
-/// The target of a link, made readable.
-fn link(path: &Path) -> Reading<String> {
-    Reading::from(fs::read_link(path)).map(|target: PathBuf| target.to_string_lossy().into_owned())
-}
-
-fn read_into(buffer: &mut Vec<u8>, path: &Path) -> io::Result<()> {
-    buffer.clear();
-    File::open(path)?.take(MAX_FILE).read_to_end(buffer).map(drop)
-}
-
-/// The text without its line end, made readable and cut.
-pub(super) fn readable(text: &[u8]) -> String {
-    String::from_utf8_lossy(text.get(..200).unwrap_or(text)).trim_end().to_owned()
 }
 
 /// What the kernel says of something that is not there.

@@ -157,12 +157,14 @@ impl Netlink {
         request.serialize(&mut self.buffer);
         self.socket.send(&self.buffer, 0).map_err(errno)?;
         loop {
-            if readable([self.socket.as_fd()], Some(ANSWER_DEADLINE)) == [false] {
-                return Err(Errno::ETIMEDOUT);
-            }
             self.buffer.clear();
             self.buffer.reserve(DATAGRAM);
-            self.socket.recv(&mut self.buffer, 0).map_err(errno)?;
+            // The answer is there already, but for what the kernel does later.
+            match self.socket.recv(&mut self.buffer, libc::MSG_DONTWAIT).map_err(errno) {
+                Err(Errno::EAGAIN) if readable([self.socket.as_fd()], Some(ANSWER_DEADLINE)) == [true] => continue,
+                Err(Errno::EAGAIN) => return Err(Errno::ETIMEDOUT),
+                received => received?,
+            };
             let mut rest = self.buffer.as_slice();
             while let Ok(message) = NetlinkBuffer::new_checked(rest) {
                 let length = usize::try_from(message.length()).unwrap_or(rest.len());

@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::{Reader, each, link};
+use super::files::link;
+use super::{Reader, each};
 use crate::kernel::cgroup::{self, Hierarchy, Layout, Version};
 use crate::kernel::errno::Errno;
 use crate::kernel::namespace::Namespace;

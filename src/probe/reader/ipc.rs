@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::{Reader, each, readable};
+use super::files::readable;
+use super::{Reader, each};
 use crate::kernel::enter;
 use crate::kernel::namespace::Namespace;
 use crate::probe::ipc::{Directories, Ipc, KINDS, MQUEUE_LIMITS, file, parse};

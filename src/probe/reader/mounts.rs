@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{Reader, each, link, nothing, numbers};
+use super::files::link;
+use super::{Reader, each, nothing, numbers};
 use crate::kernel::namespace::Namespace;
 use crate::probe::{Mount, Observation, Process, Reading};
 
@@ -35,7 +36,7 @@ impl Reader {
             it.root.value().is_some_and(|root| root == "/") && it.namespaces.inode(Namespace::Cgroup) == cgroup
         });
         let known = same.map(|it| self.mountinfo(it)).filter(|mounts| mounts.value().is_some());
-        known.unwrap_or_else(|| self.mountinfo_of(self.own()))
+        known.unwrap_or_else(|| self.mountinfo_of(self.own))
     }
 
     /// The mounts of whoever has this name in `/proc`, as they are told to this thread.
@@ -44,7 +45,8 @@ impl Reader {
             return known.clone();
         }
         let mut known = std::mem::take(&mut self.mounted);
-        let mounts = self.parsed(&self.proc.join(name).join("mountinfo"), |text| known.mountinfo(text)).map(Rc::new);
+        let mounts =
+            self.parsed_to_its_end(&self.proc.join(name).join("mountinfo"), |text| known.mountinfo(text)).map(Rc::new);
         self.mounted = known;
         self.mountinfo.insert(name.to_owned(), mounts.clone());
         mounts

@@ -17,7 +17,7 @@ impl Reader {
     /// The namespaces that are mounted on files where this thread is. Where some processes are wanted, theirs only; where the
     /// lab host is the machine itself, those that the machine had before are its own affair.
     pub(super) fn pins(&mut self, observation: &Observation, wanted: &Wanted) -> Vec<Pin> {
-        let own = self.mountinfo_of(self.own());
+        let own = self.mountinfo_of(self.own);
         let mut pins = own.value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
         let is_wanted = |pin: &Pin| {
             let inodes = |process: &Process| process.namespaces.0.values().any(|it| it.value() == Some(&pin.inode));
