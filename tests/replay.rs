@@ -72,7 +72,8 @@ fn shape(observation: &Observation, names: &Names) -> Shape {
 fn settled(walker: &mut Walker) -> Shape {
     let mut last = Shape::new();
     for _ in 0..200 {
-        let sample = walker.observe().expect("a sample");
+        walker.observe().expect("a sample");
+        let sample = walker.sample();
         let now = shape(&sample.observation, &sample.names);
         if now == last {
             break;

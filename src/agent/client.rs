@@ -8,7 +8,7 @@ use super::protocol::{KeeperReply, KeeperRequest, LabSpec, Reply, Request, Sampl
 use super::scope::Scope;
 use super::shell;
 use crate::explain::Explanation;
-use crate::kernel::channel::{Channel, FrameError};
+use crate::kernel::channel::{Channel, FrameError, understood};
 use crate::kernel::host::{Offer, Person};
 use crate::kernel::leftover::LabMark;
 use crate::kernel::sys::{self, Forked};
@@ -126,7 +126,7 @@ impl Keeper {
             (KeeperReply::Started(pid), Some(channel)) => {
                 self.marks.retain(|mark| !mark.left().is_empty());
                 self.marks.push(LabMark::of(pid));
-                Ok(Lab { channel: Channel::from_fd(channel), pid })
+                Ok(Lab { channel: Channel::from_fd(channel), pid, observed: Vec::new() })
             }
             (KeeperReply::Failed(explanation), _) => Err(explanation),
             (other, _) => Err(lost("keeper", &FrameError::Malformed(format!("{other:?}")))),
@@ -179,6 +179,8 @@ pub struct Lab {
     channel: Channel,
     /// The pid of its init on the machine.
     pub pid: i32,
+    /// The last reply to [`Lab::observe_anew`], as it was sent.
+    observed: Vec<u8>,
 }
 
 impl Lab {
@@ -204,6 +206,27 @@ impl Lab {
         match self.ask(&Request::Observe(panels.to_vec(), paths.to_vec()))? {
             (Reply::Observed(sample), _) => Ok(*sample),
             (other, _) => Err(unexpected(other)),
+        }
+    }
+
+    /// The same, where the sample differs from the last one that this gave: most of the time nothing happens, and then no more is done
+    /// with it than to compare its bytes.
+    ///
+    /// # Errors
+    /// As [`Lab::observe`].
+    pub fn observe_anew(&mut self, panels: &[Panel], paths: &[String]) -> Result<Option<Sample>, Explanation> {
+        let sent = self.channel.send(&Request::Observe(panels.to_vec(), paths.to_vec()));
+        let received = sent.and_then(|()| self.channel.receive_body(Some(AGENT_DEADLINE)));
+        let (body, _) = received.map_err(|error| lost("lab host", &error))?;
+        if body == self.observed {
+            return Ok(None);
+        }
+        match understood(&body).map_err(|error| lost("lab host", &error))? {
+            Reply::Observed(sample) => {
+                self.observed = body;
+                Ok(Some(*sample))
+            }
+            other => Err(unexpected(other)),
         }
     }
 

@@ -121,14 +121,22 @@ impl Channel {
         &self,
         at_most: Option<Duration>,
     ) -> Result<(T, Vec<OwnedFd>), FrameError> {
+        let (body, fds) = self.receive_body(at_most)?;
+        Ok((understood(&body)?, fds))
+    }
+
+    /// Receives a message as it was sent, for [`understood`].
+    ///
+    /// # Errors
+    /// As [`Channel::receive`], but [`FrameError::Malformed`] only for a message beyond [`MAX_BODY`].
+    pub fn receive_body(&self, at_most: Option<Duration>) -> Result<(Vec<u8>, Vec<OwnedFd>), FrameError> {
         let wait = Wait { at_most, deadline: at_most.map(|at_most| Instant::now() + at_most) };
         let mut start = [0; HEADER];
         let mut fds = Vec::new();
         self.fill(&mut start, &mut fds, &wait)?;
         let mut body = vec![0; body_length(start)?];
         self.fill(&mut body, &mut fds, &wait)?;
-        let message = serde_json::from_slice(&body).map_err(|error| FrameError::Malformed(error.to_string()))?;
-        Ok((message, fds))
+        Ok((body, fds))
     }
 
     /// Receives until the buffer is full, and all descriptors that come with it.
@@ -162,6 +170,14 @@ impl Channel {
         }
         Ok(())
     }
+}
+
+/// The message that a body is.
+///
+/// # Errors
+/// [`FrameError::Malformed`].
+pub fn understood<T: DeserializeOwned>(body: &[u8]) -> Result<T, FrameError> {
+    serde_json::from_slice(body).map_err(|error| FrameError::Malformed(error.to_string()))
 }
 
 /// How long a whole frame is waited for.

@@ -91,8 +91,8 @@ pub fn in_worker(at_most: Duration, max_report: usize, body: impl FnOnce(std::fs
     drop(write);
     let deadline = Instant::now() + at_most;
     let mut report = Vec::new();
-    // As much as a pipe holds (pipe(7)).
-    let mut chunk = vec![0; 64 * 1024];
+    // Most reports are shorter. After a fork each page of memory that is written is copied.
+    let mut chunk = vec![0; 16 * 1024];
     let complete = loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let [ready] = readable([read.as_fd()], Some(left));

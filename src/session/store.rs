@@ -31,6 +31,8 @@ pub struct Store {
     dir: PathBuf,
     /// The last trouble was told; the same again is not.
     told: bool,
+    /// What was kept last, and of which lesson. The same again is not: a disk is not written to each time somebody looks.
+    kept: Option<(String, Session)>,
 }
 
 /// The file, with entries that are not looked into: those of other lessons are written back as they were.
@@ -58,7 +60,7 @@ impl Store {
     /// The store in this directory, which need not exist yet. With it comes what the learner should know: that there is
     /// progress which can not be used.
     pub fn open(dir: impl Into<PathBuf>) -> (Self, Option<Explanation>) {
-        let mut store = Self { dir: dir.into(), told: false };
+        let mut store = Self { dir: dir.into(), told: false, kept: None };
         let trouble = store.read().err().map(|why| store.explain(&why));
         store.told = trouble.is_some();
         (store, trouble)
@@ -87,7 +89,12 @@ impl Store {
     /// # Errors
     /// That it could not be kept, or that a file was moved aside for it: told once, the lesson can go on.
     pub fn save(&mut self, lesson: &Lesson, session: &Session) -> Result<(), Explanation> {
+        if self.kept.as_ref().is_some_and(|(name, kept)| *name == lesson.name && kept == session) {
+            self.told = false;
+            return Ok(());
+        }
         let result = self.try_save(lesson, session);
+        self.kept = result.is_ok().then(|| (lesson.name.clone(), session.clone()));
         let tell = match result {
             Ok(None) => {
                 self.told = false;

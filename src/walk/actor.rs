@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 
 use super::walker::Walker;
-use super::{News, Order, View};
+use super::{Look, News, Order, View};
 use crate::agent::client::{self, Keeper};
 use crate::explain::Explanation;
 use crate::lesson::{Lesson, builtin};
@@ -74,8 +74,10 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             }
             _ => {}
         }
-        if let Err(explanation) = self.try_order(order) {
-            (self.tell)(News::Trouble(explanation));
+        match self.try_order(order) {
+            Ok(Look::Same) => return,
+            Ok(_) => {}
+            Err(explanation) => (self.tell)(News::Trouble(explanation)),
         }
         self.show();
     }
@@ -85,16 +87,18 @@ impl<Tell: FnMut(News)> Actor<Tell> {
         self.walker.as_ref().map_or_else(|| self.keeper.as_ref().is_some_and(Keeper::lives), Walker::keeper_lives)
     }
 
-    fn try_order(&mut self, order: Order) -> Result<(), Explanation> {
+    /// Carries it out. [`Look::Same`] where it has only found everything as it was.
+    fn try_order(&mut self, order: Order) -> Result<Look, Explanation> {
         match order {
-            Order::Open { lesson, step } => return self.open(&lesson, step.as_deref()),
+            Order::Open { lesson, step } => return self.open(&lesson, step.as_deref()).map(|()| Look::Different),
             Order::Close | Order::Quit => {
                 self.close();
-                return Ok(());
+                return Ok(Look::Different);
             }
             _ => {}
         }
-        let Some(walker) = &mut self.walker else { return Ok(()) };
+        let Some(walker) = &mut self.walker else { return Ok(Look::Different) };
+        let mut look = Look::Different;
         match order {
             Order::Next => self.next()?,
             Order::Back => {
@@ -137,7 +141,7 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                 (self.tell)(News::Looked);
             }
             Order::ShellPrompt { status, output } => {
-                if walker.look()? || walker.command_ended(status, &output) {
+                if walker.look()? == Look::Passed || walker.command_ended(status, &output) {
                     (self.tell)(News::Notice("done by hand: the check holds".into()));
                 }
                 if self.lines_before > 0 {
@@ -147,14 +151,15 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                 (self.tell)(News::Looked);
             }
             Order::Sample => {
-                if walker.look()? {
+                look = walker.look()?;
+                if look == Look::Passed {
                     (self.tell)(News::Notice("done by hand: the check holds".into()));
                 }
             }
             Order::Open { .. } | Order::Close | Order::Gauge(_) | Order::Watch(_) | Order::Quit => {}
         }
         self.save();
-        Ok(())
+        Ok(look)
     }
 
     fn open(&mut self, name: &str, step: Option<&str>) -> Result<(), Explanation> {

@@ -1,5 +1,6 @@
 //! What hands have done: a *change* that came true, a line that failed as it should, an answer that the probe agrees with.
 
+use super::Look;
 use super::verdicts::{by_hand, failure_verdict};
 use super::walker::Walker;
 use crate::explain::Explanation;
@@ -22,17 +23,17 @@ impl Walker {
         Ok(())
     }
 
-    /// Takes a sample, and notices when hands have done a *change* step. True when they just have.
+    /// Takes a sample, and notices when hands have done a *change* step.
     ///
     /// # Errors
     /// Where the live state can not be read.
-    pub fn look(&mut self) -> Result<bool, Explanation> {
-        self.observe()?;
-        let passed = self.hands_did();
-        if passed {
+    pub fn look(&mut self) -> Result<Look, Explanation> {
+        let differs = self.observe()?;
+        if self.hands_did() {
             self.pass_by_hand();
+            return Ok(Look::Passed);
         }
-        Ok(passed)
+        Ok(if differs { Look::Different } else { Look::Same })
     }
 
     /// Whether hands have just made the check of a *change* step true.

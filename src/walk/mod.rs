@@ -23,6 +23,17 @@ use crate::probe::cgroups::gauges::Gauged;
 use crate::runtime::action::{Action, Performed};
 pub use view::View;
 
+/// What a look at the lab host has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Everything is as it was.
+    Same,
+    /// Something is not.
+    Different,
+    /// What is not makes the check of the step hold: hands have done it.
+    Passed,
+}
+
 /// What the learner wants.
 #[derive(Debug)]
 pub enum Order {

@@ -324,22 +324,23 @@ impl Walker {
         self.step().question.as_ref()?.value.read(&self.sample.observation, names)
     }
 
-    /// Takes a sample of everything.
+    /// Takes a sample of everything. Whether it shows anything else than the last one.
     ///
     /// # Errors
     /// Where the lab host is gone.
-    pub fn observe(&mut self) -> Result<&Sample, Explanation> {
+    pub fn observe(&mut self) -> Result<bool, Explanation> {
         let paths = self.step().paths();
-        let sample = self.lab()?.observe(&Panel::ALL, &paths)?;
+        let Some(sample) = self.lab()?.observe_anew(&Panel::ALL, &paths)? else { return Ok(false) };
         let rows = rows(&sample.observation, &sample.names);
         // Compared as rows: they leave out what changes all the time and means nothing, such as R and S.
         // What paths lead to is in no row.
         let found = sample.observation.roots != self.sample.observation.roots;
-        if rows != *self.rows || sample.names != self.sample.names || found {
+        let differs = rows != *self.rows || sample.names != self.sample.names || found;
+        if differs {
             self.rows = Arc::new(rows);
             self.sample = sample;
         }
-        Ok(&self.sample)
+        Ok(differs)
     }
 
     /// The last sample.
