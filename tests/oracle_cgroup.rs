@@ -5,14 +5,19 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use support::rows::{Rows, Told, printed, rows, words};
 use support::{Session, World};
 
 in_each_mode!(every_row);
 
+/// A hierarchy that a session makes is a line in `/proc/PID/cgroup` of every process on the machine, so the tests here take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// With a box in a group and in namespaces of its own, where the lab host has a group; else in a cgroup namespace alone.
 fn every_row(world: &World) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut session = Session::open(world, "08-cgroup-ns");
     // The state before step 10, the failing rmdir.
     session.say("g 10");
@@ -61,6 +66,7 @@ fn every_row(world: &World) {
 #[test]
 fn a_program_of_a_group() {
     support::in_mode("oracle_cgroup::a_program_of_a_group", support::Mode::Root, |world| {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         if support::expected_skips(world.mode).contains("15-devices-freezer:which-program") {
             return;
         }
