@@ -11,7 +11,6 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::thread::{self, Builder};
 
 use self::files::{link, readable, target};
 use super::credentials::{IdMap, parse_id_map};
@@ -26,9 +25,6 @@ use crate::kernel::errno::Errno;
 use crate::kernel::identity::Stat;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::path::Directory;
-
-/// From so many processes on two threads share the work, each with foreign namespaces of its own to enter.
-const MANY: usize = 8;
 
 /// What to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,10 +67,6 @@ impl Wanted {
     /// Reads the owners of the files in this directory as well, for [`Panel::Credentials`].
     pub fn files(self, directory: impl Into<PathBuf>) -> Self {
         Self { files: Some(directory.into()), ..self }
-    }
-
-    fn has(&self, panel: Panel) -> bool {
-        self.panels.contains(&panel)
     }
 
     /// Reads this process and no others; called again, this one as well.
@@ -142,78 +134,46 @@ impl Reader {
         pids.retain(|pid| Some(*pid) != wanted.without);
         let processes = pids.into_iter().filter_map(|pid| self.process(pid)).collect();
         let mut observation = Observation { processes, ..Observation::default() };
-        // From here on threads change. A process with several of them may enter no time namespace (setns(2)).
-        if wanted.has(Panel::Clocks) {
-            observation.clocks = clocks::read(self, &observation);
+        let is_wanted = |panel| wanted.panels.contains(&panel);
+        if is_wanted(Panel::Root) {
+            observation.roots = root::read(&self.proc, &observation.processes, &wanted.paths);
         }
-        if wanted.has(Panel::Network) {
-            observation.pins = self.pins(&observation, wanted);
-        }
-        let entered = |reader: &mut Self| reader.entered(&observation, wanted);
-        let (looked_up, entered) = if observation.processes.len() < MANY {
-            (self.looked_up(&observation, wanted), entered(self))
-        } else {
-            thread::scope(|scope| {
-                let proc = self.proc.clone();
-                let other = Builder::new().spawn_scoped(scope, || entered(&mut Self::new(proc)));
-                let looked_up = self.looked_up(&observation, wanted);
-                let entered = match other {
-                    Ok(other) => other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                    // Where a learner has limited how many there may be.
-                    Err(_) => entered(self),
-                };
-                (looked_up, entered)
-            })
-        };
-        self.mountinfo.clear();
-        let Observation { processes, clocks, pins, .. } = observation;
-        let Observation { networks, hostnames, ipc, .. } = entered;
-        Observation { processes, clocks, pins, networks, hostnames, ipc, ..looked_up }
-    }
-
-    /// What is found by paths, and from cgroup namespaces.
-    fn looked_up(&mut self, seen: &Observation, wanted: &Wanted) -> Observation {
-        let mut found = Observation::default();
-        if wanted.has(Panel::Root) {
-            found.roots = root::read(&self.proc, &seen.processes, &wanted.paths);
-        }
-        if wanted.has(Panel::Namespaces) {
-            found.ownership = self.ownership(seen);
+        if is_wanted(Panel::Namespaces) {
+            observation.ownership = self.ownership(&observation);
         }
         // A tree without processes is no proc.
-        if wanted.has(Panel::Credentials) && !seen.processes.is_empty() {
-            found.overflow = Some(Overflow::read(&self.proc));
-            found.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
+        if is_wanted(Panel::Credentials) && !observation.processes.is_empty() {
+            observation.overflow = Some(Overflow::read(&self.proc));
+            observation.files = wanted.files.as_deref().map(ids::owners).unwrap_or_default();
         }
-        if wanted.has(Panel::Ipc) {
-            found.ipc_directories = self.ipc_directories(seen);
+        if is_wanted(Panel::Ipc) {
+            observation.ipc_directories = self.ipc_directories(&observation);
         }
-        // Cgroups come before what is told from foreign namespaces, because they are told from the reader's own too.
-        if wanted.has(Panel::Cgroups) {
-            found.cgroups = self.cgroups(seen, wanted.without);
+        // From here on this thread changes. Cgroups come first, because they are told from the reader's own namespace too.
+        if is_wanted(Panel::Cgroups) {
+            observation.cgroups = self.cgroups(&observation, wanted.without);
         }
-        if wanted.has(Panel::Processes) {
-            found.visible_pids = self.visible_pids(seen, wanted.without);
+        if is_wanted(Panel::Processes) {
+            observation.visible_pids = self.visible_pids(&observation, wanted.without);
         }
-        if wanted.has(Panel::Mounts) {
-            found.mounts = self.mounts(seen);
+        if is_wanted(Panel::Network) {
+            observation.pins = self.pins(&observation, wanted);
+            observation.networks = self.networks(&observation);
         }
-        found
-    }
-
-    /// What only the members of network, UTS and IPC namespaces are told.
-    fn entered(&mut self, seen: &Observation, wanted: &Wanted) -> Observation {
-        let mut found = Observation::default();
-        if wanted.has(Panel::Network) {
-            found.networks = self.networks(seen);
+        if is_wanted(Panel::Hostname) {
+            observation.hostnames = self.hostnames(&observation);
         }
-        if wanted.has(Panel::Hostname) {
-            found.hostnames = self.hostnames(seen);
+        if is_wanted(Panel::Clocks) {
+            observation.clocks = clocks::read(self, &observation);
         }
-        if wanted.has(Panel::Ipc) {
-            found.ipc = self.ipc(seen);
+        if is_wanted(Panel::Ipc) {
+            observation.ipc = self.ipc(&observation);
         }
-        found
+        if is_wanted(Panel::Mounts) {
+            observation.mounts = self.mounts(&observation);
+        }
+        self.mountinfo.clear();
+        observation
     }
 
     /// A process and its descendants, in ascending order (`/proc/PID/task/PID/children`, proc_pid_task(5)).
