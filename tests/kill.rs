@@ -309,7 +309,6 @@ fn a_hierarchy_of_its_own_ends_with_the_session() {
             let mut session = after_step(world, "16-net-perf-hugetlb", 1);
             assert!(support::in_a_hierarchy("net_cls"), "net_cls is in no hierarchy");
             let cleaned = die(world, &mut session, killed);
-            // That one is not systemd's, wherever.
             assert!(cleaned.is_none_or(|told| told.contains("of net_cls: ended")), "the group is gone without cleanup");
             session.has_left_nothing(&format!("{killed} killed, with a hierarchy"));
             before.is_as_before(world);

@@ -1,7 +1,8 @@
 //! The course on a machine with systemd and cgroups of version 2 alone: what `tests/vm/run` has brought back from a VM.
 //!
 //! `cargo test --test vm` boots the VM, with `target/release/hardway` in it. `HARDWAY_VM_BINARY` names another program,
-//! `HARDWAY_VM_TESTS` test binaries that are run there as well, one on a line, with names of tests, and `HARDWAY_VM_OUT` the `out` of an earlier `tests/vm/run`: that is
+//! `HARDWAY_VM_TESTS` test binaries that are run there as well, one on a line, with names of tests where not all are wanted, and
+//! `HARDWAY_VM_OUT` the `out` of an earlier `tests/vm/run`: that is
 //! judged then, and nothing is run.
 
 #![allow(clippy::unwrap_used)]
