@@ -187,7 +187,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         let step = view.position.step;
         let mut lines = view.lesson.steps[step].by_hand.clone();
         if self.hands.is_none() || !view.hands_fit {
-            // The shell that there is ends with the lab host in which calls have done the steps before.
+            // The shell that there is ends with the lab host in which calls have done this or the steps before.
             self.hands = None;
             self.order(Order::ShellForHands(SHELL.0, SHELL.1))?;
             self.first_prompt()?;

@@ -15,6 +15,8 @@ use support::{COMMAND, Machine, Mode, Output, PROMISE, Session, World, am_root, 
 
 in_each_mode!(
     unknown_names,
+    a_twin_of_the_other_version,
+    lines_for_what_calls_have_done,
     no_terminal,
     a_dumb_terminal,
     progress_that_can_not_be_written,
@@ -67,6 +69,22 @@ fn unknown_names(world: &World) {
     let output = bounded(&mut world.hardway(&["no", "such", "command"]), COMMAND);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     world.is_empty_soon("after unknown names");
+}
+
+/// Links to a step lead to it on every machine, whichever of it and its twin that has.
+fn a_twin_of_the_other_version(world: &World) {
+    for step in ["11-cpu:throttled", "11-cpu:throttled-v1"] {
+        let output = with_input(world, &mut world.lab(&["--plain", step]), "q\n");
+        assert!(output.stdout.contains(": A busy loop that stands still"), "{step}: {output:?}");
+    }
+}
+
+/// Lines are typed where calls have not done what they do.
+fn lines_for_what_calls_have_done(world: &World) {
+    let output = with_input(world, &mut world.lab(&["--plain", "02-mount:2"]), "n\nn\nn\nt\nq\n");
+    assert!(output.stdout.contains("done by hand: the check holds"), "{output:?}");
+    assert!(!output.stdout.contains("File exists"), "{output:?}");
+    world.is_empty_soon("after lines were typed");
 }
 
 #[test]

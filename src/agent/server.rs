@@ -18,9 +18,9 @@ use super::shell::{self, Shell};
 use super::start;
 use crate::explain::Explanation;
 use crate::kernel::channel::{Channel, FrameError, MAX_BODY};
-use crate::kernel::children::{ChildWatch, Worked, in_worker, readable};
+use crate::kernel::children::{ChildWatch, Worked, Worker, in_worker, readable};
 use crate::kernel::sys::{self, Signal};
-use crate::kernel::trace::Trace;
+use crate::kernel::trace::{CallError, Trace};
 use crate::kernel::{process_title, stdio, trim_memory};
 use crate::probe::cgroups::gauges::Gauged;
 use crate::probe::{Names, Panel, Reader, Wanted};
@@ -37,6 +37,9 @@ pub(super) const ACTION_DEADLINE: Duration = RUN_DEADLINE.saturating_add(Duratio
 
 /// In how large pieces a sample goes to the agent, in bytes: half of what a pipe holds (pipe(7)).
 const PIECE: usize = 32 * 1024;
+
+/// What ends a sample that was written whole: white space to whoever reads its JSON.
+const WHOLE: u8 = b'\n';
 
 /// How long the end of a signalled process is waited for, so that the next sample shows it.
 const END_DEADLINE: Duration = Duration::from_millis(300);
@@ -70,7 +73,7 @@ pub(super) fn run(spec: &LabSpec, groups: &Groups, keeper: &Channel, ui: Channel
         }
         if let Some(visitor) = door.knocked().filter(|_| knocked) {
             // Whether the visitor is still there to hear it is its own affair.
-            let _ = server.sample(&[Panel::Processes], &[]).map(|body| visitor.send_body(&body, &[]));
+            let _ = server.sample(&[Panel::Processes], &[], |body| visitor.send_body(body, &[]));
         }
         if asked && server.answer(&ui).is_err() {
             // The end of an init is the end of all in its pid namespace.
@@ -97,9 +100,9 @@ impl Server {
     fn answer(&mut self, ui: &Channel) -> Result<(), FrameError> {
         let reply = match ui.receive(Some(SAMPLE_DEADLINE))? {
             Request::Perform(actions) => self.perform_all(&actions),
-            Request::Observe(panels, paths) => match self.sample(&panels, &paths) {
-                // The worker's report is the reply, as it stands.
-                Ok(body) => return ui.send_body(&body, &[]),
+            Request::Observe(panels, paths) => match self.sample(&panels, &paths, |body| ui.send_body(body, &[])) {
+                // The worker's report was the reply, as it stands.
+                Ok(sent) => return sent,
                 Err(explanation) => Reply::Failed(explanation),
             },
             Request::Gauge(paths) => reported(|report| stdio::report(report, &Gauged::read(&paths)))
@@ -250,28 +253,37 @@ impl Server {
         }
     }
 
-    /// One sample, taken by a worker: a whole reply, serialised.
-    fn sample(&self, panels: &[Panel], paths: &[String]) -> Result<Vec<u8>, Explanation> {
+    /// One sample, taken by a worker: a whole reply, serialised, which `deliver` is given while the worker is still ending.
+    fn sample<T>(
+        &self,
+        panels: &[Panel],
+        paths: &[String],
+        deliver: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, Explanation> {
         let mut names = self.names();
-        let worked = in_worker(SAMPLE_DEADLINE, MAX_BODY, |report| {
+        let worker = Worker::fork(|report| {
             let own = i32::try_from(std::process::id()).unwrap_or(0);
             let wanted = self.wanted(panels).paths(paths.to_vec()).files("/tmp").without(own);
-            let observation = self.reader().observe(&wanted);
+            let mut reader = self.reader();
+            let observation = reader.observe(&wanted);
             if let (Some(shell), Some(foreground)) = (names.shell, names.foreground) {
                 names.subject = shell::subject(&observation.processes, self.own, shell, foreground);
             }
             let reply = Reply::Observed(Box::new(Sample { observation, names }));
             // Piece by piece: while the agent reads one, the next is written.
             let mut pieces = BufWriter::with_capacity(PIECE, report);
-            if serde_json::to_writer(&mut pieces, &reply).is_err() || pieces.flush().is_err() {
-                stdio::exit_now(1);
-            }
+            let _ = serde_json::to_writer(&mut pieces, &reply).is_ok() && pieces.write_all(&[WHOLE]).is_ok();
+            drop(pieces);
+            // Without giving memory back piece by piece before the kernel takes all of it.
+            stdio::exit_now(0);
         });
-        match worked {
-            Ok(Worked::Report(body)) => Ok(body),
-            Ok(Worked::Late) => Err(worker_trouble("it took longer than 5 seconds and was killed")),
-            Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),
-            Err(error) => Err(error.explain("The live state could not be read", "end something, and try again")),
+        let unread =
+            |error: CallError| error.explain("The live state could not be read", "end something, and try again");
+        let mut worker = worker.map_err(unread)?;
+        match worker.report(SAMPLE_DEADLINE, MAX_BODY) {
+            Some(body) if body.last() == Some(&WHOLE) => Ok(deliver(&body)),
+            Some(_) => Err(worker_trouble(&format!("it ended with status {} and no report", worker.end()))),
+            None => Err(worker_trouble("it took longer than 5 seconds and was killed")),
         }
     }
 
@@ -308,9 +320,7 @@ impl Server {
 }
 
 /// Performs calls in a worker, which reports them.
-fn worker(
-    deed: impl FnOnce(&mut Trace) -> Result<Outcome, crate::kernel::trace::CallError>,
-) -> Result<Performed, Explanation> {
+fn worker(deed: impl FnOnce(&mut Trace) -> Result<Outcome, CallError>) -> Result<Performed, Explanation> {
     reported(|report| {
         let mut trace = Trace::new(HOST);
         let result = deed(&mut trace);

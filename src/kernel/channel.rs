@@ -87,22 +87,30 @@ impl Channel {
     /// # Errors
     /// As [`Channel::send`].
     pub fn send_body(&self, body: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), FrameError> {
-        let mut frame = header(body.len())?.to_vec();
-        frame.extend_from_slice(body);
+        let header = header(body.len())?;
         let raw: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let control = if raw.is_empty() { &rights[..0] } else { &rights[..] };
         // MSG_NOSIGNAL: a reader that has gone is an error of this call, not a signal for the whole process.
         let flags = MsgFlags::MSG_NOSIGNAL;
         let sent = loop {
-            match sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&frame)], control, flags, None) {
+            match sendmsg::<()>(
+                self.socket.as_raw_fd(),
+                &[IoSlice::new(&header), IoSlice::new(body)],
+                control,
+                flags,
+                None,
+            ) {
                 Ok(sent) => break sent,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EPIPE | Errno::ECONNRESET) => return Err(FrameError::Closed),
                 Err(errno) => return Err(io::Error::from(errno).into()),
             }
         };
-        (&self.socket).write_all(&frame[sent..]).map_err(closed)
+        // Where not all of it went out at once, the rest of either part.
+        let (header_sent, body_sent) = (sent.min(HEADER), sent.saturating_sub(HEADER));
+        let mut socket = &self.socket;
+        socket.write_all(&header[header_sent..]).and_then(|()| socket.write_all(&body[body_sent..])).map_err(closed)
     }
 
     /// Receives a message; `at_most` bounds the wait.

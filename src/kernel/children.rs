@@ -73,51 +73,89 @@ pub enum Worked {
     Died(i32),
 }
 
-/// Forks a worker: it performs `body`, writes its report to the pipe that it is given, and ends.
+/// Has a worker perform `body`, and waits until it has ended.
 ///
 /// # Errors
-/// That of clone3(2).
+/// Those of [`Worker::fork`].
 pub fn in_worker(at_most: Duration, max_report: usize, body: impl FnOnce(std::fs::File)) -> Result<Worked, CallError> {
-    let (mut read, write) = super::stdio::pipe();
-    let (pid, pidfd) = match sys::clone3(&mut Trace::new("agent"), &[])? {
-        sys::Forked::Child => {
-            drop(read);
-            super::process_name("hw-worker");
-            body(write);
-            super::stdio::exit_now(0);
-        }
-        sys::Forked::Parent { pid, pidfd } => (pid, pidfd),
-    };
-    drop(write);
-    let deadline = Instant::now() + at_most;
-    let mut report = Vec::new();
-    // Most reports are shorter. After a fork each page of memory that is written is copied.
-    let mut chunk = vec![0; 16 * 1024];
-    let complete = loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let [ready] = readable([read.as_fd()], Some(left));
-        if !ready || report.len() > max_report {
-            break false;
-        }
-        match read.read(&mut chunk) {
-            Ok(0) => break true,
-            Ok(n) => report.extend_from_slice(&chunk[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break false,
-        }
-    };
-    let status = end(pid, &pidfd, complete);
-    Ok(match (complete, status) {
-        (true, 0) if !report.is_empty() => Worked::Report(report),
-        (true, status) => Worked::Died(status),
-        (false, _) => Worked::Late,
+    let mut worker = Worker::fork(body)?;
+    let report = worker.report(at_most, max_report);
+    let status = worker.end();
+    Ok(match (report, status) {
+        (Some(report), 0) if !report.is_empty() => Worked::Report(report),
+        (Some(_), status) => Worked::Died(status),
+        (None, _) => Worked::Late,
     })
 }
 
-/// Waits for a child, which is killed first unless it is about to end by itself.
-fn end(pid: i32, pidfd: &OwnedFd, by_itself: bool) -> i32 {
-    if !by_itself || !sys::wait_for_end(pidfd, Duration::from_secs(1)) {
-        let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
+/// A forked process that does one thing, writes a report to a pipe, and ends.
+#[derive(Debug)]
+pub struct Worker {
+    pid: i32,
+    pidfd: OwnedFd,
+    report: std::fs::File,
+    /// Whether it has closed its end of the pipe, so that it is about to end by itself.
+    ends: bool,
+    ended: Option<i32>,
+}
+
+impl Worker {
+    /// Forks it; `body` is given the pipe.
+    ///
+    /// # Errors
+    /// That of clone3(2).
+    pub fn fork(body: impl FnOnce(std::fs::File)) -> Result<Self, CallError> {
+        let (report, write) = super::stdio::pipe();
+        match sys::clone3(&mut Trace::new("agent"), &[])? {
+            sys::Forked::Child => {
+                drop(report);
+                super::process_name("hw-worker");
+                body(write);
+                super::stdio::exit_now(0);
+            }
+            sys::Forked::Parent { pid, pidfd } => Ok(Self { pid, pidfd, report, ends: false, ended: None }),
+        }
     }
-    sys::wait4(&mut Trace::new("agent"), pid).unwrap_or(-1)
+
+    /// Its report up to where it has closed the pipe, which it does also when it dies; none where that takes too long, or the report
+    /// is too long.
+    pub fn report(&mut self, at_most: Duration, max_report: usize) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + at_most;
+        let mut report = Vec::new();
+        // Most reports are shorter. After a fork each page of memory that is written is copied.
+        let mut chunk = vec![0; 16 * 1024];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let [ready] = readable([self.report.as_fd()], Some(left));
+            if !ready || report.len() > max_report {
+                return None;
+            }
+            match self.report.read(&mut chunk) {
+                Ok(0) => {
+                    self.ends = true;
+                    return Some(report);
+                }
+                Ok(n) => report.extend_from_slice(&chunk[..n]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Waits until it has ended, which is helped along unless it does so by itself. The exit status as a shell counts it.
+    pub fn end(&mut self) -> i32 {
+        *self.ended.get_or_insert_with(|| {
+            if !self.ends || !sys::wait_for_end(&self.pidfd, Duration::from_secs(1)) {
+                let _ = nix::sys::signal::kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+            }
+            sys::wait4(&mut Trace::new("agent"), self.pid).unwrap_or(-1)
+        })
+    }
+}
+
+/// No worker outlives whoever waits for it.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.end();
+    }
 }

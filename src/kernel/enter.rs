@@ -12,21 +12,20 @@ use nix::sys::stat::Mode;
 use super::mount;
 use super::namespace::Namespace;
 
-/// Moves the calling thread into the namespace behind a link of `/proc/PID/ns` (setns(2)), **for good**.
+/// Moves the calling thread into the namespace behind an open link of `/proc/PID/ns` (setns(2)), **for good**.
 ///
 /// # Errors
-/// `ENOENT` where the process is gone, `EACCES` where its link may not be opened (ptrace(2), access mode checking), `EPERM`
-/// without CAP_SYS_ADMIN in the own user namespace and in the one that owns the namespace.
-pub fn namespace(link: &Path, kind: Namespace) -> io::Result<()> {
-    Ok(setns(File::open(link)?, kind.bits())?)
+/// `EPERM` without CAP_SYS_ADMIN in the own user namespace and in the one that owns the namespace; `EUSERS` for a time namespace, in a
+/// process with several threads.
+pub fn namespace(link: &File, kind: Namespace) -> io::Result<()> {
+    Ok(setns(link, kind.bits())?)
 }
 
-/// [`namespace`] for a UTS namespace, and the host name there (uname(2)). A name that is not UTF-8 is made readable.
+/// The host name in the UTS namespace that the calling thread is in (uname(2)). One that is not UTF-8 is made readable.
 ///
 /// # Errors
-/// As [`namespace`].
-pub fn uts_hostname(link: &Path) -> io::Result<String> {
-    namespace(link, Namespace::Uts)?;
+/// None on Linux.
+pub fn hostname() -> io::Result<String> {
     Ok(nix::unistd::gethostname()?.to_string_lossy().into_owned())
 }
 
@@ -36,48 +35,74 @@ pub fn uts_hostname(link: &Path) -> io::Result<String> {
 /// # Errors
 /// As [`mount::detached`].
 pub fn message_queues() -> io::Result<Vec<String>> {
-    let root = mount::detached(c"mqueue", &[])?;
+    let mount = mount::detached(c"mqueue", &[])?;
     // Such a descriptor is like one of O_PATH: what is listed is opened below it.
-    let mut root = Dir::openat(&root, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let root = Dir::openat(&mount, c".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut names = Vec::new();
-    for entry in root.iter() {
+    for entry in root {
         names.push(entry?.file_name().to_string_lossy().into_owned());
     }
     names.retain(|name| name != "." && name != "..");
     Ok(names)
 }
 
-/// The sysctls of `kernel` that [`sysv_limits`] reads, in its order.
+/// The sysctls of `kernel` that [`SysV`] has, in its order.
 pub const SYSV_LIMITS: [&str; 7] = ["shmmax", "shmall", "shmmni", "sem", "msgmax", "msgmnb", "msgmni"];
 
-/// The limits of System V IPC in the namespace that the calling thread is in, as `/proc/sys/kernel` writes them. `IPC_INFO` tells
-/// all of a kind in one call (shmctl(2), semctl(2), msgctl(2)), where the files would take four calls each.
-///
-/// # Errors
-/// `ENOSYS` where the kernel lacks System V IPC.
-pub fn sysv_limits() -> io::Result<[String; SYSV_LIMITS.len()]> {
-    // SAFETY: three structures of numbers, for which zeros are values.
-    let (mut shm, mut sem, mut msg): (ShmInfo, libc::seminfo, libc::msginfo) = unsafe { std::mem::zeroed() };
-    // SAFETY: with IPC_INFO each call writes a structure of its kind, which outlives it, and looks at no object.
-    unsafe {
-        nix::errno::Errno::result(libc::shmctl(0, libc::IPC_INFO, (&raw mut shm).cast()))?;
-        nix::errno::Errno::result(libc::semctl(0, 0, libc::IPC_INFO, &raw mut sem))?;
-        nix::errno::Errno::result(libc::msgctl(0, libc::IPC_INFO, (&raw mut msg).cast()))?;
-    }
-    Ok([
-        shm.max.to_string(),
-        shm.all.to_string(),
-        shm.mni.to_string(),
-        format!("{} {} {} {}", sem.semmsl, sem.semmns, sem.semopm, sem.semmni),
-        msg.msgmax.to_string(),
-        msg.msgmnb.to_string(),
-        msg.msgmni.to_string(),
-    ])
+/// System V IPC in the namespace that the calling thread is in: its limits, and how much there is.
+pub struct SysV {
+    /// As `/proc/sys/kernel` writes them.
+    pub limits: [String; SYSV_LIMITS.len()],
+    /// How many segments of shared memory there are, sets of semaphores, and message queues.
+    pub objects: [u32; 3],
 }
 
-/// `struct shminfo` of shmctl(2), which the libc crate lacks; the reserved rest is that of the kernel's `struct shminfo64`.
+impl SysV {
+    /// Asks the kernel. `SHM_INFO` and its like tell all of a kind in one call (shmctl(2), semctl(2), msgctl(2)), where the files would
+    /// take four calls for each limit and each list.
+    ///
+    /// # Errors
+    /// `ENOSYS` where the kernel lacks System V IPC.
+    pub fn read() -> io::Result<Self> {
+        // SAFETY: four structures of numbers, for which zeros are values.
+        let (mut limits, mut shm, mut sem, mut msg): (ShmLimits, ShmUse, libc::seminfo, libc::msginfo) =
+            unsafe { std::mem::zeroed() };
+        // SAFETY: with these commands each call writes a structure of its kind, which outlives it, and looks at no object.
+        unsafe {
+            nix::errno::Errno::result(libc::shmctl(0, libc::IPC_INFO, (&raw mut limits).cast()))?;
+            nix::errno::Errno::result(libc::shmctl(0, SHM_INFO, (&raw mut shm).cast()))?;
+            nix::errno::Errno::result(libc::semctl(0, 0, libc::SEM_INFO, &raw mut sem))?;
+            nix::errno::Errno::result(libc::msgctl(0, libc::MSG_INFO, (&raw mut msg).cast()))?;
+        }
+        let limits = [
+            limits.max.to_string(),
+            limits.all.to_string(),
+            limits.mni.to_string(),
+            format!("{} {} {} {}", sem.semmsl, sem.semmns, sem.semopm, sem.semmni),
+            msg.msgmax.to_string(),
+            msg.msgmnb.to_string(),
+            msg.msgmni.to_string(),
+        ];
+        // Here semusz is the number of sets, and msgpool that of queues.
+        let objects = [shm.used_ids, sem.semusz, msg.msgpool].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        Ok(Self { limits, objects })
+    }
+}
+
+/// As <linux/shm.h> has it.
+const SHM_INFO: libc::c_int = 14;
+
+/// `struct shm_info` of shmctl(2), which the libc crate lacks.
 #[repr(C)]
-struct ShmInfo {
+struct ShmUse {
+    used_ids: libc::c_int,
+    /// Pages of all segments, those in memory and those swapped out, and two numbers that are always 0.
+    rest: [libc::c_ulong; 5],
+}
+
+/// `struct shminfo` of shmctl(2), which it lacks as well; the reserved rest is that of the kernel's `struct shminfo64`.
+#[repr(C)]
+struct ShmLimits {
     max: libc::c_ulong,
     min: libc::c_ulong,
     mni: libc::c_ulong,
@@ -165,11 +190,10 @@ pub fn clocks() -> io::Result<[i128; 3]> {
 /// Only for a namespace that has processes: entering one freezes its offsets, so that nobody could set them any more.
 ///
 /// # Errors
-/// As [`namespace`]; `EUSERS` in a process with several threads.
-pub fn time_ahead(link: &Path) -> io::Result<[i128; 3]> {
-    let file = File::open(link)?;
+/// As [`namespace`].
+pub fn time_ahead(link: &File) -> io::Result<[i128; 3]> {
     let before = clocks()?;
-    setns(file, Namespace::Time.bits())?;
+    namespace(link, Namespace::Time)?;
     let after = clocks()?;
     Ok([0, 1, 2].map(|at| after[at] - before[at]))
 }

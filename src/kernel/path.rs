@@ -65,7 +65,7 @@ impl Tree {
     /// `ENOENT`, `ENOTDIR`, `EACCES` for the path.
     pub fn names(&self, path: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in Dir::from_fd(self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)?.iter() {
+        for entry in Dir::from_fd(self.open(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?)? {
             names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         names.retain(|name| name != "." && name != "..");

@@ -160,6 +160,9 @@ pub enum Hint {
     },
 }
 
+/// What the short name of a step's twin for version 1 ends with.
+pub const TWIN: &str = "-v1";
+
 impl Lesson {
     /// The lesson as it is on a machine. Of a step and its twin it has the one that can be done there; both where both can, and the
     /// first, which says why, where none can.
@@ -207,9 +210,11 @@ impl Lesson {
         changes.filter(|step| step.kind == Kind::Change).flat_map(|step| step.by_hand.clone()).collect()
     }
 
-    /// The step with this short name.
+    /// The step with this short name; where this machine has its twin instead ([`Lesson::on`]), that one.
     pub fn step_index(&self, id: &str) -> Option<usize> {
-        self.steps.iter().position(|step| step.id == id)
+        let is_twin = |step: &Step| step.twin_of.as_deref() == Some(id) || id.strip_suffix(TWIN) == Some(&step.id);
+        let position = |is: &dyn Fn(&Step) -> bool| self.steps.iter().position(is);
+        position(&|step| step.id == id).or_else(|| position(&is_twin))
     }
 }
 

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 pub mod files;
 pub mod gauges;
+pub mod membership;
 
+pub use self::membership::{Membership, Memberships};
 use super::rows::{About, Sheet, pids, quote};
 use super::{Panel, Process, Reading};
 use crate::kernel::cgroup::{Hierarchy, Layout, Version};
@@ -24,7 +26,8 @@ pub struct Cgroups {
     /// The hierarchies of version 1 in which it has groups besides.
     pub others: Vec<Hierarchy>,
     /// The groups of each process, by pid, from the root of the reader's cgroup namespace.
-    pub memberships: BTreeMap<i32, Reading<Vec<Membership>>>,
+    #[serde(with = "membership")]
+    pub memberships: Memberships,
     /// What members of a cgroup namespace see, by its inode.
     pub inside: BTreeMap<u64, Reading<Inside>>,
     /// The groups below the lab host's own ones: those of [`Cgroups::own`] by their paths from there, `/web`, and those of the
@@ -53,35 +56,15 @@ impl Group {
     }
 }
 
-/// A line of `/proc/PID/cgroup`: the group of a process in one hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Membership {
-    /// The version of the hierarchy.
-    pub version: Version,
-    /// The controllers or the name of one of version 1: `pids`, `cpu,cpuacct`, `name=systemd`.
-    pub controllers: String,
-    /// The path of the group, from the root of the cgroup namespace of whoever reads it.
-    pub path: String,
-}
-
 /// What members of a cgroup namespace see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inside {
     /// The groups of its members, and of the first process of all, by pid.
-    pub memberships: BTreeMap<i32, Reading<Vec<Membership>>>,
+    #[serde(with = "membership")]
+    pub memberships: Memberships,
     /// The mounts of the lab host's hierarchy by their places, the uppermost of each: which group is its root, as mountinfo
     /// tells it there.
     pub mounts: Reading<BTreeMap<String, String>>,
-}
-
-impl Membership {
-    /// How the hierarchy is called here: `v2`, `v1 pids`.
-    pub fn hierarchy(&self) -> String {
-        match self.version {
-            Version::V1 => format!("v1 {}", self.controllers),
-            Version::V2 => "v2".to_owned(),
-        }
-    }
 }
 
 impl Cgroups {
@@ -126,21 +109,6 @@ impl Cgroups {
     }
 }
 
-/// The groups in the text of `/proc/PID/cgroup`.
-///
-/// # Errors
-/// The line that can not be understood.
-pub fn parse(text: &[u8]) -> Result<Vec<Membership>, String> {
-    let text = String::from_utf8_lossy(text);
-    let line = |line: &str| {
-        let mut fields = line.splitn(3, ':');
-        let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-        let version = if number.parse::<u32>().ok()? == 0 { Version::V2 } else { Version::V1 };
-        Some(Membership { version, controllers: controllers.to_owned(), path: path.to_owned() })
-    };
-    text.lines().map(|it| line(it).ok_or_else(|| it.chars().take(200).collect())).collect()
-}
-
 /// The rows of the cgroup panel.
 pub(super) fn rows(sheet: &mut Sheet<'_>) {
     let cgroups = &sheet.observation.cgroups;
@@ -158,7 +126,7 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
             about.row("groups", reason, file.clone(), format!("cat {file}"), "Its groups, one line a hierarchy.");
             continue;
         };
-        for one in list {
+        for one in list.iter() {
             let command = format!("grep {} {file}", pattern(one));
             about.row(&one.hierarchy(), one.path.clone(), file.clone(), command, meaning(one));
         }
@@ -258,7 +226,7 @@ fn inside(sheet: &mut Sheet<'_>, process: &Process, inside: Option<&Reading<Insi
         about.row("inside", reason, within(&file), format!("{enter} cat {file}"), meaning);
         return;
     };
-    for one in inside.memberships.get(&pid).and_then(Reading::value).into_iter().flatten() {
+    for one in inside.memberships.get(&pid).and_then(Reading::value).into_iter().flat_map(|list| list.iter()) {
         about.row(
             &format!("{}, inside", one.hierarchy()),
             one.path.clone(),
@@ -316,34 +284,12 @@ fn meaning(one: &Membership) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use proptest::prelude::*;
-
     use super::*;
     use crate::probe::{Names, Observation, rows};
 
-    fn one(version: Version, controllers: &str, path: &str) -> Membership {
-        Membership { version, controllers: controllers.to_owned(), path: path.to_owned() }
-    }
-
-    #[test]
-    fn one_line_is_one_hierarchy() {
-        let text = b"12:cpu,cpuacct:/a:b\n1:name=systemd:/\n0::/../x y\n";
-        let expected = [
-            one(Version::V1, "cpu,cpuacct", "/a:b"),
-            one(Version::V1, "name=systemd", "/"),
-            one(Version::V2, "", "/../x y"),
-        ];
-        assert_eq!(parse(text).unwrap(), expected);
-        assert_eq!(expected.map(|it| it.hierarchy()), ["v1 cpu,cpuacct", "v1 name=systemd", "v2"]);
-        assert_eq!(parse(b"").unwrap(), []);
-        for odd in ["x", "1:a", "x::/"] {
-            assert_eq!(parse(odd.as_bytes()).unwrap_err(), odd);
-        }
-    }
-
     #[test]
     fn the_own_hierarchy_is_found_among_others() {
-        let all = parse(b"4:cpuacct,cpu:/c\n3:pids:/p\n0::/u\n").unwrap();
+        let all = membership::parse(b"4:cpuacct,cpu:/c\n3:pids:/p\n0::/u\n").unwrap();
         let path = |version, options: &str| {
             let own = Hierarchy { version, mount: "/x".into(), options: options.to_owned(), own: "/x".into() };
             Cgroups { own: Some(own), ..Cgroups::default() }.own_path(&all).map(str::to_owned)
@@ -383,19 +329,5 @@ mod tests {
                 ("device program 2", "id 9, device_rules, tag 00ff, 3 instructions", command),
             ]
         );
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_it_panic(text in any::<Vec<u8>>(), lines in "([0-9]{0,12}|:|/|name=|\n){0,40}") {
-            let _ = parse(&text);
-            let _ = parse(lines.as_bytes());
-        }
-
-        #[test]
-        fn lines_round_trip(number in 1u32.., controllers in "[a-z,=]{0,9}", path in "/[^\n\r\u{85}\u{2028}\u{2029}]{0,9}") {
-            let text = format!("{number}:{controllers}:{path}\n");
-            prop_assert_eq!(parse(text.as_bytes()), Ok(vec![one(Version::V1, &controllers, &path)]));
-        }
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn read(reader: &mut Reader, observation: &Observation) -> BTreeMap<u
     clocks
 }
 
-fn measure(reader: &Reader, observation: &Observation) -> BTreeMap<u64, Reading<Measured>> {
+fn measure(reader: &mut Reader, observation: &Observation) -> BTreeMap<u64, Reading<Measured>> {
     let own = reader.own_inode(Namespace::Time);
     let home = enter::clocks();
     // How far the namespace that this thread is in now is ahead of the one in which it began.
@@ -104,7 +104,7 @@ fn measure(reader: &Reader, observation: &Observation) -> BTreeMap<u64, Reading<
         if process.namespaces.inode(Namespace::Time) == own {
             return Ok(Measured::new([0; 3], up));
         }
-        let step = enter::time_ahead(&reader.proc.join(format!("{}/ns/time", process.pid)))?;
+        let step = enter::time_ahead(&*reader.namespace(process, Namespace::Time)?)?;
         here = [0, 1, 2].map(|at| here[at] + step[at]);
         Ok(Measured::new(here, up))
     };

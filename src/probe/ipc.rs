@@ -211,8 +211,8 @@ fn namespace(about: &mut About<'_, '_>, reading: &Reading<Ipc>, pid: i32, own: b
         let file = format!("/proc/sys/{}", name.replace('.', "/"));
         let source = match name.get(.."kernel.shm".len()) {
             Some("kernel.shm") => "shmctl(IPC_INFO)",
-            Some("kernel.sem") => "semctl(IPC_INFO)",
-            Some("kernel.msg") => "msgctl(IPC_INFO)",
+            Some("kernel.sem") => "semctl(SEM_INFO)",
+            Some("kernel.msg") => "msgctl(MSG_INFO)",
             _ => &file,
         };
         let command = format!("{enter}cat {file}");

@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,13 +23,13 @@ pub struct Ownership {
 }
 
 impl Ownership {
-    /// Asks the kernel about the namespace behind a link of `/proc/PID/ns`.
-    pub(super) fn read(link: &Path, kind: Namespace) -> Reading<Self> {
-        Reading::from(File::open(link)).map(|file| Self {
-            owner: owner(&file).into(),
-            parent: matches!(kind, Namespace::Pid | Namespace::User).then(|| parent(&file).into()),
-            creator: (kind == Namespace::User).then(|| creator(&file).into()),
-        })
+    /// Asks the kernel about a namespace.
+    pub(super) fn read(namespace: &File, kind: Namespace) -> Self {
+        Self {
+            owner: owner(namespace).into(),
+            parent: matches!(kind, Namespace::Pid | Namespace::User).then(|| parent(namespace).into()),
+            creator: (kind == Namespace::User).then(|| creator(namespace).into()),
+        }
     }
 }
 

@@ -3,16 +3,18 @@
 mod cgroups;
 pub(super) mod files;
 mod ipc;
+mod links;
 mod mounts;
 mod network;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use self::files::{link, readable, target};
+use super::cgroups::membership;
 use super::credentials::{IdMap, parse_id_map};
 use super::mounts::shared::Known;
 use super::processes::{parse_cmdline, parse_cpus_allowed, parse_nspid};
@@ -88,7 +90,10 @@ pub struct Reader {
     /// what all processes of a user namespace share, by its inode.
     mountinfo: BTreeMap<String, Reading<Rc<Vec<Mount>>>>,
     mounted: Known,
+    memberships: membership::Known,
     id_maps: BTreeMap<u64, IdMaps>,
+    /// Namespaces that it has opened, by inode. They are kept until the next observation begins.
+    opened: HashMap<u64, Rc<File>>,
     /// The cgroup namespace that this thread has entered, by its inode.
     cgroup_namespace: Option<u64>,
 }
@@ -112,7 +117,9 @@ impl Reader {
             buffer: Vec::with_capacity(16 * 1024),
             mountinfo: BTreeMap::new(),
             mounted: Known::default(),
+            memberships: membership::Known::default(),
             id_maps: BTreeMap::new(),
+            opened: HashMap::new(),
             cgroup_namespace: None,
         }
     }
@@ -126,6 +133,7 @@ impl Reader {
     /// not allowed, what foreign namespaces hold is missing with the kernel's reason (setns(2): `EPERM`).
     pub fn observe(&mut self, wanted: &Wanted) -> Observation {
         self.id_maps.clear();
+        self.opened.clear();
         let mut pids = match (&wanted.only, wanted.below) {
             (Some(only), _) => only.iter().copied().collect(),
             (None, Some(root)) => self.family(root),
@@ -135,6 +143,9 @@ impl Reader {
         let processes = pids.into_iter().filter_map(|pid| self.process(pid)).collect();
         let mut observation = Observation { processes, ..Observation::default() };
         let is_wanted = |panel| wanted.panels.contains(&panel);
+        if is_wanted(Panel::Network) {
+            observation.pins = self.pins(&observation, wanted);
+        }
         if is_wanted(Panel::Root) {
             observation.roots = root::read(&self.proc, &observation.processes, &wanted.paths);
         }
@@ -157,7 +168,6 @@ impl Reader {
             observation.visible_pids = self.visible_pids(&observation, wanted.without);
         }
         if is_wanted(Panel::Network) {
-            observation.pins = self.pins(&observation, wanted);
             observation.networks = self.networks(&observation);
         }
         if is_wanted(Panel::Hostname) {
@@ -252,16 +262,12 @@ impl Reader {
     }
 
     /// What every namespace belongs to, asked through a process in it.
-    fn ownership(&self, observation: &Observation) -> BTreeMap<u64, Reading<Ownership>> {
-        let link = |process: &Process, kind: Namespace| self.proc.join(format!("{}/ns/{kind}", process.pid));
-        let of_kind = |kind| each(observation, kind, |process| Ownership::read(&link(process, kind), kind));
+    fn ownership(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<Ownership>> {
+        let mut ask = |process: &Process, kind| {
+            Reading::from(self.namespace(process, kind)).map(|file| Ownership::read(&file, kind))
+        };
+        let of_kind = |kind| each(observation, kind, |process| ask(process, kind));
         ownership::KINDS.into_iter().flat_map(of_kind).collect()
-    }
-
-    /// The inode of a namespace that this thread is in.
-    pub(super) fn own_inode(&self, kind: Namespace) -> Option<u64> {
-        let link = link(&self.proc.join(self.own).join(format!("ns/{kind}")));
-        link.value().and_then(|text| namespaces::parse_link(text))
     }
 
     /// The host name of every UTS namespace: first that of the namespace this thread is in, then the others by entering
@@ -274,8 +280,14 @@ impl Reader {
         };
         each(observation, Namespace::Uts, |process| match process.namespaces.inode(Namespace::Uts) {
             inode if inode.is_some() && inode == own => here.clone(),
-            _ => enter::uts_hostname(&self.proc.join(format!("{}/ns/uts", process.pid))).into(),
+            _ => self.enter(process, Namespace::Uts).and_then(|()| enter::hostname()).into(),
         })
+    }
+
+    /// The inode of a namespace that this thread is in.
+    pub(super) fn own_inode(&self, kind: Namespace) -> Option<u64> {
+        let link = link(&self.proc.join(self.own).join(format!("ns/{kind}")));
+        link.value().and_then(|text| namespaces::parse_link(text))
     }
 }
 

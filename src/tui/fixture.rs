@@ -450,7 +450,7 @@ pub(crate) fn cgroups_view(hybrid: bool) -> View {
     };
     let member = |pid: i32, path: &str| {
         let path = path.to_owned();
-        (pid, Reading::Value(vec![Membership { version: Version::V2, controllers: String::new(), path }]))
+        (pid, Reading::Value([Membership { version: Version::V2, controllers: String::new(), path }].into()))
     };
     let memberships = BTreeMap::from([member(1, "/"), member(12, "/web"), member(15, "/")]);
     let layout = Some(if hybrid { Layout::Hybrid } else { Layout::V2 });

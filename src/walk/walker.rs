@@ -155,7 +155,12 @@ impl Walker {
     /// # Errors
     /// As [`Walker::rebuild`].
     pub fn ready_for_hands(&mut self) -> Result<(), Explanation> {
-        if self.hands_fit() { Ok(()) } else { self.rebuild_to(self.lesson.hands_begin(self.session.position.step)) }
+        if self.hands_fit() {
+            return Ok(());
+        }
+        let step = self.session.position.step;
+        self.session.go(Position { step, done: false });
+        self.rebuild_to(self.lesson.hands_begin(step))
     }
 
     /// The lines that bring a new shell to where the current step begins.
@@ -163,14 +168,11 @@ impl Walker {
         self.lesson.lines_before(self.session.position.step, &self.all_skipped())
     }
 
-    /// Whether the current step's lines can be typed as things are: calls have not done any of the steps that hands have to go
-    /// through before it.
+    /// Whether the current step's lines can be typed as things are: calls have done neither it nor any of the steps that hands have
+    /// to go through before it.
     pub fn hands_fit(&self) -> bool {
-        let Position { step, done } = self.session.position;
-        let by_calls = self.lesson.hands_begin(step)..self.performed.min(step);
-        done || !by_calls
-            .into_iter()
-            .any(|step| self.lesson.steps[step].kind == Kind::Change && self.skipped(step).is_none())
+        let mut by_calls = self.lesson.hands_begin(self.session.position.step)..self.performed;
+        !by_calls.any(|step| self.lesson.steps[step].kind == Kind::Change && self.skipped(step).is_none())
     }
 
     /// Whether the current step can be done by calls only in a new lab host: hands have done earlier ones in this one, and

@@ -16,23 +16,21 @@ pub struct Listener {
     pub class: u32,
 }
 
-/// Asks for the listening TCP sockets of one family: `struct inet_diag_req_v2` (<linux/inet_diag.h>).
+/// Asks for the listening TCP sockets of all families at once: `struct inet_diag_req` (<linux/inet_diag.h>). Its successor,
+/// `inet_diag_req_v2`, is for one family, and the kernel would look through all its buckets for each.
 #[derive(Clone, Copy)]
-pub(super) enum Listeners {
-    V4,
-    V6,
-}
+pub(super) struct Listeners;
 
 /// The length of the message before its attributes.
 const MESSAGE: usize = 72;
 
 /// The length of the request, most of which is an address that is not asked for.
-const LENGTH: usize = 56;
+const LENGTH: usize = 60;
 
 impl NetlinkSerializable for Listeners {
     fn message_type(&self) -> u16 {
-        // SOCK_DIAG_BY_FAMILY
-        20
+        // TCPDIAG_GETSOCK
+        18
     }
 
     fn buffer_len(&self) -> usize {
@@ -40,18 +38,12 @@ impl NetlinkSerializable for Listeners {
     }
 
     fn serialize(&self, buffer: &mut [u8]) {
-        const IPPROTO_TCP: u8 = 6;
         // For whoever wishes to know that one, the kernel adds the class: a number of its own has no room in the request.
         const INET_DIAG_TCLASS: u8 = 6;
         const LISTEN: u32 = 1 << 10;
         buffer.fill(0);
-        buffer[0] = match self {
-            Self::V4 => 2,
-            Self::V6 => 10,
-        };
-        buffer[1] = IPPROTO_TCP;
-        buffer[2] = 1 << (INET_DIAG_TCLASS - 1);
-        buffer[4..8].copy_from_slice(&LISTEN.to_ne_bytes());
+        buffer[3] = 1 << (INET_DIAG_TCLASS - 1);
+        buffer[52..56].copy_from_slice(&LISTEN.to_ne_bytes());
     }
 }
 

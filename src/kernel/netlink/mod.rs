@@ -192,12 +192,10 @@ impl Netlink {
 /// The TCP sockets on which somebody listens, in the network namespace that the calling thread is in now, sorted.
 ///
 /// # Errors
-/// `ENOENT` where the kernel was built without sock_diag(7) for TCP, and those of [`Netlink::open`].
+/// `EOPNOTSUPP` where the kernel was built without sock_diag(7) for TCP, and those of [`Netlink::open`].
 pub fn listeners() -> io::Result<Vec<Listener>> {
     let mut netlink = Netlink::of(NETLINK_SOCK_DIAG)?;
-    let mut all = netlink.dump(diag::Listeners::V4, diag::parse)?;
-    // A kernel without IPv6 has no such sockets.
-    all.extend(netlink.dump(diag::Listeners::V6, diag::parse).unwrap_or_default());
+    let mut all = netlink.dump(diag::Listeners, diag::parse)?;
     all.sort_unstable();
     all.dedup();
     Ok(all)

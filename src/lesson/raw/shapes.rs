@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 
 use crate::lesson::check::Check;
-use crate::lesson::{Depth, HandFailure, Hint, Kind, Need, Predict, Question};
+use crate::lesson::{Depth, HandFailure, Hint, Kind, Need, Predict, Question, TWIN};
 use crate::probe::Panel;
 use crate::runtime::action::Action;
 
@@ -133,7 +133,7 @@ impl RawTwin {
     pub fn beside(self, step: &RawStep) -> RawStep {
         let step = step.clone();
         RawStep {
-            id: format!("{}-v1", step.id),
+            id: format!("{}{TWIN}", step.id),
             title: format!("{} (version 1)", step.title),
             explain: self.explain.unwrap_or(step.explain),
             question: self.question.or(step.question),

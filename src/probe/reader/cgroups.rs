@@ -5,16 +5,17 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::files::link;
 use super::{Reader, each};
 use crate::kernel::cgroup::{self, Hierarchy, Layout, Version};
+use crate::kernel::device;
 use crate::kernel::errno::Errno;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::sys::bpf::Info;
 use crate::kernel::trace::Trace;
-use crate::kernel::{device, enter};
-use crate::probe::cgroups::{Cgroups, Group, Inside, Membership, files, parse};
+use crate::probe::cgroups::{Cgroups, Group, Inside, Membership, files};
 use crate::probe::{Mount, Observation, Process, Reading};
 
 /// The most groups that are read.
@@ -78,8 +79,12 @@ impl Reader {
         cgroups
     }
 
-    fn membership(&mut self, process: &Process) -> Reading<Vec<Membership>> {
-        self.parsed(&self.proc.join(format!("{}/cgroup", process.pid)), parse)
+    fn membership(&mut self, process: &Process) -> Reading<Arc<[Membership]>> {
+        let mut known = std::mem::take(&mut self.memberships);
+        let path = self.proc.join(format!("{}/cgroup", process.pid));
+        let list = self.parsed(&path, |text| known.parse(text));
+        self.memberships = known;
+        list
     }
 
     /// The groups below a directory, by their paths.
@@ -140,7 +145,7 @@ impl Reader {
         let inode = process.namespaces.inode(Namespace::Cgroup);
         let own = self.cgroup_namespace.or_else(|| self.own_inode(Namespace::Cgroup));
         if inode.is_none() || inode != own {
-            enter::namespace(&self.proc.join(format!("{}/ns/cgroup", process.pid)), Namespace::Cgroup)?;
+            self.enter(process, Namespace::Cgroup)?;
         }
         self.cgroup_namespace = inode;
         Ok(())
@@ -167,7 +172,7 @@ impl Reader {
         observation: &Observation,
         process: &Process,
         cgroups: &Cgroups,
-        membership: impl Fn(&mut Self, &Process) -> Option<Reading<Vec<Membership>>>,
+        membership: impl Fn(&mut Self, &Process) -> Option<Reading<Arc<[Membership]>>>,
     ) -> Inside {
         let first = observation.processes.first();
         let members = observation.members(Namespace::Cgroup, process.namespaces.inode(Namespace::Cgroup).unwrap_or(0));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::files::readable;
 use super::{Reader, each};
-use crate::kernel::enter;
+use crate::kernel::enter::{self, SYSV_LIMITS, SysV};
 use crate::kernel::namespace::Namespace;
 use crate::probe::ipc::{Directories, Ipc, KINDS, MQUEUE_LIMITS, file, parse};
 use crate::probe::{Observation, Reading};
@@ -22,22 +22,22 @@ impl Reader {
         let here = self.ipc_here();
         each(observation, Namespace::Ipc, |process| match process.namespaces.inode(Namespace::Ipc) {
             inode if inode.is_some() && inode == own => Reading::Value(here.clone()),
-            _ => {
-                let entered = enter::namespace(&self.proc.join(format!("{}/ns/ipc", process.pid)), Namespace::Ipc);
-                Reading::from(entered).map(|()| self.ipc_here())
-            }
+            _ => Reading::from(self.enter(process, Namespace::Ipc)).map(|()| self.ipc_here()),
         })
     }
 
     /// What the namespace holds that this thread is in.
     fn ipc_here(&mut self) -> Ipc {
-        let objects = KINDS
-            .map(|kind| (kind, self.parsed(&self.proc.join("sysvipc").join(file(kind)), |text| parse(kind, text))));
-        let sysv = Reading::from(enter::sysv_limits());
-        let sysv = enter::SYSV_LIMITS
+        let sysv = Reading::from(SysV::read());
+        let none = |at: usize| sysv.value().is_some_and(|sysv| sysv.objects[at] == 0);
+        let objects = [0, 1, 2].map(|at| match KINDS[at] {
+            kind if none(at) => (kind, Reading::Value(Vec::new())),
+            kind => (kind, self.parsed(&self.proc.join("sysvipc").join(file(kind)), |text| parse(kind, text))),
+        });
+        let sysv = SYSV_LIMITS
             .iter()
             .enumerate()
-            .map(|(at, name)| (format!("kernel.{name}"), sysv.clone().map(|values| values[at].clone())));
+            .map(|(at, name)| (format!("kernel.{name}"), sysv.as_ref().map(|sysv| sysv.limits[at].clone())));
         let files = MQUEUE_LIMITS.map(|name| {
             let path = self.proc.join("sys/fs/mqueue").join(name);
             (format!("fs.mqueue.{name}"), self.parsed(&path, |text| Ok(readable(text))))

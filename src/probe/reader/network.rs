@@ -1,7 +1,9 @@
 //! Reading network namespaces: by entering them, one after the other.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ impl Reader {
     /// The namespaces that are mounted on files where this thread is. Where some processes are wanted, theirs only; where the
     /// lab host is the machine itself, those that the machine had before are its own affair.
     pub(super) fn pins(&mut self, observation: &Observation, wanted: &Wanted) -> Vec<Pin> {
-        let own = self.mountinfo_of(self.own);
+        let own = self.own_mountinfo(observation);
         let mut pins = own.value().map_or_else(Vec::new, |mounts| Pin::all(mounts));
         let is_wanted = |pin: &Pin| {
             let inodes = |process: &Process| process.namespaces.0.values().any(|it| it.value() == Some(&pin.inode));
@@ -33,13 +35,13 @@ impl Reader {
     }
 
     /// Every network namespace: first the one that this thread is in, then the others by entering them one after the other.
-    pub(super) fn networks(&self, observation: &Observation) -> BTreeMap<u64, Reading<Network>> {
+    pub(super) fn networks(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<Network>> {
         let own = self.own_inode(Namespace::Net);
         let here = Network::read();
         let mut networks =
             each(observation, Namespace::Net, |process| match process.namespaces.inode(Namespace::Net) {
                 inode if inode.is_some() && inode == own => here.clone(),
-                _ => entered(&self.proc.join(format!("{}/ns/net", process.pid))),
+                _ => entered(self.namespace(process, Namespace::Net)),
             });
         for pin in observation.pins.iter().filter(|pin| pin.kind == Namespace::Net.link()) {
             networks.entry(pin.inode).or_insert_with(|| match own == Some(pin.inode) {
@@ -59,13 +61,13 @@ impl Reader {
         };
         // Another mount may cover the file.
         let is_there = fs::metadata(&path).is_ok_and(|it| it.ino() == pin.inode);
-        if is_there { entered(&path) } else { Reading::Missing(nothing()) }
+        if is_there { entered(File::open(&path)) } else { Reading::Missing(nothing()) }
     }
 }
 
-/// The network namespace behind a file. This thread stays there.
-fn entered(path: &Path) -> Reading<Network> {
-    match enter::namespace(path, Namespace::Net) {
+/// The network namespace behind an open file. This thread stays there.
+fn entered(file: io::Result<impl Borrow<File>>) -> Reading<Network> {
+    match file.and_then(|file| enter::namespace(file.borrow(), Namespace::Net)) {
         Ok(()) => Network::read(),
         Err(error) => Reading::Missing(Errno::from(&error)),
     }

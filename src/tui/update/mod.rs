@@ -255,7 +255,9 @@ fn on_view(model: &mut Model, view: Arc<View>) {
                 model.focus = Pane::Text;
             }
         }
-        if before.is_none_or(|before| before.step != view.position.step || before.done) {
+        // What waits to be typed is what the step was begun anew for.
+        let waits = !model.shell.pending.is_empty();
+        if before.is_none_or(|before| before.step != view.position.step || (before.done && !waits)) {
             model.typed = 0;
         }
     }

@@ -33,7 +33,8 @@ pub(super) fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>
         let before = lesson.lines_before(step, &view.skipped);
         if no_shell(model) || (model.typed == 0 && !view.hands_fit) {
             if !no_shell(model) {
-                model.say("calls have done the steps before: this is a new shell, brought to where the step begins");
+                model
+                    .say("calls have done these things already: this is a new shell, brought to where the step begins");
             }
             let (rows, columns) = shell_size(model);
             model.shell = Shell::new(ShellState::Asked, rows, columns);
