@@ -149,10 +149,6 @@ fn copy_top(name: &str, root: &Path, layers: &Path, mode: Mode) -> Result<(), Ex
         return Ok(());
     }
     make_dir(&target, kind.permissions().mode() & 0o7777)?;
-    // Many a directory is only there for whoever may need it (hier(7)), and each mount is read again for each box's namespace.
-    if fs::read_dir(&original).is_ok_and(|mut entries| entries.next().is_none()) {
-        return Ok(());
-    }
     let (upper, work) = (layers.join(name).join("upper"), layers.join(name).join("work"));
     make_dir(&layers.join(name), 0o755)?;
     make_dir(&upper, kind.permissions().mode() & 0o7777)?;
