@@ -50,6 +50,7 @@ fn in_a_lab(person: &Person, name: &str, wish: Wish) {
         ("rows_are_what_ip_prints", rows_are_what_ip_prints as fn(&mut Lab)),
         ("owners_are_what_lsns_prints", owners_are_what_lsns_prints),
         ("nsenter_lands_where_setns_lands", nsenter_lands_where_setns_lands),
+        ("links_move_and_go", links_move_and_go),
         ("many_links_are_read_quickly", many_links_are_read_quickly),
     ] {
         test(&mut lab);
@@ -65,6 +66,13 @@ fn perform(lab: &mut Lab, actions: &str) {
     for one in lab.perform(&actions).expect("performed") {
         assert!(one.result.is_ok(), "{:?}", one.result);
     }
+}
+
+/// The errno with which one action fails.
+fn refused(lab: &mut Lab, action: &str) -> String {
+    let actions: Vec<Action> = serde_json::from_str(&format!("[{action}]")).expect("an action");
+    let performed = lab.perform(&actions).expect("performed").remove(0);
+    performed.result.expect_err(action).errno.name()
 }
 
 /// What a shell line prints on the lab host; it must end well.
@@ -89,6 +97,7 @@ fn build(lab: &mut Lab) {
         lab,
         r#"[{"box":{}}, {"unshare":{"in":"box","namespaces":["net"]}}, {"link_up":{"in":"box","link":"lo"}},
             {"add_address":{"in":"box","link":"lo","address":"10.77.0.1/32"}},
+            {"add_veth":{"in":"host","link":"v0","peer":"eth0"}}, {"move_link":{"in":"host","link":"eth0","to":"box"}},
             {"listen":{"in":"box","at":"127.0.0.1:8080"}}, {"listen":{"in":"box","at":"[::]:8081"}},
             {"box":{"name":"other"}}, {"unshare":{"in":"other","namespaces":["net"]}},
             {"pin":{"in":"other","kind":"net","at":"/run/netns/a b"}},
@@ -100,7 +109,7 @@ fn build(lab: &mut Lab) {
         lab,
         &format!(
             "ip link add br0 type bridge && ip link set br0 up && ip address add 10.9.0.1/24 dev br0 &&
-             ip link add v0 type veth peer name eth0 netns {pid} && ip link set v0 master br0 up &&
+             ip link set v0 master br0 up &&
              ip link add \"$(printf 'w\\033\\342\\200\\256x')\" type bridge && ip route add unreachable 10.99.0.0/16 &&
              ip route add 10.98.0.0/16 via 10.9.0.2 metric 7 && ip route add 10.98.0.0/16 via 10.9.0.3 metric 8 &&
              ip route add 10.97.0.0/16 dev br0 table 77 &&
@@ -254,6 +263,39 @@ fn expected(lab: &mut Lab, enter: &str) -> BTreeMap<String, String> {
 /// direction of writing.
 fn escaped(text: &str) -> String {
     text.replace('\x1b', "\\u{1b}").replace('\u{202e}', "\\u{202e}")
+}
+
+/// A pair made in a box, one end of which goes to the lab host, and from there to another box; what the kernel refuses; and that with
+/// one end the other goes.
+fn links_move_and_go(lab: &mut Lab) {
+    perform(
+        lab,
+        r#"[{"box":{"name":"left"}}, {"unshare":{"in":"left","namespaces":["net"]}},
+            {"add_veth":{"in":"left","link":"eth0","peer":"cable"}},
+            {"box":{"name":"right"}}, {"unshare":{"in":"right","namespaces":["net"]}}]"#,
+    );
+    let (_, names) = sample(lab);
+    let [left, right] = ["left", "right"].map(|name| names.boxes[name]);
+    let links = |lab: &mut Lab, enter: &str| -> Vec<String> {
+        json(lab, &format!("{enter}ip -json link")).iter().map(|link| text(&link["ifname"])).collect()
+    };
+    let [at_left, at_right] = [left, right].map(|pid| format!("nsenter --target {pid} --net "));
+    assert_eq!(links(lab, &at_left), ["lo", "cable", "eth0"]);
+    let again = r#"{"add_veth":{"in":"left","link":"eth0","peer":"other"}}"#;
+    assert_eq!(refused(lab, again), "EEXIST");
+    perform(lab, r#"[{"move_link":{"in":"left","link":"cable","to":"host"}}]"#);
+    assert!(links(lab, "").contains(&"cable".to_owned()));
+    assert_eq!(refused(lab, r#"{"move_link":{"in":"left","link":"cable","to":"host"}}"#), "ENODEV");
+    perform(lab, r#"[{"move_link":{"in":"host","link":"cable","to":"right"}}]"#);
+    assert!(!links(lab, "").contains(&"cable".to_owned()));
+    assert_eq!(links(lab, &at_right), ["lo", "cable"]);
+    perform(lab, r#"[{"add_veth":{"in":"host","link":"cable","peer":"v9"}}]"#);
+    assert_eq!(refused(lab, r#"{"move_link":{"in":"host","link":"cable","to":"right"}}"#), "EEXIST");
+    assert_eq!(refused(lab, r#"{"move_link":{"in":"left","link":"lo","to":"right"}}"#), "EINVAL");
+    assert_eq!(refused(lab, r#"{"delete_link":{"in":"left","link":"lo"}}"#), "EOPNOTSUPP");
+    perform(lab, r#"[{"delete_link":{"in":"host","link":"v9"}}, {"delete_link":{"in":"left","link":"eth0"}}]"#);
+    assert_eq!(links(lab, &at_left), ["lo"]);
+    assert_eq!(links(lab, &at_right), ["lo"]);
 }
 
 fn owners_are_what_lsns_prints(lab: &mut Lab) {

@@ -52,6 +52,16 @@ fn shape(observation: &Observation, names: &Names) -> Shape {
             format!("{} below {parent:?}, depth {depth}, own {own:?}, {hostname:?}, {mounts:?} mounts", process.comm)
         })
         .collect();
+    // Hardware addresses, and those that the kernel makes of them, are not the same twice.
+    for (inode, network) in &observation.networks {
+        let held = observation.members(Namespace::Net, *inode).map(|process| process.comm.as_str()).collect::<Vec<_>>();
+        let links = network
+            .value()
+            .map_or_else(Vec::new, |it| it.links.iter().map(|link| (&link.name, link.is_up())).collect());
+        let addresses = network.value().into_iter().flat_map(|it| &it.addresses).filter(|it| !it.is_link_local());
+        let given: Vec<_> = addresses.map(|address| address.ip).collect();
+        shape.push(format!("network of {held:?}, {links:?}, {given:?}"));
+    }
     // What they have counted is not the same twice.
     let counted = ["stat", "current", "usage", "pressure", "events", "failcnt", "oom_control", "serviced", "bytes"];
     for (name, group) in &observation.cgroups.groups {

@@ -26,7 +26,6 @@ use crate::probe::cgroups::gauges::Gauged;
 use crate::probe::{Names, Panel, Reader, Wanted};
 use crate::runtime::action::{Action, HOST, Outcome, Performed};
 use crate::runtime::init::Command;
-use crate::runtime::join::Setns;
 use crate::runtime::process::{Kill, MakeBox, RUN_DEADLINE};
 
 /// How long a sample may take.
@@ -188,13 +187,14 @@ impl Server {
 
     /// An action as a box is told of it: with the number of the other process that it concerns.
     fn command(&self, action: &Action) -> Result<Command, Explanation> {
-        let Action::Setns(Setns { r#in, of: Some(of), .. }) = action else { return Ok((action.clone(), None)) };
+        let Some(deed) = action.on_other() else { return Ok((action.clone(), None)) };
+        let (of, r#in) = (deed.whom(), deed.actor());
         let pid_of = |name: &str| match name {
             HOST => Some(self.own),
             name => self.boxes.get(name).filter(|other| other.lives()).map(|other| other.pid),
         };
         let trouble = |why: String| {
-            Explanation::new(format!("{in} can not join the namespaces of {of}"), why, "join those of one that it sees")
+            Explanation::new(format!("It could not be done: {}", deed.sentence()), why, "name a process that it sees")
         };
         let pid = pid_of(of).ok_or_else(|| trouble(format!("the process {of} has ended, or was never made")))?;
         let numbers = |pid: i32| nix::fcntl::readlinkat(&self.proc, format!("{pid}/ns/pid").as_str()).ok();

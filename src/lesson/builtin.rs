@@ -23,6 +23,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("14-io", include_str!("../../lessons/14-io.yaml")),
     ("15-devices-freezer", include_str!("../../lessons/15-devices-freezer.yaml")),
     ("16-net-perf-hugetlb", include_str!("../../lessons/16-net-perf-hugetlb.yaml")),
+    ("17-host-link", include_str!("../../lessons/17-host-link.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

@@ -25,6 +25,7 @@ use crate::kernel::cgroup::Version;
 use crate::kernel::host::Offer;
 use crate::probe::{Names, Observation, Panel};
 use crate::runtime::action::Action;
+use crate::runtime::process::BOX;
 
 /// One lesson, checked: every name in it refers to something.
 #[derive(Clone, Debug, PartialEq)]
@@ -192,9 +193,10 @@ impl Lesson {
         needs.filter_map(of_v1).map(|(name, _)| name).collect()
     }
 
-    /// Whether a step begins with a new process: by hand, with a shell in which nothing has been done yet.
+    /// Whether a step begins with a new box: by hand, with a shell in which nothing has been done yet. Boxes of other names are
+    /// programs in the background.
     pub fn begins_anew(&self, step: usize) -> bool {
-        self.steps[step].actions.iter().any(|action| matches!(action, Action::Box(_)))
+        self.steps[step].actions.iter().any(|action| matches!(action, Action::Box(make) if make.name == BOX))
     }
 
     /// The step from which on a shell has to go along to be where this step begins: the last one that began anew.

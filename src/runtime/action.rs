@@ -16,6 +16,7 @@ use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
     file, join, link, mount, mount::MountProc, namespace::Unshare, pin, root, rootfs::Rootfs, socket, uts::SetHostname,
+    veth,
 };
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
@@ -105,6 +106,12 @@ pub enum Action {
     LinkDown(link::LinkDown),
     /// Give a link an address.
     AddAddress(link::AddAddress),
+    /// Make a pair of links.
+    AddVeth(veth::AddVeth),
+    /// Move a link into another network namespace.
+    MoveLink(veth::MoveLink),
+    /// Take a link away.
+    DeleteLink(veth::DeleteLink),
     /// Open a TCP connection.
     Connect(socket::Connect),
     /// Listen on a TCP port.
@@ -181,12 +188,12 @@ pub trait Perform: Mechanism {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError>;
 }
 
-/// What the lab host does to a box from outside, and for which it has to know its pid.
+/// What an actor does to another process, or with what that has, and for which its pid has to be known.
 pub trait PerformOn: Mechanism {
-    /// The name of the box.
+    /// The name of the other one.
     fn whom(&self) -> &str;
 
-    /// Makes the calls; `pid` is the box's, as the lab host numbers it.
+    /// Makes the calls; `pid` is the other one's, as the lab host numbers it.
     ///
     /// # Errors
     /// The call that failed.
@@ -280,6 +287,9 @@ impl Action {
             Self::LinkUp(it) => it,
             Self::LinkDown(it) => it,
             Self::AddAddress(it) => it,
+            Self::AddVeth(it) => it,
+            Self::MoveLink(it) => it,
+            Self::DeleteLink(it) => it,
             Self::Connect(it) => it,
             Self::Listen(it) => it,
             Self::Setns(it) => it,
@@ -298,6 +308,8 @@ impl Action {
             Self::LinkUp(it) => Some(it),
             Self::LinkDown(it) => Some(it),
             Self::AddAddress(it) => Some(it),
+            Self::AddVeth(it) => Some(it),
+            Self::DeleteLink(it) => Some(it),
             Self::Connect(it) => Some(it),
             Self::Listen(it) => Some(it),
             Self::Setns(it) => Some(it),
@@ -330,7 +342,9 @@ impl Action {
             Self::CgroupSet(it) => Some(it),
             Self::DeviceRules(it) => Some(it),
             Self::CgroupRemove(it) => Some(it),
-            Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) => None,
+            Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) | Self::MoveLink(_) => {
+                None
+            }
         }
     }
 
@@ -339,6 +353,16 @@ impl Action {
         match self {
             Self::NewIdMap(it) => Some(it),
             Self::CgroupAttach(it) if it.r#in == HOST => Some(it),
+            Self::MoveLink(it) if it.r#in == HOST => Some(it),
+            _ => None,
+        }
+    }
+
+    /// The deed of an action that a box performs with another process.
+    pub fn on_other(&self) -> Option<&dyn PerformOn> {
+        match self {
+            Self::Setns(it) if it.of.is_some() => Some(it),
+            Self::MoveLink(it) if it.r#in != HOST => Some(it),
             _ => None,
         }
     }

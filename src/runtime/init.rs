@@ -66,11 +66,11 @@ fn perform(name: &str, channel: &Channel, commands: &[Command]) -> Option<ChildW
                 reports.send();
                 signal_self(kill, &mut trace)
             }
-            (Action::Setns(setns), Some(pid)) => setns.join(&mut trace, *pid),
-            (action, _) => match action.alone() {
-                Some(deed) => deed.perform(&mut trace),
+            (action, other) => match (action.on_other(), other, action.alone()) {
+                (Some(deed), Some(pid), _) => deed.perform_on(&mut trace, *pid),
+                (_, _, Some(deed)) => deed.perform(&mut trace),
                 // Only the agent makes boxes, and it never passes that on.
-                None => stdio::exit_now(1),
+                _ => stdio::exit_now(1),
             },
         };
         let failed = result.is_err();

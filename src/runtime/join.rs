@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform};
+use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform, PerformOn};
 use super::pin::misused_path;
 use super::process::shell_words;
 use crate::kernel::errno::Errno;
@@ -33,16 +33,6 @@ pub struct Setns {
 impl Setns {
     fn kinds(&self) -> String {
         self.namespaces.iter().map(|kind| kind.link()).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Joins the namespaces of a process, known by the number that the lab host has for it.
-    ///
-    /// # Errors
-    /// The call that failed.
-    pub fn join(&self, trace: &mut Trace, pid: i32) -> Result<Outcome, CallError> {
-        let process = sys::open_process(trace, pid)?;
-        sys::setns(trace, &process, &self.namespaces)?;
-        Ok(Outcome::default())
     }
 }
 
@@ -111,8 +101,21 @@ impl Mechanism for Setns {
     }
 }
 
+impl PerformOn for Setns {
+    fn whom(&self) -> &str {
+        self.of.as_deref().unwrap_or_default()
+    }
+
+    /// Joins the namespaces of a process.
+    fn perform_on(&self, trace: &mut Trace, pid: i32) -> Result<Outcome, CallError> {
+        let process = sys::open_process(trace, pid)?;
+        sys::setns(trace, &process, &self.namespaces)?;
+        Ok(Outcome::default())
+    }
+}
+
 impl Perform for Setns {
-    /// Joins the namespace that a file stands for; for those of a process see [`Setns::join`].
+    /// Joins the namespace that a file stands for.
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
         let file = sys::open_namespace(trace, self.at.as_deref().unwrap_or_default())?;
         sys::setns(trace, &file, &self.namespaces)?;

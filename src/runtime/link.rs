@@ -64,7 +64,7 @@ impl<const UP: bool> Mechanism for SetLink<UP> {
     }
 
     fn misuses(&self) -> Vec<Misuse> {
-        misused_name(&self.link)
+        misused_name("link", &self.link)
     }
 }
 
@@ -113,7 +113,7 @@ impl Mechanism for AddAddress {
     }
 
     fn misuses(&self) -> Vec<Misuse> {
-        misused_name(&self.link)
+        misused_name("link", &self.link)
     }
 }
 
@@ -169,11 +169,11 @@ impl std::fmt::Display for Prefixed {
 }
 
 /// What is wrong with the name of a link (`dev_valid_name` of the kernel).
-fn misused_name(name: &str) -> Vec<Misuse> {
+pub(super) fn misused_name(field: &'static str, name: &str) -> Vec<Misuse> {
     let space = |c: char| c.is_ascii_whitespace() || matches!(c, '/' | ':' | '\0' | '\x0b');
     if name.is_empty() || name.len() > MAX_NAME || name == "." || name == ".." || name.contains(space) {
         let fix = format!("write 1 to {MAX_NAME} bytes without `/`, `:` and white space: `eth0`");
-        return vec![Misuse::new("link", "no link can be called so", fix)];
+        return vec![Misuse::new(field, "no link can be called so", fix)];
     }
     Vec::new()
 }
@@ -197,17 +197,17 @@ mod tests {
     #[test]
     fn names_that_the_kernel_refuses_are_refused() {
         for name in ["", ".", "..", "a b", "a/b", "a:b", "sixteen-bytes-xx"] {
-            assert_eq!(misused_name(name).len(), 1, "{name}");
+            assert_eq!(misused_name("link", name).len(), 1, "{name}");
         }
         for name in ["lo", "eth0.5", "wörld", "\u{202e}x"] {
-            assert_eq!(misused_name(name), [], "{name}");
+            assert_eq!(misused_name("link", name), [], "{name}");
         }
     }
 
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in any::<String>()) {
-            let _ = (text.parse::<Prefixed>(), misused_name(&text));
+            let _ = (text.parse::<Prefixed>(), misused_name("link", &text));
         }
     }
 }

@@ -21,3 +21,4 @@ pub mod rootfs;
 pub mod socket;
 pub mod user;
 pub mod uts;
+pub mod veth;

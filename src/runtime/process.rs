@@ -35,8 +35,11 @@ pub struct MakeBox {
     pub name: String,
 }
 
+/// The box that most lessons are about; by hand it is what runs in the foreground of the learner's shell.
+pub const BOX: &str = "box";
+
 fn default_name() -> String {
-    "box".to_owned()
+    BOX.to_owned()
 }
 
 impl Mechanism for MakeBox {

@@ -55,6 +55,7 @@ pub const ALL: &[Stage] = &[
         teaches: "marks on packets, counting, and huge pages: what has become of four controllers",
         panels: &[Panel::Cgroups],
     },
+    Stage { id: "host-link", teaches: "a cable to the host", panels: &[Panel::Network, Panel::Namespaces] },
     Stage {
         id: "time",
         teaches: "clocks that have run for longer, or not so long",

@@ -48,7 +48,8 @@ impl Proof {
 }
 
 /// What a process has of its own: the namespaces that differ from the host's, its root directory, the host name that it sees,
-/// the maps of its user namespace, its cgroup, and its network: links with their state, and addresses.
+/// the maps of its user namespace, its cgroup, and its network: links with their state, and the addresses that somebody gave
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shape {
     own: Vec<Namespace>,
@@ -193,7 +194,7 @@ fn prove_wrong(walk: &mut Walk, step: usize, lines: &[String]) -> Result<Option<
     }
     come_to(walk, step, Via::Shell)?;
     walk.walker.stand_before(step)?;
-    if walk.walker.step().actions.iter().any(|action| matches!(action, crate::runtime::action::Action::Box(_))) {
+    if walk.walker.lesson.begins_anew(walk.walker.session.position.step) {
         walk.new_shell()?;
     }
     walk.patience = WRONG_DEADLINE;
@@ -234,7 +235,8 @@ fn shape_of(observation: &Observation, names: &Names) -> Option<Shape> {
     let network = observation.networks.get(&net).and_then(|network| network.value()).map(|network| {
         let links =
             network.links.iter().map(|link| format!("{} {}", link.name, if link.is_up() { "up" } else { "down" }));
-        links.chain(network.addresses.iter().map(|it| format!("{}/{}", it.ip, it.prefix))).collect()
+        let given = network.addresses.iter().filter(|it| !it.is_link_local());
+        links.chain(given.map(|it| format!("{}/{}", it.ip, it.prefix))).collect()
     });
     Some(Shape {
         own: Namespace::ALL.into_iter().filter(differs).collect(),

@@ -13,7 +13,7 @@ use crate::agent::client::Keeper;
 use crate::explain::Explanation;
 use crate::kernel::trace::Call;
 use crate::lesson::{Kind, Lesson, Value, Verdict};
-use crate::runtime::action::{Action, Effect};
+use crate::runtime::action::Effect;
 use crate::session::{How, Position, Session};
 
 /// How long a typed line may take.
@@ -210,7 +210,7 @@ impl Walk {
     /// Types the lines of the current step.
     fn type_step(&mut self) -> Result<Vec<Typed>, Explanation> {
         let step = self.walker.step().clone();
-        if self.hands.is_none() || step.actions.iter().any(|action| matches!(action, Action::Box(_))) {
+        if self.hands.is_none() || self.walker.lesson.begins_anew(self.walker.session.position.step) {
             self.new_shell()?;
             self.walker.observe()?;
             self.walker.mark();

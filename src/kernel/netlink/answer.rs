@@ -45,6 +45,14 @@ pub struct Address {
     pub tentative: bool,
 }
 
+impl Address {
+    /// Whether it is one that the kernel makes of the link's hardware address (RFC 4291, link-local), which is another each time for
+    /// links that are made up.
+    pub fn is_link_local(&self) -> bool {
+        matches!(self.ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+    }
+}
+
 /// A routing table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

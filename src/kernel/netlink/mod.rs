@@ -79,6 +79,32 @@ impl Netlink {
         self.change(trace, request::set_link(name, up), 0)
     }
 
+    /// Makes a pair of links, each the other's peer (`ip link add NAME type veth peer name PEER`).
+    ///
+    /// # Errors
+    /// `EEXIST` where there is a link of either name, `EOPNOTSUPP` where the kernel has no veth, `EPERM` as [`Self::set_link`].
+    pub fn add_veth(&mut self, trace: &mut Trace, name: &str, peer: &str) -> Result<(), CallError> {
+        self.change(trace, request::add_veth(name, peer), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Moves a link into the network namespace of a process, by its number in the caller's pid namespace
+    /// (`ip link set NAME netns PID`).
+    ///
+    /// # Errors
+    /// As [`Self::set_link`], and over both network namespaces; `ESRCH` where there is no such process, `EEXIST` where a link there
+    /// has that name, `EINVAL` for one that may not leave, as `lo`.
+    pub fn move_link(&mut self, trace: &mut Trace, name: &str, pid: i32) -> Result<(), CallError> {
+        self.change(trace, request::move_link(name, pid.unsigned_abs()), 0)
+    }
+
+    /// Takes a link away (`ip link delete NAME`). The peer of a veth goes with it, wherever that is.
+    ///
+    /// # Errors
+    /// As [`Self::set_link`]; `EOPNOTSUPP` for one that can not be deleted, as `lo`.
+    pub fn delete_link(&mut self, trace: &mut Trace, name: &str) -> Result<(), CallError> {
+        self.change(trace, request::delete_link(name), 0)
+    }
+
     /// Gives a link an address (`ip address add ADDRESS/PREFIX dev NAME`).
     ///
     /// # Errors

@@ -4,14 +4,31 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+};
 use rtnetlink::packet_route::route::RouteMessage;
-use rtnetlink::{AddressMessageBuilder, LinkUnspec};
+use rtnetlink::{AddressMessageBuilder, LinkUnspec, LinkVeth};
 
 /// Up or down, for the link of this name.
 pub(super) fn set_link(name: &str, up: bool) -> RouteNetlinkMessage {
     let link = LinkUnspec::new_with_name(name);
     RouteNetlinkMessage::NewLink(if up { link.up() } else { link.down() }.build())
+}
+
+/// A pair of links.
+pub(super) fn add_veth(name: &str, peer: &str) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewLink(LinkVeth::new(name, peer).build())
+}
+
+/// The link of this name, for the network namespace of a process.
+pub(super) fn move_link(name: &str, pid: u32) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewLink(LinkUnspec::new_with_name(name).setns_by_pid(pid).build())
+}
+
+/// The link of this name, to be deleted.
+pub(super) fn delete_link(name: &str) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelLink(LinkUnspec::new_with_name(name).build())
 }
 
 /// One link, by its name.
@@ -49,6 +66,7 @@ pub(super) fn words(message: &RouteNetlinkMessage) -> (&'static str, Vec<String>
     match message {
         RouteNetlinkMessage::NewLink(link) => ("RTM_NEWLINK", link_words(link)),
         RouteNetlinkMessage::GetLink(link) => ("RTM_GETLINK", link_words(link)),
+        RouteNetlinkMessage::DelLink(link) => ("RTM_DELLINK", link_words(link)),
         RouteNetlinkMessage::NewAddress(address) => ("RTM_NEWADDR", address_words(address)),
         other => ("netlink", vec![format!("{other:?}")]),
     }
@@ -70,6 +88,18 @@ fn link_words(link: &LinkMessage) -> Vec<String> {
 fn link_attribute(attribute: &LinkAttribute) -> String {
     match attribute {
         LinkAttribute::IfName(name) => format!("IFLA_IFNAME={name:?}"),
+        LinkAttribute::NetNsPid(pid) => format!("IFLA_NET_NS_PID={pid}"),
+        LinkAttribute::LinkInfo(infos) => infos.iter().map(link_info).collect::<Vec<_>>().join(", "),
+        other => format!("{other:?}"),
+    }
+}
+
+fn link_info(info: &LinkInfo) -> String {
+    match info {
+        LinkInfo::Kind(kind) => format!("IFLA_INFO_KIND=\"{kind}\""),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))) => {
+            format!("VETH_INFO_PEER={{{}}}", link_words(peer).join(", "))
+        }
         other => format!("{other:?}"),
     }
 }
@@ -99,6 +129,12 @@ mod tests {
         assert_eq!(told(set_link("lo", true)), "RTM_NEWLINK(IFLA_IFNAME=\"lo\", ifi_flags=IFF_UP, ifi_change=IFF_UP)");
         assert_eq!(told(set_link("lo", false)), "RTM_NEWLINK(IFLA_IFNAME=\"lo\", ifi_flags=0, ifi_change=IFF_UP)");
         assert_eq!(told(get_link("\u{202e}o")), "RTM_GETLINK(IFLA_IFNAME=\"\\u{202e}o\")");
+        assert_eq!(
+            told(add_veth("eth0", "v0")),
+            "RTM_NEWLINK(IFLA_IFNAME=\"eth0\", IFLA_INFO_KIND=\"veth\", VETH_INFO_PEER={IFLA_IFNAME=\"v0\"})"
+        );
+        assert_eq!(told(move_link("eth0", 7)), "RTM_NEWLINK(IFLA_IFNAME=\"eth0\", IFLA_NET_NS_PID=7)");
+        assert_eq!(told(delete_link("eth0")), "RTM_DELLINK(IFLA_IFNAME=\"eth0\")");
         assert_eq!(
             told(add_address(1, IpAddr::from([10, 0, 0, 1]), 24)),
             "RTM_NEWADDR(ifa_index=1, ifa_prefixlen=24, IFA_ADDRESS=10.0.0.1, IFA_LOCAL=10.0.0.1, IFA_BROADCAST=10.0.0.255)"

@@ -115,6 +115,8 @@ pub enum Check {
     DeviceRules(device::Rules),
     /// A link is in the network namespace of a process.
     LinkExists(network::LinkExists),
+    /// No link of that name is in the network namespace of a process.
+    LinkGone(network::LinkGone),
     /// A link is up, or down.
     LinkState(network::LinkState),
     /// There is no link but the loopback device.
@@ -187,6 +189,8 @@ pub enum Value {
     Links(network::Links),
     /// The flags of a link.
     LinkFlags(network::LinkFlags),
+    /// The index of a link.
+    LinkIndex(network::LinkIndex),
 }
 
 impl Check {
@@ -201,6 +205,7 @@ impl Check {
             Self::NoProcess(it) => it,
             Self::NamespaceDiffers(it) => it,
             Self::LinkExists(it) => it,
+            Self::LinkGone(it) => it,
             Self::LinkState(it) => it,
             Self::OnlyLoopback(it) => it,
             Self::AddressOn(it) => it,
@@ -296,6 +301,7 @@ impl Value {
             Self::Hierarchies(it) => it,
             Self::Links(it) => it,
             Self::LinkFlags(it) => it,
+            Self::LinkIndex(it) => it,
         }
     }
 

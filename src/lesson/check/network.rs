@@ -29,6 +29,27 @@ impl Predicate for LinkExists {
     }
 }
 
+/// A link of this name is not in the network namespace of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkGone {
+    /// Whose.
+    pub of: String,
+    /// The link.
+    pub link: String,
+}
+
+impl Predicate for LinkGone {
+    fn claim(&self) -> String {
+        format!("the network namespace of {} has no link {}", self.of, self.link)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let network = network(view, &self.of)?;
+        Ok((network.link(&self.link).is_none(), names(network)))
+    }
+}
+
 /// Whether a link is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -294,6 +315,27 @@ impl Probe for Links {
 
     fn read(&self, view: &View<'_>) -> Seen<String> {
         Ok(network(view, &self.of)?.links.len().to_string())
+    }
+}
+
+/// The index of a link in its network namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkIndex {
+    /// Whose.
+    pub of: String,
+    /// The link.
+    pub link: String,
+}
+
+impl Probe for LinkIndex {
+    fn words(&self) -> String {
+        format!("the index of the link {} of {}", self.link, self.of)
+    }
+
+    fn read(&self, view: &View<'_>) -> Seen<String> {
+        let network = network(view, &self.of)?;
+        network.link(&self.link).map(|link| link.index.to_string()).ok_or_else(|| names(network))
     }
 }
 
