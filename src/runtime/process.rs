@@ -18,7 +18,7 @@ use crate::kernel::{program, stdio};
 pub const MAX_OUTPUT: usize = 16 * 1024;
 
 /// How long a program that a step runs may take before it is killed.
-pub const RUN_DEADLINE: Duration = Duration::from_secs(5);
+pub const RUN_DEADLINE: Duration = Duration::from_secs(8);
 
 /// The most arguments of a program that a lesson starts.
 const MAX_ARGUMENTS: usize = 32;
