@@ -273,6 +273,7 @@ impl Server {
             // Piece by piece: while the agent reads one, the next is written.
             let mut pieces = BufWriter::with_capacity(PIECE, report);
             let _ = serde_json::to_writer(&mut pieces, &reply).is_ok() && pieces.write_all(&[WHOLE]).is_ok();
+            // What is left in the buffer goes out, and the pipe is closed: the agent has all.
             drop(pieces);
             // Without giving memory back piece by piece before the kernel takes all of it.
             stdio::exit_now(0);
