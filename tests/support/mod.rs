@@ -485,13 +485,18 @@ fn under_a_keeper(all: &[Process], process: &Process) -> bool {
     false
 }
 
-/// Waits for a condition; when the time is up, fails with what it said last.
+/// Waits for a condition; when the time is up, fails with what it said last. Of a round that took longer than it should only a
+/// part counts: then the machine stood still, and whoever is waited for did as well.
 #[track_caller]
 pub fn eventually(at_most: Duration, mut condition: impl FnMut() -> Result<(), String>) {
-    let deadline = Instant::now() + at_most;
-    while let Err(why) = condition() {
-        assert!(Instant::now() < deadline, "not within {at_most:?}: {why}");
+    const ROUND: Duration = Duration::from_millis(250);
+    let mut left = at_most;
+    loop {
+        let begun = Instant::now();
+        let Err(why) = condition() else { return };
+        assert!(!left.is_zero(), "not within {at_most:?}: {why}");
         std::thread::sleep(Duration::from_millis(10));
+        left = left.saturating_sub(begun.elapsed().min(ROUND));
     }
 }
 
@@ -539,12 +544,28 @@ pub fn json_lines_of(text: &str) -> Vec<serde_json::Value> {
     text.lines().map(parse).collect()
 }
 
+/// What comes out of a pipe, read by a thread of its own, so that whoever writes into it never waits.
+fn chunks_of(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut chunk = [0; 8192];
+        while let Ok(n @ 1..) = pipe.read(&mut chunk) {
+            if tell.send(chunk[..n].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    told
+}
+
 /// A session of `hardway --plain` with somebody typing.
 pub struct Session<'a> {
     pub world: &'a World,
     child: Child,
     input: Option<std::process::ChildStdin>,
     output: mpsc::Receiver<Vec<u8>>,
+    /// Its standard error, which is of interest where a test fails.
+    errors: mpsc::Receiver<Vec<u8>>,
     received: Vec<u8>,
     pub keeper: Process,
     /// Every process that was seen to belong to the session, and the namespaces that were its own.
@@ -573,17 +594,9 @@ impl<'a> Session<'a> {
 
     /// Starts a session without waiting for its prompt.
     pub fn start(world: &'a World, command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
-        let mut stdout = child.stdout.take().unwrap();
-        let (tell, output) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut chunk = [0; 8192];
-            while let Ok(n @ 1..) = stdout.read(&mut chunk) {
-                if tell.send(chunk[..n].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let output = chunks_of(child.stdout.take().unwrap());
+        let errors = chunks_of(child.stderr.take().unwrap());
         let ui = i32::try_from(child.id()).unwrap();
         let mut keeper = None;
         eventually(ANSWER, || {
@@ -595,6 +608,7 @@ impl<'a> Session<'a> {
             input: child.stdin.take(),
             child,
             output,
+            errors,
             received: Vec::new(),
             keeper: keeper.unwrap(),
             seen: Vec::new(),
@@ -767,6 +781,8 @@ impl Drop for Session<'_> {
         }
         let _ = self.child.wait();
         if std::thread::panicking() {
+            let errors: Vec<u8> = self.errors.try_iter().flatten().collect();
+            eprintln!("hardway said: {}", String::from_utf8_lossy(&errors));
             for process in self.world_processes() {
                 let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
             }
