@@ -32,8 +32,8 @@ const FRESH_ON_MACHINE: [&str; 4] = ["tmp", "run", "lab", "mnt"];
 /// Where lessons put their files; [`FRESH`] in a lab host.
 pub const LAB_DIRECTORY: &str = "/lab";
 
-/// Directories that the lab makes in its own way; the last one is there where hardway runs in a lab host.
-const OWN: [&str; 4] = ["proc", "sys", "dev", ".proc"];
+/// Directories that the lab makes in its own way; the last two are there where hardway runs in a lab host.
+const OWN: [&str; 5] = ["proc", "sys", "dev", ".proc", ".sys"];
 
 /// Files of `/proc/sys` that each namespace has for itself, so that writing them in the lab is writing the lab's.
 const NAMESPACED: [&str; 12] = [
@@ -94,6 +94,9 @@ pub fn build(mode: Mode, cgroups: &[Hierarchy], private: &[&str]) -> Result<(), 
         bare_proc(&root.join(".proc"))?;
     }
     sys(&root.join("sys"), private)?;
+    if mode != Mode::Root {
+        bare_sys(&root.join(".sys"))?;
+    }
     own_cgroups(&root, cgroups, private)?;
     dev(&root.join("dev"), mode)?;
     pivot(&root)
@@ -208,11 +211,26 @@ fn bare_proc(target: &Path) -> Result<(), Explanation> {
     attach(Some("proc"), target, Some("proc"), flags, Some("subset=pid"))
 }
 
+/// The same for sysfs: `ip netns exec` takes `/sys` away before it mounts that of another network namespace there (ip-netns(8)), and
+/// a user namespace may mount one only where it still sees one. Where the kernel refuses it the lab has the machine's, and goes on.
+fn bare_sys(target: &Path) -> Result<(), Explanation> {
+    make_dir(target, 0o555)?;
+    let _ = own_sys(target);
+    Ok(())
+}
+
+/// A sysfs of the lab's network namespace. The mount is read-only and not the file system: that would hold for whatever a user
+/// namespace mounts of it later, and ip(8) asks for one that is not.
+fn own_sys(target: &Path) -> Result<(), Explanation> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    attach(Some("sysfs"), target, Some("sysfs"), flags, None)?;
+    attach(NONE, target, None, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags, None)
+}
+
 /// sysfs, read-only, with the machine's cgroup file systems, read-only.
 fn sys(target: &Path, private: &[&str]) -> Result<(), Explanation> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
     make_dir(target, 0o555)?;
-    if attach(Some("sysfs"), target, Some("sysfs"), flags, None).is_err() {
+    if own_sys(target).is_err() {
         return read_only_copy(Path::new("/sys"), target);
     }
     let cgroups = Path::new(CGROUPS);

@@ -24,6 +24,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("15-devices-freezer", include_str!("../../lessons/15-devices-freezer.yaml")),
     ("16-net-perf-hugetlb", include_str!("../../lessons/16-net-perf-hugetlb.yaml")),
     ("17-host-link", include_str!("../../lessons/17-host-link.yaml")),
+    ("18-bridge", include_str!("../../lessons/18-bridge.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

@@ -24,6 +24,8 @@ pub enum Need {
     PidNamespace,
     /// The kernel has network namespaces.
     NetNamespace,
+    /// The lab host has a network of its own: what is made there ends with it.
+    LabNetwork,
     /// The kernel has user namespaces, and they are not forbidden.
     UserNamespace,
     /// The kernel has cgroup namespaces.
@@ -156,6 +158,9 @@ impl Need {
             Self::NetNamespace => {
                 kernel(Namespace::Net, "this kernel was built without network namespaces (CONFIG_NET_NS)")
             }
+            Self::LabNetwork => offer.real_host.then(|| {
+                "it makes links on the host, and with --real-host they would be this machine's; without it they are the lab host's".to_owned()
+            }),
             Self::UserNamespace => {
                 kernel(Namespace::User, "this kernel was built without user namespaces (CONFIG_USER_NS)")
                     .or_else(|| host::userns_limit().map(|(why, fix)| format!("user namespaces are forbidden here: {why}; {fix}")))

@@ -61,6 +61,19 @@ impl Network {
 }
 
 impl Pin {
+    /// The directory where ip(8) keeps network namespaces, each mounted on a file of its name (ip-netns(8)).
+    const NAMED: &str = "/run/netns/";
+
+    /// The name of a network namespace that ip(8) would find.
+    fn name(&self) -> Option<&str> {
+        self.at.strip_prefix(Self::NAMED).filter(|name| self.kind == "net" && !name.contains('/'))
+    }
+
+    /// Whether it is the network namespace of this name.
+    pub fn is_net_of_name(&self, name: &str) -> bool {
+        self.name() == Some(name)
+    }
+
     /// The pins among mounts: the kernel mounts namespaces as files of its own file system nsfs.
     pub(super) fn all(mounts: &[Mount]) -> Vec<Self> {
         let pin = |mount: &Mount| {
@@ -86,7 +99,8 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
     for pin in observation.pins.iter().filter(|pin| pin.kind == "net" && !is_held(pin.inode)) {
         if told.insert(pin.inode) {
             let place = Place { inode: pin.inode, enter: format!("nsenter --net={} ", quote(&pin.at)) };
-            let mut about = sheet.about_thing(Panel::Network, format!("net:[{}], no process", pin.inode));
+            let name = pin.name().map(|name| format!("{name}, ")).unwrap_or_default();
+            let mut about = sheet.about_thing(Panel::Network, format!("{name}net:[{}], no process", pin.inode));
             tell(&mut about, &place, &observation.networks, &observation.pins);
         }
     }
@@ -354,7 +368,7 @@ mod tests {
                 ("pinned", "/run/netns/a b"),
             ]
         );
-        assert_eq!(rows[0].subject, "net:[7], no process");
+        assert_eq!(rows[0].subject, "a b, net:[7], no process");
         assert_eq!(rows[0].command, "nsenter --net='/run/netns/a b' ip -d link show dev eth0");
         assert!(rows[5].meaning.contains("ENETUNREACH"));
     }

@@ -15,8 +15,8 @@ use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
-    file, join, link, mount, mount::MountProc, namespace::Unshare, pin, root, rootfs::Rootfs, socket, uts::SetHostname,
-    veth,
+    bridge, file, join, link, mount, mount::MountProc, namespace::Unshare, pin, root, rootfs::Rootfs, socket,
+    uts::SetHostname, veth,
 };
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
@@ -106,8 +106,14 @@ pub enum Action {
     LinkDown(link::LinkDown),
     /// Give a link an address.
     AddAddress(link::AddAddress),
+    /// Take an address from a link.
+    DeleteAddress(link::DeleteAddress),
     /// Make a pair of links.
     AddVeth(veth::AddVeth),
+    /// Make a bridge.
+    AddBridge(bridge::AddBridge),
+    /// Make a link a port of a bridge.
+    SetMaster(bridge::SetMaster),
     /// Move a link into another network namespace.
     MoveLink(veth::MoveLink),
     /// Take a link away.
@@ -287,7 +293,10 @@ impl Action {
             Self::LinkUp(it) => it,
             Self::LinkDown(it) => it,
             Self::AddAddress(it) => it,
+            Self::DeleteAddress(it) => it,
             Self::AddVeth(it) => it,
+            Self::AddBridge(it) => it,
+            Self::SetMaster(it) => it,
             Self::MoveLink(it) => it,
             Self::DeleteLink(it) => it,
             Self::Connect(it) => it,
@@ -308,7 +317,10 @@ impl Action {
             Self::LinkUp(it) => Some(it),
             Self::LinkDown(it) => Some(it),
             Self::AddAddress(it) => Some(it),
+            Self::DeleteAddress(it) => Some(it),
             Self::AddVeth(it) => Some(it),
+            Self::AddBridge(it) => Some(it),
+            Self::SetMaster(it) => Some(it),
             Self::DeleteLink(it) => Some(it),
             Self::Connect(it) => Some(it),
             Self::Listen(it) => Some(it),

@@ -76,9 +76,15 @@ impl<const UP: bool> Perform for SetLink<UP> {
 }
 
 /// Gives a link an address.
+pub type AddAddress = SetAddress<true>;
+
+/// Takes an address from a link.
+pub type DeleteAddress = SetAddress<false>;
+
+/// Gives a link of the actor's network namespace an address, or takes one away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AddAddress {
+pub struct SetAddress<const ADD: bool> {
     /// Who.
     pub r#in: String,
     /// The name of the link.
@@ -90,17 +96,22 @@ pub struct AddAddress {
     pub fails_with: Option<Errno>,
 }
 
-impl Mechanism for AddAddress {
+impl<const ADD: bool> Mechanism for SetAddress<ADD> {
     fn actor(&self) -> &str {
         &self.r#in
     }
 
     fn sentence(&self) -> String {
-        format!("{} gives the link {} the address {}", self.r#in, self.link, self.address)
+        let Self { r#in, link, address, .. } = self;
+        match ADD {
+            true => format!("{in} gives the link {link} the address {address}"),
+            false => format!("{in} takes the address {address} from the link {link}"),
+        }
     }
 
     fn shell(&self) -> Option<String> {
-        Some(format!("ip address add {} dev {}", self.address, shell_words(std::slice::from_ref(&self.link))))
+        let deed = if ADD { "add" } else { "delete" };
+        Some(format!("ip address {deed} {} dev {}", self.address, shell_words(std::slice::from_ref(&self.link))))
     }
 
     fn fails_with(&self) -> Option<Errno> {
@@ -109,7 +120,11 @@ impl Mechanism for AddAddress {
 
     fn effects(&self) -> Vec<Effect> {
         let Self { r#in, link, address, .. } = self;
-        vec![Effect { what: format!("the address {address} on {link} in the net namespace of {in}"), home: Home::Lab }]
+        let what = if ADD { "the" } else { "no" };
+        vec![Effect {
+            what: format!("{what} address {address} on {link} in the net namespace of {in}"),
+            home: Home::Lab,
+        }]
     }
 
     fn misuses(&self) -> Vec<Misuse> {
@@ -117,9 +132,14 @@ impl Mechanism for AddAddress {
     }
 }
 
-impl Perform for AddAddress {
+impl<const ADD: bool> Perform for SetAddress<ADD> {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
-        Netlink::open_traced(trace)?.add_address(trace, &self.link, self.address.ip, self.address.prefix)?;
+        let mut netlink = Netlink::open_traced(trace)?;
+        let Prefixed { ip, prefix } = self.address;
+        match ADD {
+            true => netlink.add_address(trace, &self.link, ip, prefix)?,
+            false => netlink.delete_address(trace, &self.link, ip, prefix)?,
+        }
         Ok(Outcome::default())
     }
 }

@@ -1,6 +1,7 @@
 //! The shared core: actions, their effects, and the steppable init. One file a mechanism.
 
 pub mod action;
+pub mod bridge;
 pub mod cgroup;
 pub mod clock;
 pub mod device;

@@ -59,6 +59,11 @@ impl Mechanism for Pin {
         vec![Effect { what: format!("a {} namespace, held by the mount on {}", self.kind, self.at), home: Home::Lab }]
     }
 
+    fn once(&self) -> bool {
+        // Most boxes share the lab host's mounts, where a second one would cover the first.
+        true
+    }
+
     fn misuses(&self) -> Vec<Misuse> {
         misused_path(&self.at)
     }

@@ -56,6 +56,7 @@ pub const ALL: &[Stage] = &[
         panels: &[Panel::Cgroups],
     },
     Stage { id: "host-link", teaches: "a cable to the host", panels: &[Panel::Network, Panel::Namespaces] },
+    Stage { id: "bridge", teaches: "a switch between containers", panels: &[Panel::Network] },
     Stage {
         id: "time",
         teaches: "clocks that have run for longer, or not so long",

@@ -87,6 +87,24 @@ impl Netlink {
         self.change(trace, request::add_veth(name, peer), NLM_F_CREATE | NLM_F_EXCL)
     }
 
+    /// Makes a bridge without ports (`ip link add NAME type bridge`).
+    ///
+    /// # Errors
+    /// `EEXIST` where there is a link of this name, `EOPNOTSUPP` where the kernel has no bridges, `EPERM` as [`Self::set_link`].
+    pub fn add_bridge(&mut self, trace: &mut Trace, name: &str) -> Result<(), CallError> {
+        self.change(trace, request::add_bridge(name), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Makes a link a port of a bridge (`ip link set NAME master MASTER`).
+    ///
+    /// # Errors
+    /// As [`Self::set_link`]; `EINVAL` for a link that can be no port, as `lo`; `ELOOP` for a bridge; `EOPNOTSUPP` where the master
+    /// takes no ports.
+    pub fn set_master(&mut self, trace: &mut Trace, name: &str, master: &str) -> Result<(), CallError> {
+        let index = self.index(trace, master)?;
+        self.change(trace, request::set_master(name, index), 0)
+    }
+
     /// Moves a link into the network namespace of a process, by its number in the caller's pid namespace
     /// (`ip link set NAME netns PID`).
     ///
@@ -112,6 +130,21 @@ impl Netlink {
     pub fn add_address(&mut self, trace: &mut Trace, name: &str, address: IpAddr, prefix: u8) -> Result<(), CallError> {
         let index = self.index(trace, name)?;
         self.change(trace, request::add_address(index, address, prefix), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Takes an address from a link (`ip address delete ADDRESS/PREFIX dev NAME`), and with it the routes that came with it.
+    ///
+    /// # Errors
+    /// As [`Self::set_link`]; `EADDRNOTAVAIL` where it has no such address.
+    pub fn delete_address(
+        &mut self,
+        trace: &mut Trace,
+        name: &str,
+        address: IpAddr,
+        prefix: u8,
+    ) -> Result<(), CallError> {
+        let index = self.index(trace, name)?;
+        self.change(trace, request::delete_address(index, address, prefix), 0)
     }
 
     /// The index of a link. It is what the kernel's other requests name a link by.

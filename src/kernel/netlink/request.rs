@@ -8,7 +8,7 @@ use rtnetlink::packet_route::link::{
     InfoData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
 use rtnetlink::packet_route::route::RouteMessage;
-use rtnetlink::{AddressMessageBuilder, LinkUnspec, LinkVeth};
+use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
 /// Up or down, for the link of this name.
 pub(super) fn set_link(name: &str, up: bool) -> RouteNetlinkMessage {
@@ -19,6 +19,16 @@ pub(super) fn set_link(name: &str, up: bool) -> RouteNetlinkMessage {
 /// A pair of links.
 pub(super) fn add_veth(name: &str, peer: &str) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(LinkVeth::new(name, peer).build())
+}
+
+/// A bridge, which has no ports yet, and is down.
+pub(super) fn add_bridge(name: &str) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewLink(LinkMessageBuilder::<LinkBridge>::new(name).build())
+}
+
+/// The link of this name, to be a port of the bridge with this index.
+pub(super) fn set_master(name: &str, master: u32) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewLink(LinkUnspec::new_with_name(name).controller(master).build())
 }
 
 /// The link of this name, for the network namespace of a process.
@@ -36,12 +46,21 @@ pub(super) fn get_link(name: &str) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(LinkUnspec::new_with_name(name).build())
 }
 
-/// An address for a link.
+/// An address of a link, to be given.
 pub(super) fn add_address(index: u32, address: IpAddr, prefix: u8) -> RouteNetlinkMessage {
-    RouteNetlinkMessage::NewAddress(match address {
+    RouteNetlinkMessage::NewAddress(address_of(index, address, prefix))
+}
+
+/// An address of a link, to be taken away.
+pub(super) fn delete_address(index: u32, address: IpAddr, prefix: u8) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelAddress(address_of(index, address, prefix))
+}
+
+fn address_of(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
+    match address {
         IpAddr::V4(v4) => AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(v4, prefix).build(),
         IpAddr::V6(v6) => AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(v6, prefix).build(),
-    })
+    }
 }
 
 /// Every link; without its packet counters, which are most of what a link says of itself.
@@ -68,6 +87,7 @@ pub(super) fn words(message: &RouteNetlinkMessage) -> (&'static str, Vec<String>
         RouteNetlinkMessage::GetLink(link) => ("RTM_GETLINK", link_words(link)),
         RouteNetlinkMessage::DelLink(link) => ("RTM_DELLINK", link_words(link)),
         RouteNetlinkMessage::NewAddress(address) => ("RTM_NEWADDR", address_words(address)),
+        RouteNetlinkMessage::DelAddress(address) => ("RTM_DELADDR", address_words(address)),
         other => ("netlink", vec![format!("{other:?}")]),
     }
 }
@@ -88,6 +108,7 @@ fn link_words(link: &LinkMessage) -> Vec<String> {
 fn link_attribute(attribute: &LinkAttribute) -> String {
     match attribute {
         LinkAttribute::IfName(name) => format!("IFLA_IFNAME={name:?}"),
+        LinkAttribute::Controller(index) => format!("IFLA_MASTER={index}"),
         LinkAttribute::NetNsPid(pid) => format!("IFLA_NET_NS_PID={pid}"),
         LinkAttribute::LinkInfo(infos) => infos.iter().map(link_info).collect::<Vec<_>>().join(", "),
         other => format!("{other:?}"),
@@ -134,10 +155,13 @@ mod tests {
             "RTM_NEWLINK(IFLA_IFNAME=\"eth0\", IFLA_INFO_KIND=\"veth\", VETH_INFO_PEER={IFLA_IFNAME=\"v0\"})"
         );
         assert_eq!(told(move_link("eth0", 7)), "RTM_NEWLINK(IFLA_IFNAME=\"eth0\", IFLA_NET_NS_PID=7)");
+        assert_eq!(told(add_bridge("br0")), "RTM_NEWLINK(IFLA_IFNAME=\"br0\", IFLA_INFO_KIND=\"bridge\")");
+        assert_eq!(told(set_master("eth0", 4)), "RTM_NEWLINK(IFLA_IFNAME=\"eth0\", IFLA_MASTER=4)");
         assert_eq!(told(delete_link("eth0")), "RTM_DELLINK(IFLA_IFNAME=\"eth0\")");
         assert_eq!(
             told(add_address(1, IpAddr::from([10, 0, 0, 1]), 24)),
             "RTM_NEWADDR(ifa_index=1, ifa_prefixlen=24, IFA_ADDRESS=10.0.0.1, IFA_LOCAL=10.0.0.1, IFA_BROADCAST=10.0.0.255)"
         );
+        assert!(told(delete_address(1, IpAddr::from([10, 0, 0, 1]), 24)).starts_with("RTM_DELADDR(ifa_index=1, "));
     }
 }

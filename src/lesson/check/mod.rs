@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod device;
 pub mod hostname;
 pub mod ipc;
+pub mod keep;
 pub mod limit;
 pub mod mount;
 pub mod namespace;
@@ -119,22 +120,26 @@ pub enum Check {
     LinkGone(network::LinkGone),
     /// A link is up, or down.
     LinkState(network::LinkState),
+    /// A link is a port of a bridge.
+    LinkMaster(network::LinkMaster),
     /// There is no link but the loopback device.
     OnlyLoopback(network::OnlyLoopback),
     /// A link has an address.
     AddressOn(network::AddressOn),
+    /// A link has no address that was given to it.
+    NoAddress(network::NoAddress),
     /// A route leads to a network.
     RouteTo(network::RouteTo),
     /// Somebody listens on a TCP port.
     Listens(network::Listens),
     /// A namespace is mounted on a file.
-    Pinned(network::Pinned),
+    Pinned(keep::Pinned),
     /// A process is in the namespace that is mounted on a file.
-    InPinned(network::InPinned),
+    InPinned(keep::InPinned),
     /// No namespace of a kind is left but that of a process.
-    NoOther(network::NoOther),
+    NoOther(keep::NoOther),
     /// A process shares a namespace with a program.
-    SharesWith(network::SharesWith),
+    SharesWith(keep::SharesWith),
 }
 
 /// A value that a probe can give: the answer to a question.
@@ -189,6 +194,8 @@ pub enum Value {
     Links(network::Links),
     /// The flags of a link.
     LinkFlags(network::LinkFlags),
+    /// How many routes lead to a network.
+    RoutesTo(network::RoutesTo),
     /// The index of a link.
     LinkIndex(network::LinkIndex),
 }
@@ -207,8 +214,10 @@ impl Check {
             Self::LinkExists(it) => it,
             Self::LinkGone(it) => it,
             Self::LinkState(it) => it,
+            Self::LinkMaster(it) => it,
             Self::OnlyLoopback(it) => it,
             Self::AddressOn(it) => it,
+            Self::NoAddress(it) => it,
             Self::RouteTo(it) => it,
             Self::Listens(it) => it,
             Self::Pinned(it) => it,
@@ -301,6 +310,7 @@ impl Value {
             Self::Hierarchies(it) => it,
             Self::Links(it) => it,
             Self::LinkFlags(it) => it,
+            Self::RoutesTo(it) => it,
             Self::LinkIndex(it) => it,
         }
     }

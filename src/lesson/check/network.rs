@@ -1,11 +1,12 @@
-//! Network namespaces: their links, addresses and routes, and what keeps them.
+//! Network namespaces: their links, addresses, routes and listeners.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Predicate, Probe, Seen, View, inode, lives, value};
+use super::{Predicate, Probe, Seen, View, value};
 use crate::kernel::namespace::Namespace;
-use crate::probe::{Network, Process};
+use crate::kernel::netlink::Address;
+use crate::probe::Network;
 use crate::runtime::link::Prefixed;
 
 /// A link of this name is in the network namespace of a process.
@@ -94,6 +95,32 @@ impl Predicate for LinkState {
     }
 }
 
+/// A link is a port of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkMaster {
+    /// Whose.
+    pub of: String,
+    /// The link.
+    pub link: String,
+    /// The bridge.
+    pub is: String,
+}
+
+impl Predicate for LinkMaster {
+    fn claim(&self) -> String {
+        format!("the link {} of {} is a port of {}", self.link, self.of, self.is)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let network = network(view, &self.of)?;
+        let link = network.link(&self.link).ok_or_else(|| names(network))?;
+        let master = link.master.and_then(|index| network.links.iter().find(|link| link.index == index));
+        let seen = master.map_or("it is a port of none".to_owned(), |master| format!("its master is {}", master.name));
+        Ok((master.is_some_and(|master| master.name == self.is), seen))
+    }
+}
+
 /// There is no link but the loopback device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -132,13 +159,30 @@ impl Predicate for AddressOn {
     }
 
     fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
-        let network = network(view, &self.of)?;
-        let link = network.link(&self.link).ok_or_else(|| names(network))?;
-        let mine = network.addresses.iter().filter(|address| address.link == link.index);
-        let mine: Vec<Prefixed> = mine.map(|it| Prefixed { ip: it.ip, prefix: it.prefix }).collect();
-        let list = mine.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let seen = if mine.is_empty() { "it has none".to_owned() } else { format!("it has {list}") };
-        Ok((mine.contains(&self.address), seen))
+        let mine: Vec<_> = addresses(view, &self.of, &self.link)?.map(prefixed).collect();
+        Ok((mine.contains(&self.address), listed(&mine)))
+    }
+}
+
+/// A link has no address, but for one of IPv6 that the kernel makes for each link by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoAddress {
+    /// Whose.
+    pub of: String,
+    /// The link.
+    pub link: String,
+}
+
+impl Predicate for NoAddress {
+    fn claim(&self) -> String {
+        format!("the link {} of {} has no address that was given to it", self.link, self.of)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let mine = addresses(view, &self.of, &self.link)?;
+        let given: Vec<_> = mine.filter(|address| !address.is_link_local()).map(prefixed).collect();
+        Ok((given.is_empty(), listed(&given)))
     }
 }
 
@@ -159,8 +203,8 @@ impl Predicate for RouteTo {
 
     fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
         let network = network(view, &self.of)?;
-        let found = network.routes.iter().any(|route| (route.to, route.prefix) == (self.to.ip, self.to.prefix));
-        Ok((found, format!("it has {} routes", network.routes.len())))
+        let found = routes_to(network, self.to);
+        Ok((found > 0, format!("of its {} routes {found} lead there", network.routes.len())))
     }
 }
 
@@ -196,110 +240,6 @@ impl Predicate for Listens {
     }
 }
 
-/// A namespace is mounted on a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Pinned {
-    /// Which kind.
-    pub kind: Namespace,
-    /// The file.
-    pub at: String,
-}
-
-impl Predicate for Pinned {
-    fn claim(&self) -> String {
-        format!("a {} namespace is mounted on {}", self.kind, self.at)
-    }
-
-    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
-        let pin = pin(view, &self.at)?;
-        Ok((pin.0 == self.kind.link(), format!("{}:[{}]", pin.0, pin.1)))
-    }
-}
-
-/// A process is in the namespace that is mounted on a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InPinned {
-    /// Who.
-    pub of: String,
-    /// Which kind.
-    pub kind: Namespace,
-    /// The file.
-    pub at: String,
-}
-
-impl Predicate for InPinned {
-    fn claim(&self) -> String {
-        format!("{} is in the {} namespace that is mounted on {}", self.of, self.kind, self.at)
-    }
-
-    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
-        let (own, pin) = (view.namespace(&self.of, self.kind)?, pin(view, &self.at)?.1);
-        Ok((own == pin, format!("{} is in {own}, mounted is {pin}", self.of)))
-    }
-}
-
-/// No namespace of a kind is left but that of a process: neither held by another process nor by a mount.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NoOther {
-    /// Which kind.
-    pub kind: Namespace,
-    /// But whose.
-    pub than: String,
-}
-
-impl Predicate for NoOther {
-    fn claim(&self) -> String {
-        format!("no {} namespace is left but that of {}", self.kind, self.than)
-    }
-
-    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
-        let own = view.namespace(&self.than, self.kind)?;
-        let is_other = |it: &&Process| lives(it) && inode(it, self.kind).is_ok_and(|inode| inode != own);
-        if let Some(other) = view.observation.processes.iter().find(is_other) {
-            return Ok((false, format!("pid {} {} holds another one", other.pid, other.comm)));
-        }
-        let pins = &view.observation.pins;
-        let pinned = pins.iter().find(|pin| pin.kind == self.kind.link() && pin.inode != own);
-        Ok(pinned.map_or((true, "none".to_owned()), |pin| (false, format!("{} holds another one", pin.at))))
-    }
-}
-
-/// A process shares a namespace with a program of this name, and not with the lab host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SharesWith {
-    /// Who.
-    pub of: String,
-    /// Which kind.
-    pub kind: Namespace,
-    /// The name of the other's program.
-    pub comm: String,
-}
-
-impl Predicate for SharesWith {
-    fn claim(&self) -> String {
-        let Self { of, kind, comm } = self;
-        format!("{of} shares its {kind} namespace with `{comm}`, and not with the host")
-    }
-
-    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
-        let Self { of, kind, comm } = self;
-        let (own, host) = (view.namespace(of, *kind)?, view.namespace(crate::runtime::action::HOST, *kind)?);
-        let me = view.living(of)?.pid;
-        let is_other = |it: &&Process| lives(it) && it.pid != me && it.comm == *comm && inode(it, *kind) == Ok(own);
-        let other = view.observation.processes.iter().find(is_other);
-        let seen = match other {
-            _ if own == host => format!("{of} is in the host's"),
-            Some(other) => format!("`{comm}` is pid {}", other.pid),
-            None => format!("`{comm}` is not in it"),
-        };
-        Ok((own != host && other.is_some(), seen))
-    }
-}
-
 /// How many links there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -315,6 +255,26 @@ impl Probe for Links {
 
     fn read(&self, view: &View<'_>) -> Seen<String> {
         Ok(network(view, &self.of)?.links.len().to_string())
+    }
+}
+
+/// How many routes lead to a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoutesTo {
+    /// Whose.
+    pub of: String,
+    /// The network.
+    pub to: Prefixed,
+}
+
+impl Probe for RoutesTo {
+    fn words(&self) -> String {
+        format!("the number of routes to {} in the network namespace of {}", self.to, self.of)
+    }
+
+    fn read(&self, view: &View<'_>) -> Seen<String> {
+        Ok(routes_to(network(view, &self.of)?, self.to).to_string())
     }
 }
 
@@ -368,14 +328,28 @@ fn network<'a>(view: &View<'a>, of: &str) -> Seen<&'a Network> {
     value(view.observation.networks.get(&net))
 }
 
+/// The addresses of a link.
+fn addresses<'a>(view: &View<'a>, of: &str, link: &str) -> Seen<impl Iterator<Item = &'a Address>> {
+    let network = network(view, of)?;
+    let index = network.link(link).ok_or_else(|| names(network))?.index;
+    Ok(network.addresses.iter().filter(move |address| address.link == index))
+}
+
+fn prefixed(address: &Address) -> Prefixed {
+    Prefixed { ip: address.ip, prefix: address.prefix }
+}
+
+fn listed(addresses: &[Prefixed]) -> String {
+    let list = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if list.is_empty() { "it has none".to_owned() } else { format!("it has {list}") }
+}
+
+/// How many routes lead to just this network.
+fn routes_to(network: &Network, to: Prefixed) -> usize {
+    network.routes.iter().filter(|route| (route.to, route.prefix) == (to.ip, to.prefix)).count()
+}
+
 fn names(network: &Network) -> String {
     let names: Vec<&str> = network.links.iter().map(|link| link.name.as_str()).collect();
     format!("its links: {}", names.join(", "))
-}
-
-/// Kind and inode of the namespace that is mounted on a file.
-fn pin<'a>(view: &View<'a>, at: &str) -> Seen<(&'a str, u64)> {
-    // The last mount at a place covers the others.
-    let pin = view.observation.pins.iter().rfind(|pin| pin.at == at);
-    pin.map(|pin| (pin.kind.as_str(), pin.inode)).ok_or_else(|| format!("no namespace is mounted on {at}"))
 }

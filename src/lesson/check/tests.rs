@@ -2,6 +2,7 @@
 
 mod devices;
 mod files;
+mod links;
 
 use proptest::prelude::*;
 

@@ -28,8 +28,15 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The inode behind a namespace link of the process that a word stands for.
+    /// The inode behind a namespace link of the process that a word stands for. Where none does, a network namespace may: by hand
+    /// `ip netns add` makes one that has a name and no process (ip-netns(8)).
     pub fn namespace(&self, word: &str, kind: Namespace) -> Seen<u64> {
+        let named = || self.observation.pins.iter().rfind(|pin| pin.is_net_of_name(word)).map(|pin| pin.inode);
+        if let (Namespace::Net, false, Some(inode)) =
+            (kind, word == HOST || self.names.boxes.contains_key(word), named())
+        {
+            return Ok(inode);
+        }
         let process = self.living(word)?;
         inode(process, kind).map_err(|why| format!("{kind} of {word}: {why}"))
     }
