@@ -277,11 +277,23 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         }
     }
 
+    /// Opens a shell, brought to where the step begins, as the screen does.
+    fn open_shell(&mut self) -> std::io::Result<()> {
+        let before = match &self.view {
+            Some(view) if !view.position.done => view.lesson.lines_before(view.position.step, &view.skipped),
+            _ => Vec::new(),
+        };
+        let (rows, columns) = SHELL;
+        let is_there = before.is_empty();
+        self.order(if is_there { Order::OpenShell(rows, columns) } else { Order::ShellForHands(rows, columns) })?;
+        self.first_prompt()?;
+        before.iter().try_for_each(|line| self.type_line(line))
+    }
+
     /// Types a line into the learner's shell, and tells what the terminal showed.
     fn type_line(&mut self, line: &str) -> std::io::Result<()> {
         if self.hands.is_none() {
-            self.order(Order::OpenShell(SHELL.0, SHELL.1))?;
-            self.first_prompt()?;
+            self.open_shell()?;
         }
         let Some(hands) = &mut self.hands else { return Ok(()) };
         if let Err(explanation) = hands.type_line(line) {

@@ -204,12 +204,17 @@ impl Lesson {
         (0..=step).rev().find(|step| self.begins_anew(*step)).unwrap_or(0)
     }
 
-    /// The lines that bring a new shell to where a step begins by hand: those of the *change* steps before it, since the
+    /// Whether the steps after it build on what this one makes: a *change*, or the making of a new box.
+    pub fn builds(&self, step: usize) -> bool {
+        self.steps[step].kind == Kind::Change || self.begins_anew(step)
+    }
+
+    /// The lines that bring a new shell to where a step begins by hand: those of the steps before it that build something, since the
     /// last one that began anew. Those that are left out on this machine are left out here too; `skipped` has their reasons.
     pub fn lines_before(&self, step: usize, skipped: &[Option<String>]) -> Vec<String> {
         let is_done = |at: &usize| skipped.get(*at).is_none_or(Option::is_none);
-        let changes = (self.hands_begin(step)..step).filter(is_done).map(|at| &self.steps[at]);
-        changes.filter(|step| step.kind == Kind::Change).flat_map(|step| step.by_hand.clone()).collect()
+        let builds = (self.hands_begin(step)..step).filter(is_done).filter(|at| self.builds(*at));
+        builds.flat_map(|at| self.steps[at].by_hand.clone()).collect()
     }
 
     /// The step with this short name; where this machine has its twin instead ([`Lesson::on`]), that one.

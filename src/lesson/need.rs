@@ -198,15 +198,15 @@ impl Need {
             Self::OwnCgroupV2 => match offer.cgroups.first() {
                 None => Some(no_group()),
                 Some(own) => (own.version == Version::V1).then(|| {
-                    "it is for cgroups of version 2, and the lab host has its group in version 1 here; the step beside it does the same there"
+                    "it is for groups of version 2, and /lab/cgroup is one of version 1 here; the step beside it does the same there"
                         .to_owned()
                 }),
             },
             Self::OwnCgroupV1 => match offer.cgroups.first() {
                 None => Some(no_group()),
                 Some(own) => (own.version == Version::V2 || own.options != "pids").then(|| {
-                    "it is for the controller pids of cgroups of version 1, and the lab host has its group elsewhere; the step beside it \
-                     is for version 2"
+                    "it is for groups of version 1 with the controller pids, and /lab/cgroup is none here; the step beside it does the same \
+                     in version 2"
                         .to_owned()
                 }),
             },

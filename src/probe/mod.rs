@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::kernel::netlink::Address;
 pub use cgroups::Cgroups;
 pub use clocks::Clocks;
 pub use credentials::{Credentials, IdMap};

@@ -151,7 +151,7 @@ pub trait Mechanism {
         None
     }
 
-    /// What it creates or changes when it succeeds.
+    /// What it creates or changes when it succeeds; nothing where it takes something away.
     fn effects(&self) -> Vec<Effect>;
 
     /// Whether a second time in the same lab host would find what the first one made: a directory, an object, a mount. What a

@@ -119,12 +119,11 @@ impl<const ADD: bool> Mechanism for SetAddress<ADD> {
     }
 
     fn effects(&self) -> Vec<Effect> {
+        if !ADD {
+            return Vec::new();
+        }
         let Self { r#in, link, address, .. } = self;
-        let what = if ADD { "the" } else { "no" };
-        vec![Effect {
-            what: format!("{what} address {address} on {link} in the net namespace of {in}"),
-            home: Home::Lab,
-        }]
+        vec![Effect { what: format!("the address {address} on {link} in the net namespace of {in}"), home: Home::Lab }]
     }
 
     fn misuses(&self) -> Vec<Misuse> {

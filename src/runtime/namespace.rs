@@ -43,7 +43,9 @@ impl Mechanism for Unshare {
 
     fn shell(&self) -> Option<String> {
         let options: Vec<_> = self.namespaces.iter().map(|kind| kind.option()).collect();
-        Some(format!("unshare {} bash --norc", options.join(" ")))
+        // Without a word unshare(1) makes all mounts private, which unshare(2) does not.
+        let unchanged = if self.namespaces.contains(&Namespace::Mnt) { " --propagation unchanged" } else { "" };
+        Some(format!("unshare {}{unchanged} bash --norc", options.join(" ")))
     }
 
     fn fails_with(&self) -> Option<Errno> {

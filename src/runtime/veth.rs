@@ -154,7 +154,7 @@ impl Mechanism for DeleteLink {
     }
 
     fn effects(&self) -> Vec<Effect> {
-        vec![Effect { what: format!("no link {} in the net namespace of {}", self.link, self.r#in), home: Home::Lab }]
+        Vec::new()
     }
 
     fn misuses(&self) -> Vec<Misuse> {

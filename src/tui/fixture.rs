@@ -560,6 +560,8 @@ pub(crate) fn with_shell(model: &mut Model) {
     press(model, "s");
     assert_eq!(model.shell.state, ShellState::Asked);
     update(model, Message::ShellOpened);
+    // As if the lines that lead to the step had been typed.
+    model.shell.pending.clear();
     let text =
         "\x1b]133;D;0\x07\x1b[1;32mlab\x1b[0m:/# unshare --pid bash --norc\r\n\x1b]133;D;0\x07\x1b[1;32mlab\x1b[0m:/# ";
     update(model, Message::Output(text.as_bytes().to_vec()));

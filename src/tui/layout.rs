@@ -3,7 +3,9 @@
 use ratatui::layout::Rect;
 
 use super::app::{Model, Pane, ShellState};
+use super::doc::Doc;
 use super::view;
+use crate::walk::View;
 
 /// The smallest screen, columns and rows.
 pub const SMALLEST: (u16, u16) = (80, 24);
@@ -130,9 +132,7 @@ fn tabbed(model: &Model, content: Rect, panes: &mut Vec<Place>) {
 
 /// Rows of the list of changes with its frame: what it needs, but not more than its share of `available`.
 fn diff_height(model: &Model, columns: u16, available: u16) -> u16 {
-    let doc = view::diff::doc(model, columns);
-    let wanted = u16::try_from(doc.len()).unwrap_or(u16::MAX).saturating_add(2);
-    wanted.clamp(3, (available * 2 / 5).max(3))
+    rows_of(&view::diff::doc(model, columns)).clamp(3, (available * 2 / 5).max(3))
 }
 
 fn state_column(model: &Model, column: Rect, padding: u16, panes: &mut Vec<Place>) {
@@ -148,12 +148,21 @@ fn side_by_side(model: &Model, content: Rect, panes: &mut Vec<Place>) {
     let middle = content.width - steps - state + 2;
     panes.push(framed(Pane::Steps, Rect { width: steps, ..content }, 1));
     let column = Rect { x: steps - 1, width: middle, ..content };
-    let shell = match model.shell.state {
+    let mut shell = match model.shell.state {
         ShellState::Closed => 4,
         _ => (content.height / 3).max(10),
     };
+    let mut trace = trace_height(model, column, content.height - shell + 1);
+    if waits_for_a_guess(model) {
+        // All choices are to be seen: first the trace makes room for them, then the shell.
+        let wanted = rows_of(&view::doc(model, Pane::Text, column.width.saturating_sub(4)).unwrap_or_default());
+        let mut lacking = wanted.saturating_sub(content.height + 2 - shell - trace);
+        for (height, least) in [(&mut trace, 4), (&mut shell, 6)] {
+            let given = lacking.min(height.saturating_sub(least));
+            (*height, lacking) = (*height - given, lacking - given);
+        }
+    }
     let rest = content.height - shell + 1;
-    let trace = trace_height(model, column, rest);
     let text = rest - trace + 1;
     panes.push(framed(Pane::Text, Rect { height: text, ..column }, 1));
     panes.push(framed(Pane::Trace, Rect { y: column.y + text - 1, height: trace, ..column }, 1));
@@ -165,8 +174,19 @@ fn side_by_side(model: &Model, content: Rect, panes: &mut Vec<Place>) {
 /// Rows of the trace with its frame: what it needs, but not more than its share of `available`.
 fn trace_height(model: &Model, column: Rect, available: u16) -> u16 {
     let doc = view::trace::doc(model, column.width.saturating_sub(4));
-    let wanted = u16::try_from(doc.len()).unwrap_or(u16::MAX).saturating_add(2);
-    wanted.clamp(4, (available * 9 / 20).max(4))
+    rows_of(&doc).clamp(4, (available * 9 / 20).max(4))
+}
+
+/// Rows of a document with its frame.
+fn rows_of(doc: &Doc) -> u16 {
+    u16::try_from(doc.len()).unwrap_or(u16::MAX).saturating_add(2)
+}
+
+/// Whether the learner reads, and has a guess to make.
+fn waits_for_a_guess(model: &Model) -> bool {
+    let guessed = |view: &View| view.records[view.position.step].predicted.is_some() || view.position.done;
+    let asks = model.step().is_some_and(|step| step.predict.is_some());
+    asks && !model.capture && model.view.as_deref().is_some_and(|view| !guessed(view))
 }
 
 fn presented(model: &Model, content: Rect, panes: &mut Vec<Place>) {

@@ -99,6 +99,7 @@ impl<Tell: FnMut(News)> Actor<Tell> {
         }
         let Some(walker) = &mut self.walker else { return Ok(Look::Different) };
         let mut look = Look::Different;
+        let mut passed = false;
         match order {
             Order::Next => self.next()?,
             Order::Back => {
@@ -107,7 +108,12 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             }
             Order::Reset => self.reset()?,
             Order::Goto(step) => self.go(Position { step, done: false })?,
-            Order::Check => walker.check()?,
+            Order::Check => {
+                walker.check()?;
+                if let Some(what) = walker.still_to_do() {
+                    (self.tell)(News::Notice(what.into()));
+                }
+            }
             Order::Hint => {
                 if !walker.hint() {
                     (self.tell)(News::Notice("there are no more hints for this step".into()));
@@ -141,9 +147,7 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                 (self.tell)(News::Looked);
             }
             Order::ShellPrompt { status, output } => {
-                if walker.look()? == Look::Passed || walker.command_ended(status, &output) {
-                    (self.tell)(News::Notice("done by hand: the check holds".into()));
-                }
+                passed = walker.look()? == Look::Passed || walker.command_ended(status, &output);
                 if self.lines_before > 0 {
                     self.lines_before -= 1;
                     walker.mark();
@@ -152,13 +156,16 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             }
             Order::Sample => {
                 look = walker.look()?;
-                if look == Look::Passed {
-                    (self.tell)(News::Notice("done by hand: the check holds".into()));
-                }
+                passed = look == Look::Passed;
             }
             Order::Open { .. } | Order::Close | Order::Gauge(_) | Order::Watch(_) | Order::Quit => {}
         }
         self.save();
+        if passed {
+            // First what is so, then the word on it: whoever reads that may press a key at once.
+            self.show();
+            (self.tell)(News::Notice("done by hand: the check holds".into()));
+        }
         Ok(look)
     }
 

@@ -5,7 +5,7 @@ use super::verdicts::{by_hand, failure_verdict};
 use super::walker::Walker;
 use crate::explain::Explanation;
 use crate::lesson::{Kind, Value};
-use crate::session::How;
+use crate::session::{How, Position};
 
 impl Walker {
     /// Evaluates the current step's check, on what hands made where they made something, else on the box.
@@ -14,13 +14,26 @@ impl Walker {
     /// Where the live state can not be read.
     pub fn check(&mut self) -> Result<(), Explanation> {
         self.observe()?;
-        let by_hand = by_hand(&self.sample.names);
-        let names = if self.sample.names.subject.is_some() { by_hand } else { self.sample.names.clone() };
+        let Position { step, done } = self.session.position;
+        let hands_did = done && self.session.records[step].how == Some(How::Hands);
+        let is_by_hand = hands_did || self.sample.names.subject.is_some();
+        let names = if is_by_hand { by_hand(&self.sample.names) } else { self.sample.names.clone() };
         self.verdicts = self.evaluate(&names);
         if self.verdicts.iter().all(|verdict| verdict.holds) && self.hands_did() {
             self.pass_by_hand();
         }
         Ok(())
+    }
+
+    /// What is left to do where all checks hold and the step is not done; none otherwise.
+    pub fn still_to_do(&self) -> Option<&'static str> {
+        let holds = !self.session.position.done && self.verdicts.iter().all(|verdict| verdict.holds);
+        match self.step().kind {
+            _ if !holds => None,
+            Kind::Change => None,
+            Kind::Fail => Some("that holds; now try what the step says, and see it fail"),
+            Kind::Observe => Some("that holds; the question waits for an answer"),
+        }
     }
 
     /// Takes a sample, and notices when hands have done a *change* step.
@@ -72,12 +85,12 @@ impl Walker {
     /// Where the live state can not be read.
     pub fn answer(&mut self, text: &str) -> Result<bool, Explanation> {
         self.observe()?;
-        let names = if self.performed > self.session.position.step || self.sample.names.subject.is_none() {
-            self.sample.names.clone()
-        } else {
-            by_hand(&self.sample.names)
-        };
-        let Some(read) = self.read_value(&names) else { return Ok(false) };
+        let [calls, hands] = [self.sample.names.clone(), by_hand(&self.sample.names)];
+        let by_calls = self.performed > self.session.position.step || self.sample.names.subject.is_none();
+        let (names, others) = if by_calls { (calls, hands) } else { (hands, calls) };
+        // Calls and hands may both have made a box, and the panels show both.
+        let of_others = self.read_value(&others).filter(|read| Value::is_word_of(read, text));
+        let Some(read) = of_others.or_else(|| self.read_value(&names)) else { return Ok(false) };
         let right = Value::is_word_of(&read, text);
         self.answer = Some((text.trim().to_owned(), right, read));
         if right && !self.session.position.done {

@@ -8,9 +8,9 @@ use super::{Mode, StepReport};
 use crate::agent::client::{Keeper, Lab};
 use crate::agent::protocol::Sample;
 use crate::explain::Explanation;
-use crate::lesson::{Kind, Lesson, Step, Verdict};
+use crate::lesson::{Lesson, Step, Verdict};
 use crate::probe::processes::VISIBLE_PIDS;
-use crate::probe::{Change, Names, Panel, Row, diff, rows};
+use crate::probe::{Change, ChangeKind, Names, Panel, Row, diff, rows};
 use crate::session::{How, Position, Session};
 
 /// How long a check may take to become true after the calls: the kernel ends processes in its own time.
@@ -172,15 +172,22 @@ impl Walker {
     /// to go through before it.
     pub fn hands_fit(&self) -> bool {
         let mut by_calls = self.lesson.hands_begin(self.session.position.step)..self.performed;
-        !by_calls.any(|step| self.lesson.steps[step].kind == Kind::Change && self.skipped(step).is_none())
+        !by_calls.any(|step| self.lesson.builds(step) && self.skipped(step).is_none())
     }
 
-    /// Whether the current step can be done by calls only in a new lab host: hands have done earlier ones in this one, and
-    /// what they made would be in the way.
+    /// Whether the current step can be done by calls only in a new lab host: hands have done earlier ones in this one, or have begun
+    /// this one, and what they made would be in the way.
     pub fn next_is_anew(&self) -> bool {
         let Position { step, done } = self.session.position;
         let makes_calls = !self.step().actions.is_empty() && self.skipped(step).is_none();
-        !done && makes_calls && self.any_once(self.performed..step)
+        !done && makes_calls && self.any_once(self.performed..step + usize::from(self.hands_have_begun()))
+    }
+
+    /// Whether something has come or gone since the current step began, with a learner's shell there. What only has another value
+    /// may have it by itself.
+    fn hands_have_begun(&self) -> bool {
+        let made = |change: &Change| !matches!(change.kind, ChangeKind::Changed { .. });
+        self.sample.names.shell.is_some() && self.since_step().iter().any(made)
     }
 
     /// Whether any of these steps can be performed only once in a lab host.
@@ -265,15 +272,17 @@ impl Walker {
             verdicts.extend(self.wait_for_check(&by_hand)?);
             Arc::new(StepReport { step, actions: Vec::new() })
         } else {
+            let hands = self.sample.names.shell.is_some();
             // Steps that were done by hand: the box has not been through them yet.
             if self.next_is_anew() {
                 self.rebuild()?;
             }
-            self.catch_up(step)?;
-            self.observe()?;
-            self.mark();
-            let report = Arc::new(self.perform_actions(step)?);
-            self.performed = step + 1;
+            let mut report = self.perform_calls(step)?;
+            if hands && expected_answers(&report).iter().any(|verdict| !verdict.holds) {
+                // What hands have made does not all show: a directory, say.
+                self.rebuild()?;
+                report = self.perform_calls(step)?;
+            }
             verdicts.extend(expected_answers(&report));
             verdicts.extend(self.wait_for_check(&|names| names.clone())?);
             report
@@ -286,6 +295,16 @@ impl Walker {
             self.reveal();
         }
         Ok(done)
+    }
+
+    /// Performs the steps before this one that this lab host has not seen, and then, with its differences counted, this one.
+    fn perform_calls(&mut self, step: usize) -> Result<Arc<StepReport>, Explanation> {
+        self.catch_up(step)?;
+        self.observe()?;
+        self.mark();
+        let report = Arc::new(self.perform_actions(step)?);
+        self.performed = step + 1;
+        Ok(report)
     }
 
     /// Whether the current step only looks, and what it looks at was made by hand.

@@ -32,6 +32,8 @@ pub enum Check {
     Exists(process::Exists),
     /// It does not live.
     Gone(process::Gone),
+    /// Nobody has forked since it was made.
+    Unforked(process::Unforked),
     /// Its program's name (`comm`).
     Comm(process::Comm),
     /// The pid that it has in its own pid namespace.
@@ -205,6 +207,7 @@ impl Check {
         match self {
             Self::Exists(it) => it,
             Self::Gone(it) => it,
+            Self::Unforked(it) => it,
             Self::Comm(it) => it,
             Self::PidInside(it) => it,
             Self::ProcShowsOwn(it) => it,

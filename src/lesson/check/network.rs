@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Predicate, Probe, Seen, View, value};
 use crate::kernel::namespace::Namespace;
-use crate::kernel::netlink::Address;
-use crate::probe::Network;
+use crate::probe::{Address, Network};
 use crate::runtime::link::Prefixed;
 
 /// A link of this name is in the network namespace of a process.

@@ -46,6 +46,28 @@ impl Predicate for Gone {
     }
 }
 
+/// It is the very process that was made at first: nobody has forked since. Its parent is the lab host's init, or by hand the shell
+/// that the learner began with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unforked {
+    /// Who.
+    pub of: String,
+}
+
+impl Predicate for Unforked {
+    fn claim(&self) -> String {
+        format!("{} is the process that it was, and no child of that one", self.of)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let process = view.living(&self.of)?;
+        let holds = process.ppid == view.names.host || Some(process.ppid) == view.names.shell;
+        let parent = view.observation.process(process.ppid).map_or("?", |parent| parent.comm.as_str());
+        Ok((holds, format!("its parent is pid {}, `{parent}`", process.ppid)))
+    }
+}
+
 /// Its program's name (`comm`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -123,6 +123,17 @@ fn a_process_lives_until_it_is_a_zombie() {
 }
 
 #[test]
+fn who_was_forked_is_another_process() {
+    let mut lab = Lab::new();
+    assert!(lab.check("unforked: { of: box }").holds, "a child of the host");
+    lab.child_inside(9, 7, 2, "sleep").names.boxes.insert("box".to_owned(), 9);
+    let check = lab.check("unforked: { of: box }");
+    assert_eq!((check.holds, check.seen.as_str()), (false, "its parent is pid 7, `bash`"));
+    lab.names.shell = Some(7);
+    assert!(lab.check("unforked: { of: box }").holds, "a child of the learner's own shell");
+}
+
+#[test]
 fn a_namespace_belongs_to_the_user_namespace_that_the_kernel_names() {
     let mut lab = Lab::new();
     let check = "owned_by: { of: box, kind: uts, by: host }";

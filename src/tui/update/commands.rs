@@ -4,13 +4,14 @@ use super::shell::{open_shell, type_line};
 use super::{Effect, ask_first, clamp, course, doc, end, first_change, reveal, rows_of, scroll, telling};
 use crate::course::history;
 use crate::probe::Row;
-use crate::tui::app::{Base, Deed, Follow, Frozen, List, Model, Pane, Popup, ShellState};
+use crate::session::How;
+use crate::tui::app::{Base, Deed, Follow, Frozen, List, Model, Pane, Popup};
 use crate::tui::command::{COMMANDS, Command};
 use crate::tui::doc::Target;
 use crate::tui::layout::{self, TABS};
 use crate::tui::theme::Theme;
 use crate::tui::view::text;
-use crate::walk::Order;
+use crate::walk::{Order, View};
 
 pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
     if let Some(reason) = COMMANDS.iter().find(|spec| spec.command == command).and_then(|spec| spec.why_not(model)) {
@@ -74,8 +75,8 @@ pub(super) fn perform(model: &mut Model, command: Command, effects: &mut Vec<Eff
                 model.frozen = Some(Frozen::default());
             }
         }
-        Command::NextPane => step_pane(model, 1, effects),
-        Command::PreviousPane => step_pane(model, -1, effects),
+        Command::NextPane => step_pane(model, 1),
+        Command::PreviousPane => step_pane(model, -1),
         Command::Zoom => model.zoom = true,
         Command::Unzoom => model.zoom = false,
         Command::Presenter => {
@@ -160,10 +161,12 @@ pub(super) fn predict(model: &mut Model, choice: usize, effects: &mut Vec<Effect
 }
 
 fn type_next(model: &mut Model, effects: &mut Vec<Effect>) {
+    let by_hand = |view: &View| view.position.done && view.records[view.position.step].how == Some(How::Hands);
+    if model.typed == 0 && model.view.as_deref().is_some_and(by_hand) {
+        return model.say("your hands have done this step");
+    }
     let Some(line) = model.step().and_then(|step| step.by_hand.get(model.typed)).cloned() else {
-        model.say("that was the last line of this step");
-        model.typed = 0;
-        return;
+        return model.say("that was the last line of this step");
     };
     type_line(model, &line, effects);
     model.typed += 1;
@@ -202,7 +205,7 @@ pub(super) fn focus(model: &mut Model, pane: Pane, effects: &mut Vec<Effect>) {
     clamp(model);
 }
 
-fn step_pane(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
+fn step_pane(model: &mut Model, by: isize) {
     let tabs = !layout::wide(model);
     let order: Vec<Pane> = if model.zoom {
         Pane::ALL.to_vec()
@@ -214,12 +217,8 @@ fn step_pane(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
     let at = order.iter().position(|pane| *pane == model.focus).unwrap_or(0);
     let to = at.cast_signed() + by;
     let to = order[to.rem_euclid(order.len().cast_signed()).cast_unsigned()];
-    // A pane that Tab can not leave would be a trap: an unopened shell is shown, and opened with `s`.
-    if to == Pane::Shell && model.shell.state != ShellState::Open {
-        show(model, to);
-    } else {
-        focus(model, to, effects);
-    }
+    // A pane that Tab can not leave would be a trap: keys go to a shell after `s` or a click.
+    show(model, to);
 }
 
 /// The lines of a pane that can be chosen, and which is.

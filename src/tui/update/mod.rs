@@ -181,18 +181,19 @@ fn on_tick(model: &mut Model, effects: &mut Vec<Effect>) {
 
 fn on_news(model: &mut Model, news: News, effects: &mut Vec<Effect>) {
     match news {
-        News::View(view) => on_view(model, view),
+        News::View(view) => {
+            on_view(model, view);
+            // Only now is it known where the learner is.
+            if model.shell.state == ShellState::Ended && std::mem::take(&mut model.shell.reopen) > 0 {
+                open_shell(model, effects);
+            }
+        }
         News::Shell(_) | News::Watching(_) => {}
         News::ShellEnded => {
             if matches!(model.shell.state, ShellState::Open) {
-                let again = model.shell.reopen > 0;
                 model.shell.state = ShellState::Ended;
                 model.shell.pending.clear();
-                if again {
-                    open_shell(model, effects);
-                } else {
-                    model.capture = false;
-                }
+                model.capture = model.capture && model.shell.reopen > 0;
             }
         }
         News::Gauged(gauged) => model.graphs.take(&gauged),
@@ -260,6 +261,10 @@ fn on_view(model: &mut Model, view: Arc<View>) {
         if before.is_none_or(|before| before.step != view.position.step || (before.done && !waits)) {
             model.typed = 0;
         }
+    }
+    if view.position.done && matches!(model.popup, Some(Popup::Confirm { deed: Deed::Next, .. })) {
+        // Hands have done meanwhile what was asked about.
+        model.popup = None;
     }
     model.set_view(view);
     if before != model.view.as_ref().map(|view| view.position) {

@@ -135,6 +135,8 @@ pub(super) fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect
                 carry_out(model, *deed, effects);
                 false
             }
+            // Whoever presses the key of the next step again means that step, and not "no".
+            KeyCode::Char('n') if *deed == Deed::Next => true,
             KeyCode::Char('n' | 'N' | 'q') | KeyCode::Esc => false,
             _ => true,
         },

@@ -36,11 +36,7 @@ pub(super) fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>
                 model
                     .say("calls have done these things already: this is a new shell, brought to where the step begins");
             }
-            let (rows, columns) = shell_size(model);
-            model.shell = Shell::new(ShellState::Asked, rows, columns);
-            effects.push(Effect::Send(Order::ShellForHands(rows, columns)));
-            // A shell in which nothing has been done is brought to where the step begins.
-            model.shell.pending.extend(before.iter().map(|line| hands::keys(line)));
+            shell_at_step(model, &before, effects);
         } else if at_stake && model.typed == 0 && lesson.begins_anew(step) {
             model.say("the step begins with a new process, so this is a new shell");
             new_shell(model, effects);
@@ -52,24 +48,48 @@ pub(super) fn type_line(model: &mut Model, line: &str, effects: &mut Vec<Effect>
 
 /// Orders a new shell in the place of the one that runs.
 pub(super) fn new_shell(model: &mut Model, effects: &mut Vec<Effect>) {
+    let (rows, columns) = ask_for_shell(model);
+    effects.push(Effect::Send(Order::NewShell(rows, columns)));
+}
+
+/// From here on a shell is waited for; the size that it is to have.
+fn ask_for_shell(model: &mut Model) -> (u16, u16) {
+    // First, because the pane of a shell is larger than that without one.
+    model.shell.state = ShellState::Asked;
     let (rows, columns) = shell_size(model);
     model.shell = Shell::new(ShellState::Asked, rows, columns);
-    effects.push(Effect::Send(Order::NewShell(rows, columns)));
+    (rows, columns)
 }
 
 fn no_shell(model: &Model) -> bool {
     matches!(model.shell.state, ShellState::Closed | ShellState::Ended)
 }
 
-/// Orders a shell where none runs.
+/// Orders a shell where none runs, brought to where the step begins, which may be in a box. After the effect of a step that calls
+/// have done it is only there to look around, on the host.
 pub(super) fn open_shell(model: &mut Model, effects: &mut Vec<Effect>) {
     if !no_shell(model) {
         return;
     }
-    model.shell.state = ShellState::Asked;
-    let (rows, columns) = shell_size(model);
-    model.shell = Shell::new(ShellState::Asked, rows, columns);
-    effects.push(Effect::Send(Order::OpenShell(rows, columns)));
+    let before = match &model.view {
+        Some(view) if !view.position.done => view.lesson.lines_before(view.position.step, &view.skipped),
+        _ => Vec::new(),
+    };
+    if before.is_empty() {
+        let (rows, columns) = ask_for_shell(model);
+        effects.push(Effect::Send(Order::OpenShell(rows, columns)));
+    } else {
+        let leave = model.keys.leave.name();
+        model.say(format!("brought to where the step begins; {leave} leaves the pane"));
+        shell_at_step(model, &before, effects);
+    }
+}
+
+/// Orders a shell for the current step's lines, into which first those before it are typed.
+fn shell_at_step(model: &mut Model, before: &[String], effects: &mut Vec<Effect>) {
+    let (rows, columns) = ask_for_shell(model);
+    effects.push(Effect::Send(Order::ShellForHands(rows, columns)));
+    model.shell.pending.extend(before.iter().map(|line| hands::keys(line)));
 }
 
 /// Rows and columns of the shell pane, as it is or as it would be if it were shown.

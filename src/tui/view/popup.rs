@@ -126,7 +126,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
             ("Explained".to_owned(), foot, 0)
         }
         Popup::Trouble(_) => ("That did not work".to_owned(), key("Esc", "close"), 0),
-        Popup::Confirm { deed, .. } => (asked(*deed), [key("y", "yes"), key("n", "no")].concat(), 0),
+        Popup::Confirm { deed, .. } => (asked(*deed), [key("y", "yes"), key("Esc", "no")].concat(), 0),
         Popup::Picker { list, .. } => {
             let title = match list {
                 List::Steps => "Go to",

@@ -71,6 +71,9 @@ fn guide(model: &Model) -> String {
         (false, _, Some(_)) if step.kind == Kind::Observe && view.answer.is_none() => {
             format!("look at the state, then {answer} writes the answer")
         }
+        (false, _, Some(_)) if step.kind == Kind::Observe && step.actions.is_empty() => {
+            format!("{answer} answers once more · {next} leaves it at that")
+        }
         (false, ..) if to_type > 0 && model.size.0 < 110 => {
             format!("{next} does the step by calls · by hand: {types} types it for you, {shell} is the shell")
         }
