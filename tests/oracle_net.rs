@@ -130,7 +130,7 @@ fn rows_are_what_ip_prints(lab: &mut Lab) {
         let places = [
             ("host (pid 1)", String::new()),
             ("box ", format!("nsenter --target {pid} --net ")),
-            ("net:[", "nsenter --net='/run/netns/a b' ".to_owned()),
+            ("a b, net:[", "nsenter --net='/run/netns/a b' ".to_owned()),
         ];
         let mut faults = Vec::new();
         for (subject, enter) in &places {

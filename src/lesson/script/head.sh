@@ -202,7 +202,9 @@ build_the_tree() {
     done
     mkdir proc sys dev
     own_proc
-    mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys 2>/dev/null || read_only /sys sys
+    own_sys sys 2>/dev/null || read_only /sys sys
+    # `ip netns exec` takes /sys away before it mounts another, which a user namespace may only where it still sees one.
+    all_ids || { mkdir -p run/hardway/sys && own_sys run/hardway/sys 2>/dev/null; }
     [ ! -d sys/fs/cgroup ] || read_only /sys/fs/cgroup sys/fs/cgroup
     if [ -n "${group-}" ]; then
         hand_down
@@ -263,6 +265,11 @@ own_proc() {
     done
     # One without such mounts, because the kernel lets a user namespace mount proc only where it sees one that hides nothing.
     mkdir -p run/hardway/proc && mount -t proc -o nosuid,nodev,noexec,subset=pid proc run/hardway/proc
+}
+
+# A sysfs of the own network namespace. The mount is read-only and not the file system: ip asks for one that is not.
+own_sys() {
+    mount -t sysfs -o nosuid,nodev,noexec sysfs "$1" && mount -o remount,bind,ro,nosuid,nodev,noexec "$1"
 }
 
 own_devices() {

@@ -1,7 +1,8 @@
 //! What each command does.
 
+use super::deeds::{ask_first, end};
 use super::shell::{open_shell, type_line};
-use super::{Effect, ask_first, clamp, course, doc, end, first_change, reveal, rows_of, scroll, telling};
+use super::{Effect, clamp, course, doc, first_change, reveal, rows_of, scroll, telling};
 use crate::course::history;
 use crate::probe::Row;
 use crate::session::How;

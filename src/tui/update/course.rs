@@ -1,6 +1,7 @@
 //! The course: choosing lessons and steps, opening them, and looking at the course from within a lesson.
 
-use super::{Effect, ask_first, commands};
+use super::deeds::ask_first;
+use super::{Effect, commands};
 use crate::course::search::Place;
 use crate::tui::app::{Deed, Model, Pane, Popup, Shell, ShellState};
 use crate::walk::Order;

@@ -2,6 +2,7 @@
 
 mod commands;
 mod course;
+mod deeds;
 mod graphs;
 mod mouse;
 mod popup;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent};
 
-use self::shell::{flush_pending, follow_shell_size, new_shell, on_output, on_shell_opened, open_shell, to_shell};
+use self::deeds::end;
+use self::shell::{flush_pending, follow_shell_size, on_output, on_shell_opened, open_shell, to_shell};
 use super::app::{Deed, Follow, Model, Pane, Popup, ShellState};
 use super::command::{self, Command};
 use super::doc::{Doc, Target};
@@ -23,9 +25,6 @@ use crate::probe::{Change, ChangeKind, Row};
 use crate::walk::{News, Order, View};
 
 pub use popup::matches;
-
-/// How many seconds after an order that may take a new lab host the end of the shell is put down to it.
-const REOPEN: u8 = 4;
 
 /// What the loop must do.
 #[derive(Debug)]
@@ -332,64 +331,6 @@ fn rows_of(model: &Model, target: &Target) -> Vec<Row> {
         }
         _ => Vec::new(),
     }
-}
-
-/// Does something now, or asks first where the learner would lose something.
-fn ask_first(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
-    let at_stake = model.view.as_ref().is_some_and(|view| view.shell_at_stake);
-    let loses_shell = !matches!(deed, Deed::NewShell) || model.shell.state == ShellState::Open;
-    if at_stake && loses_shell {
-        let text = match deed {
-            Deed::NewShell => "Your shell and what it runs will end, and a new one starts.",
-            Deed::Quit => "Something runs in your shell. It will end, and everything is taken back.",
-            Deed::Close | Deed::Open(..) => "Your shell and what it runs will end with the lab host of this lesson.",
-            Deed::Next | Deed::Back | Deed::Reset | Deed::Goto(_) => {
-                "A new lab host is built for this: your shell and what it runs will end."
-            }
-        };
-        model.popup = Some(Popup::Confirm { text: text.to_owned(), deed });
-    } else {
-        carry_out(model, deed, effects);
-    }
-}
-
-fn carry_out(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
-    if matches!(deed, Deed::Next | Deed::Back | Deed::Reset | Deed::Goto(_)) {
-        model.typed = 0;
-        // Where this takes a new lab host, the shell ends with the old one. Another is opened, unless calls go on from here.
-        model.shell.reopen = if deed == Deed::Next { 0 } else { REOPEN };
-    }
-    match deed {
-        Deed::Next => effects.push(Effect::Send(Order::Next)),
-        Deed::Back => effects.push(Effect::Send(Order::Back)),
-        Deed::Reset => effects.push(Effect::Send(Order::Reset)),
-        Deed::Goto(step) => effects.push(Effect::Send(Order::Goto(step))),
-        Deed::Close => {
-            effects.push(Effect::Send(Order::Close));
-            let finished = |view: &View| view.position.done && view.position.step + 1 == view.lesson.steps.len();
-            if model.view.as_ref().is_some_and(|view| finished(view)) {
-                // The way goes on: the next lesson is chosen.
-                model.at = (model.at + 1).min(model.course.len().saturating_sub(1));
-            }
-            course::leave(model);
-        }
-        Deed::Open(lesson, step) => course::order(model, lesson, step, effects),
-        Deed::NewShell => new_shell(model, effects),
-        Deed::Quit => end(model, effects),
-    }
-}
-
-/// Begins to end; asked a second time, leaves at once (the keeper takes everything back in any case).
-fn end(model: &mut Model, effects: &mut Vec<Effect>) {
-    if model.ending {
-        effects.push(Effect::Leave);
-        return;
-    }
-    model.ending = true;
-    model.capture = false;
-    model.popup = None;
-    model.busy = Some("ending: everything is taken back".to_owned());
-    effects.push(Effect::Send(Order::Quit));
 }
 
 /// Performs a command; the palette, the mouse and tests come this way too.

@@ -2,7 +2,8 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::{Effect, ask_first, carry_out, course, end};
+use super::deeds::{ask_first, carry_out, end};
+use super::{Effect, course};
 use crate::course::glossary;
 use crate::course::search::{Hit, Place};
 use crate::probe::Row;
