@@ -62,9 +62,9 @@ pub struct Inside {
     /// The groups of its members, and of the first process of all, by pid.
     #[serde(with = "membership")]
     pub memberships: Memberships,
-    /// The mounts of the lab host's hierarchy by their places, the uppermost of each: which group is its root, as mountinfo
-    /// tells it there.
-    pub mounts: Reading<BTreeMap<String, String>>,
+    /// For each mount namespace of its members, the mounts of the lab host's hierarchy by their places, the uppermost of each: which
+    /// group is its root, as mountinfo tells it there.
+    pub mounts: BTreeMap<u64, Reading<BTreeMap<String, String>>>,
 }
 
 impl Cgroups {
@@ -245,7 +245,8 @@ fn inside(sheet: &mut Sheet<'_>, process: &Process, inside: Option<&Reading<Insi
             "The group of the first process, as this one sees it: `..` leads above the root of its cgroup namespace.",
         );
     }
-    for (target, root) in inside.mounts.value().into_iter().flatten() {
+    let mounts = process.namespaces.inode(Namespace::Mnt).and_then(|inode| inside.mounts.get(&inode));
+    for (target, root) in mounts.and_then(Reading::value).into_iter().flatten() {
         let file = format!("/proc/{pid}/mountinfo");
         about.row(
             &format!("root of {target}, inside"),

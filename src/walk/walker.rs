@@ -202,7 +202,9 @@ impl Walker {
     /// As [`Walker::rebuild`].
     pub fn go(&mut self, to: Position) -> Result<(), Explanation> {
         self.session.go(to);
-        if self.lab.is_none() || self.performed > self.session.wanted() {
+        // What a learner's hands have made is not undone otherwise, and would be in the way of calls.
+        let hands = self.sample.names.shell.is_some();
+        if self.lab.is_none() || hands || self.performed > self.session.wanted() {
             return self.rebuild();
         }
         self.catch_up(self.session.wanted())?;
@@ -310,7 +312,7 @@ impl Walker {
     /// Whether the current step only looks, and what it looks at was made by hand.
     fn looks_at_hands(&self) -> bool {
         let by_calls = self.performed >= self.session.position.step;
-        self.step().actions.is_empty() && !by_calls && self.sample.names.subject.is_some()
+        self.step().actions.is_empty() && !by_calls && self.sample.names.shell.is_some()
     }
 
     /// Performs the actions of a step; stops at the first that fails.

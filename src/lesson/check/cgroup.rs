@@ -217,7 +217,7 @@ fn by(view: &View<'_>, of: &str, by: &str) -> Seen<String> {
 fn root(view: &View<'_>, of: &str, at: Option<&str>) -> Seen<String> {
     let own = view.observation.cgroups.own.as_ref().ok_or(NO_GROUP)?;
     let at = at.map_or_else(|| own.mount.display().to_string(), str::to_owned);
-    let mounts = value(Some(&inside(view, of)?.mounts))?;
+    let mounts = value(inside(view, of)?.mounts.get(&view.namespace(of, Namespace::Mnt)?))?;
     mounts.get(&at).cloned().ok_or_else(|| format!("no mount of this hierarchy is on {at}"))
 }
 

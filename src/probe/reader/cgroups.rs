@@ -165,8 +165,7 @@ impl Reader {
         })
     }
 
-    /// What the members of the cgroup namespace see that this process and this thread are in; the mounts are those of the process,
-    /// and `membership` reads the groups of one.
+    /// What the members of the cgroup namespace see that this process and this thread are in; `membership` reads the groups of one.
     fn inside_of(
         &mut self,
         observation: &Observation,
@@ -182,10 +181,18 @@ impl Reader {
             let called = cgroup::called(&mount.fstype, &mount.super_options);
             called.zip(cgroups.own.as_ref()).is_some_and(|((version, options), own)| own.is_called(version, &options))
         };
-        let mounts = self.mountinfo(process).map(|list| {
-            let own = list.iter().filter(|mount| is_own(mount));
-            own.map(|it| (it.target.clone(), it.root.clone())).collect()
-        });
+        let mut mounts = BTreeMap::new();
+        for member in observation.members(Namespace::Cgroup, process.namespaces.inode(Namespace::Cgroup).unwrap_or(0)) {
+            let Some(inode) = member.namespaces.inode(Namespace::Mnt).filter(|inode| !mounts.contains_key(inode))
+            else {
+                continue;
+            };
+            let own = self.mountinfo(member).map(|list| {
+                let own = list.iter().filter(|mount| is_own(mount));
+                own.map(|it| (it.target.clone(), it.root.clone())).collect()
+            });
+            mounts.insert(inode, own);
+        }
         Inside { memberships, mounts }
     }
 }

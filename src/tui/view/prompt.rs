@@ -65,6 +65,11 @@ fn guide(model: &Model) -> String {
     match (done, &step.predict, &step.question) {
         (true, _, _) if last => format!("the lesson is done: {} leads back to the course", key(Command::Course)),
         (true, ..) => format!("done: {next} goes on to the next step, {back} takes it back"),
+        (false, _, Some(_))
+            if step.kind == Kind::Observe && to_type == 0 && model.typed > 0 && view.answer.is_none() =>
+        {
+            format!("all is typed: {answer} writes the answer")
+        }
         (false, Some(predict), _) if predicted.is_none() => {
             format!("guess first: 1 to {} · then {next} does the step, or your own hands do", predict.choices.len())
         }
