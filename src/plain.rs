@@ -277,17 +277,15 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         }
     }
 
-    /// Opens a shell, brought to where the step begins, as the screen does.
+    /// Opens a shell in the lab host. Its first line may be one of a row that was told for the lab host as it is, so that no other is
+    /// made for it, as the screen does.
     fn open_shell(&mut self) -> std::io::Result<()> {
-        let before = match &self.view {
-            Some(view) if !view.position.done => view.lesson.lines_before(view.position.step, &view.skipped),
-            _ => Vec::new(),
-        };
-        let (rows, columns) = SHELL;
-        let is_there = before.is_empty();
-        self.order(if is_there { Order::OpenShell(rows, columns) } else { Order::ShellForHands(rows, columns) })?;
-        self.first_prompt()?;
-        before.iter().try_for_each(|line| self.type_line(line))
+        let leads_on = |view: &View| !view.lesson.lines_before(view.position.step, &view.skipped).is_empty();
+        if self.view.as_deref().is_some_and(|view| !view.position.done && leads_on(view)) {
+            writeln!(self.output, "(this shell is on the host; t brings one to where the step begins)")?;
+        }
+        self.order(Order::OpenShell(SHELL.0, SHELL.1))?;
+        self.first_prompt()
     }
 
     /// Types a line into the learner's shell, and tells what the terminal showed.
