@@ -70,7 +70,7 @@ pub(super) fn run(spec: &LabSpec, groups: &Groups, keeper: &Channel, ui: Channel
         if ended {
             children.reap();
         }
-        if let Some(visitor) = door.knocked().filter(|_| knocked) {
+        if knocked && let Some(visitor) = door.knocked() {
             // Whether the visitor is still there to hear it is its own affair.
             let _ = server.sample(&[Panel::Processes], &[], |body| visitor.send_body(body, &[]));
         }

@@ -139,6 +139,10 @@ impl Channel {
     /// As [`Channel::receive`], but [`FrameError::Malformed`] only for a message beyond [`MAX_BODY`].
     pub fn receive_body(&self, at_most: Option<Duration>) -> Result<(Vec<u8>, Vec<OwnedFd>), FrameError> {
         let wait = Wait { at_most, deadline: at_most.map(|at_most| Instant::now() + at_most) };
+        if at_most.is_some() {
+            // Whoever has just asked is here before the answer.
+            wait.until_readable(self)?;
+        }
         let mut start = [0; HEADER];
         let mut fds = Vec::new();
         self.fill(&mut start, &mut fds, &wait)?;
