@@ -4,6 +4,7 @@
 //! safe on a small machine, also where somebody types it outside of every limit.
 
 mod devices;
+mod http;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -50,6 +51,8 @@ usage: work spin [SECONDS]     have so much of one processor's time, and say how
                                let a cgroup of version 2 below /lab/cgroup use these devices only, by a BPF program on it;
                                a RULE is one word, as in devices.allow of version 1: 'c 1:3 rwm'
        work programs GROUP     tell which BPF programs decide on the devices of a cgroup, and their instructions
+       work serve ADDRESS:PORT answer whoever connects there, by HTTP, and tell them from which address they come
+       work ask ADDRESS:PORT   ask such a server, or find out within a second why not
        work count DIR SECONDS  count how much processor time the members of a cgroup use
 ";
 
@@ -78,6 +81,8 @@ fn run(arguments: &[String]) -> ExitCode {
         ["cached", file, size] => bytes(size).map_or_else(usage, |bytes| read(File::open(file), file, bytes)),
         ["devices", group, rules @ ..] => devices::put(group, rules),
         ["programs", group] => devices::tell(group),
+        ["serve", at] => at.parse().map_or_else(|_| usage(), http::serve),
+        ["ask", to] => to.parse().map_or_else(|_| usage(), http::ask),
         ["count", group, seconds] => duration(seconds).map_or_else(usage, |time| count(group, time)),
         _ => usage(),
     };

@@ -18,6 +18,11 @@ impl Errno {
         self.0 as i32
     }
 
+    /// Whether it means that nobody answered in time (`ETIMEDOUT`).
+    pub fn is_timeout(self) -> bool {
+        self.0 == nix::errno::Errno::ETIMEDOUT
+    }
+
     /// The symbolic name, for example `ENOMEM`.
     pub fn name(self) -> String {
         format!("{:?}", self.0)

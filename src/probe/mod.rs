@@ -21,12 +21,13 @@ pub mod reader;
 pub mod reading;
 pub mod root;
 pub mod rows;
+pub mod sysctl;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::kernel::netlink::Address;
+pub use crate::kernel::netlink::{Address, Route};
 pub use cgroups::Cgroups;
 pub use clocks::Clocks;
 pub use credentials::{Credentials, IdMap};
@@ -42,6 +43,7 @@ pub use reader::{Reader, Wanted};
 pub use reading::Reading;
 pub use root::Root;
 pub use rows::{Panel, Row, rows};
+pub use sysctl::Sysctl;
 
 use crate::kernel::namespace::Namespace;
 

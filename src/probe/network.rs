@@ -1,14 +1,16 @@
 //! Networks: links, addresses and routes of each network namespace, by route netlink (network_namespaces(7), rtnetlink(7)).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::rows::{About, Sheet, quote};
+use super::sysctl::Sysctl;
 use super::{Mount, Panel, Process, Reading};
 use crate::kernel::namespace::Namespace;
-use crate::kernel::netlink::{Address, Link, Listener, Netlink, Route, Table, listeners};
+use crate::kernel::netlink::{Address, Connection, Link, Listener, Netlink, Route, Table, TcpSockets};
 
 /// What a network namespace holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +21,10 @@ pub struct Network {
     pub addresses: Vec<Address>,
     /// In the order in which the kernel tells them.
     pub routes: Vec<Route>,
-    /// Where somebody listens for TCP.
-    pub listeners: Reading<Vec<Listener>>,
+    /// Its TCP sockets.
+    pub tcp: Reading<TcpSockets>,
+    /// The settings that could be read; none where the only link is the loopback device.
+    pub sysctls: BTreeMap<Sysctl, String>,
 }
 
 /// A namespace that is kept by a mount of its file.
@@ -35,13 +39,14 @@ pub struct Pin {
 }
 
 impl Network {
-    /// Reads the network namespace that the calling thread is in.
-    pub(super) fn read() -> Reading<Self> {
+    /// Reads the network namespace that the calling thread is in; its sysctls by this `/proc`, which shows everybody their own.
+    pub(super) fn read(proc: &Path) -> Reading<Self> {
         let read = || {
             let mut netlink = Netlink::open()?;
             let (mut links, addresses, routes) = (netlink.links()?, netlink.addresses()?, netlink.routes()?);
             links.sort_by_key(|link| link.index);
-            Ok::<_, io::Error>(Self { links, addresses, routes, listeners: listeners().into() })
+            let sysctls = if links.len() > 1 { Sysctl::read(proc) } else { BTreeMap::new() };
+            Ok::<_, io::Error>(Self { links, addresses, routes, tcp: TcpSockets::read().into(), sysctls })
         };
         Reading::from(read())
     }
@@ -142,7 +147,8 @@ fn tell(about: &mut About<'_, '_>, place: &Place, networks: &BTreeMap<u64, Readi
     teller.links();
     teller.addresses();
     teller.routes();
-    teller.listeners();
+    teller.sysctls();
+    teller.sockets();
     for pin in pins.iter().filter(|pin| pin.inode == place.inode) {
         let meaning = "A mount of the namespace's file: it keeps the namespace alive without any process.";
         let command = "findmnt --noheadings --types nsfs --output TARGET".to_owned();
@@ -222,11 +228,24 @@ impl Teller<'_, '_, '_> {
         }
     }
 
-    fn listeners(&mut self) {
+    /// Whether this namespace is a router: told of one that could be, with links to two sides, and of one that is.
+    fn sysctls(&mut self) {
+        let sides = self.network.links.iter().filter(|link| link.kind != "loopback" && link.master.is_none()).count();
+        for (sysctl, value) in &self.network.sysctls {
+            if value == "0" && (sides < 2 || *sysctl != Sysctl::IpForward) {
+                continue;
+            }
+            let source = format!("{} in net:[{}]", sysctl.path(Path::new("/proc")).display(), self.place.inode);
+            let command = format!("{}sysctl {}", self.place.enter, sysctl.name());
+            self.row(sysctl.name().to_owned(), value.clone(), source, command, sysctl.meaning(value));
+        }
+    }
+
+    fn sockets(&mut self) {
         let source = self.place.source("SOCK_DIAG_BY_FAMILY");
         let ss = format!("{}ss --no-header --listening --tcp --numeric", self.place.enter);
-        match &self.network.listeners {
-            Reading::Value(listeners) => {
+        match &self.network.tcp {
+            Reading::Value(TcpSockets { listeners, connections }) => {
                 let meaning = "Somebody in this namespace listens on this TCP port. Each network namespace has all 65535 of them.";
                 for Listener { address, class } in listeners {
                     let command = format!("{ss} sport = :{}", address.port());
@@ -237,6 +256,12 @@ impl Teller<'_, '_, '_> {
                     };
                     self.row(format!("tcp {address}"), format!("LISTEN{class}"), source.clone(), command, meaning);
                 }
+                let meaning =
+                    "Who is connected, as this end sees it. A translation of addresses on the way shows here.";
+                for (key, states) in by_peer(connections) {
+                    let command = format!("{}ss --no-header --tcp --numeric", self.place.enter);
+                    self.row(key, states, source.clone(), command, meaning);
+                }
             }
             missing => {
                 let meaning =
@@ -245,6 +270,15 @@ impl Teller<'_, '_, '_> {
             }
         }
     }
+}
+
+/// Connections by their ends, but for the port of the peer, which is another one each time, with the states they are in.
+fn by_peer(connections: &[Connection]) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for Connection { local, peer, state } in connections {
+        all.entry(format!("tcp {local} from {}", peer.ip())).or_default().insert(state);
+    }
+    all.into_iter().map(|(key, states)| (key, states.into_iter().collect::<Vec<_>>().join(", "))).collect()
 }
 
 /// `UP loopback mtu 65536`, and how it hangs together with other links.
@@ -352,8 +386,13 @@ mod tests {
     #[test]
     fn what_only_a_mount_holds_is_shown_and_can_be_asked_for() {
         let links = vec![link(1, "eth0"), link(2, "routes")];
-        let network =
-            Network { links, addresses: Vec::new(), routes: Vec::new(), listeners: Reading::Value(Vec::new()) };
+        let network = Network {
+            links,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            tcp: Reading::Value(TcpSockets::default()),
+            sysctls: BTreeMap::new(),
+        };
         let rows = rows(&pinned(network), &Names::default());
         let told: Vec<_> = rows.iter().map(|row| (row.key.as_str(), row.value.as_str())).collect();
         assert_eq!(
@@ -394,7 +433,7 @@ mod tests {
                 tentative: false,
             };
             let addresses = links.iter().map(address).collect();
-            let network = Network { links, addresses, routes: Vec::new(), listeners: Reading::Value(Vec::new()) };
+            let network = Network { links, addresses, routes: Vec::new(), tcp: Reading::Value(TcpSockets::default()), sysctls: BTreeMap::new() };
             let rows = rows(&pinned(network), &Names::default());
             let identities: HashSet<_> = rows.iter().map(crate::probe::Row::identity).collect();
             prop_assert_eq!(identities.len(), rows.len());

@@ -15,7 +15,7 @@ use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
-    bridge, file, join, link, mount, mount::MountProc, namespace::Unshare, pin, root, rootfs::Rootfs, socket,
+    bridge, file, join, link, mount, mount::MountProc, namespace::Unshare, pin, root, rootfs::Rootfs, route, socket,
     uts::SetHostname, veth,
 };
 use crate::kernel::errno::Errno;
@@ -108,6 +108,10 @@ pub enum Action {
     AddAddress(link::AddAddress),
     /// Take an address from a link.
     DeleteAddress(link::DeleteAddress),
+    /// Make a route.
+    AddRoute(route::AddRoute),
+    /// Take a route away.
+    DeleteRoute(route::DeleteRoute),
     /// Make a pair of links.
     AddVeth(veth::AddVeth),
     /// Make a bridge.
@@ -144,6 +148,11 @@ pub trait Mechanism {
     /// The errno that the lesson expects, where the action is there to fail.
     fn fails_with(&self) -> Option<Errno> {
         None
+    }
+
+    /// Whether all that it does is to wait in vain. Whoever performs steps again, to be where they lead, does without it.
+    fn waits_in_vain(&self) -> bool {
+        self.fails_with().is_some_and(Errno::is_timeout)
     }
 
     /// The exit status with which the program must end that it runs, where the lesson expects one.
@@ -294,6 +303,8 @@ impl Action {
             Self::LinkDown(it) => it,
             Self::AddAddress(it) => it,
             Self::DeleteAddress(it) => it,
+            Self::AddRoute(it) => it,
+            Self::DeleteRoute(it) => it,
             Self::AddVeth(it) => it,
             Self::AddBridge(it) => it,
             Self::SetMaster(it) => it,
@@ -318,6 +329,8 @@ impl Action {
             Self::LinkDown(it) => Some(it),
             Self::AddAddress(it) => Some(it),
             Self::DeleteAddress(it) => Some(it),
+            Self::AddRoute(it) => Some(it),
+            Self::DeleteRoute(it) => Some(it),
             Self::AddVeth(it) => Some(it),
             Self::AddBridge(it) => Some(it),
             Self::SetMaster(it) => Some(it),

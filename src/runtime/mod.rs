@@ -19,6 +19,7 @@ pub mod process;
 pub mod read;
 pub mod root;
 pub mod rootfs;
+pub mod route;
 pub mod socket;
 pub mod user;
 pub mod uts;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform};
 use crate::kernel::errno::Errno;
-use crate::kernel::sys;
+use crate::kernel::sys::{self, BACKLOG};
 use crate::kernel::trace::{CallError, Trace};
 
 /// Opens a TCP connection, and closes it again.
@@ -48,7 +48,8 @@ impl Mechanism for Connect {
 
 impl Perform for Connect {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
-        sys::connect(trace, self.to)?;
+        // Closed at once: only that there is a way counts.
+        drop(sys::connect(trace, self.to)?);
         Ok(Outcome::default())
     }
 }
@@ -81,7 +82,7 @@ impl Mechanism for Listen {
             ip if ip.is_unspecified() => String::new(),
             ip => format!(", LocalAddr => \"{ip}\""),
         };
-        let listen = format!("IO::Socket::IP->new(Listen => 1, LocalPort => {port}{address})");
+        let listen = format!("IO::Socket::IP->new(Listen => {BACKLOG}, LocalPort => {port}{address})");
         Some(format!("perl -MIO::Socket::IP -e '{listen} && sleep' &"))
     }
 

@@ -11,6 +11,7 @@ use crate::explain::Explanation;
 use crate::lesson::{Lesson, Step, Verdict};
 use crate::probe::processes::VISIBLE_PIDS;
 use crate::probe::{Change, ChangeKind, Names, Panel, Row, diff, rows};
+use crate::runtime::action::Action;
 use crate::session::{How, Position, Session};
 
 /// How long a check may take to become true after the calls: the kernel ends processes in its own time.
@@ -216,7 +217,7 @@ impl Walker {
         while self.performed < steps {
             let step = self.performed;
             if self.skipped(step).is_none() {
-                let report = self.perform_actions(step)?;
+                let report = self.perform_actions(step, |action| !action.mechanism().waits_in_vain())?;
                 self.history.push(Arc::new(report));
             }
             self.performed += 1;
@@ -304,7 +305,7 @@ impl Walker {
         self.catch_up(step)?;
         self.observe()?;
         self.mark();
-        let report = Arc::new(self.perform_actions(step)?);
+        let report = Arc::new(self.perform_actions(step, |_| true)?);
         self.performed = step + 1;
         Ok(report)
     }
@@ -315,12 +316,11 @@ impl Walker {
         self.step().actions.is_empty() && !by_calls && self.sample.names.shell.is_some()
     }
 
-    /// Performs the actions of a step; stops at the first that fails.
-    fn perform_actions(&mut self, step: usize) -> Result<StepReport, Explanation> {
-        let lesson = Arc::clone(&self.lesson);
-        let actions = &lesson.steps[step].actions;
-        let performed = if actions.is_empty() { Vec::new() } else { self.lab()?.perform(actions)? };
-        Ok(StepReport { step, actions: actions.iter().cloned().zip(performed).collect() })
+    /// Performs those actions of a step that are wanted; stops at the first that fails.
+    fn perform_actions(&mut self, step: usize, wanted: impl Fn(&Action) -> bool) -> Result<StepReport, Explanation> {
+        let actions: Vec<Action> = self.lesson.steps[step].actions.iter().filter(|it| wanted(it)).cloned().collect();
+        let performed = if actions.is_empty() { Vec::new() } else { self.lab()?.perform(&actions)? };
+        Ok(StepReport { step, actions: actions.into_iter().zip(performed).collect() })
     }
 
     /// Looks until the current step's check holds, or the time is up. `as_seen_by` says who is who.

@@ -24,9 +24,10 @@ use rtnetlink::packet_core::{
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use rtnetlink::sys::{Socket, SocketAddr as Port};
+use serde::{Deserialize, Serialize};
 
 pub use self::answer::{Address, Link, Route, Table};
-pub use self::diag::Listener;
+pub use self::diag::{Connection, Listener};
 use super::children::readable;
 use super::trace::{CallError, Trace};
 
@@ -147,6 +148,23 @@ impl Netlink {
         self.change(trace, request::delete_address(index, address, prefix), 0)
     }
 
+    /// Makes a route to a network by a neighbour (`ip route add TO/PREFIX via VIA`); prefix 0 is the default route.
+    ///
+    /// # Errors
+    /// `ENETUNREACH` where no route leads to the neighbour itself, `EEXIST` where there is this route, `EINVAL` for a destination that
+    /// has bits beyond its prefix, `EPERM` as [`Self::set_link`].
+    pub fn add_route(&mut self, trace: &mut Trace, to: IpAddr, prefix: u8, via: IpAddr) -> Result<(), CallError> {
+        self.change(trace, request::add_route(to, prefix, via), NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Takes a route away (`ip route delete TO/PREFIX via VIA`).
+    ///
+    /// # Errors
+    /// `ESRCH` where there is no such route, `EPERM` as [`Self::set_link`].
+    pub fn delete_route(&mut self, trace: &mut Trace, to: IpAddr, prefix: u8, via: IpAddr) -> Result<(), CallError> {
+        self.change(trace, request::delete_route(to, prefix, via), 0)
+    }
+
     /// The index of a link. It is what the kernel's other requests name a link by.
     fn index(&mut self, trace: &mut Trace, name: &str) -> Result<u32, CallError> {
         let message = request::get_link(name);
@@ -248,16 +266,34 @@ impl Netlink {
     }
 }
 
-/// The TCP sockets on which somebody listens, in the network namespace that the calling thread is in now, sorted.
-///
-/// # Errors
-/// `EOPNOTSUPP` where the kernel was built without sock_diag(7) for TCP, and those of [`Netlink::open`].
-pub fn listeners() -> io::Result<Vec<Listener>> {
-    let mut netlink = Netlink::of(NETLINK_SOCK_DIAG)?;
-    let mut all = netlink.dump(diag::Listeners, diag::parse)?;
-    all.sort_unstable();
-    all.dedup();
-    Ok(all)
+/// The TCP sockets of a network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpSockets {
+    /// Where somebody listens, sorted.
+    pub listeners: Vec<Listener>,
+    /// Who is connected, sorted; looked for only where somebody listens.
+    pub connections: Vec<Connection>,
+}
+
+impl TcpSockets {
+    /// Those of the network namespace that the calling thread is in now.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` where the kernel was built without sock_diag(7) for TCP, and those of [`Netlink::open`].
+    pub fn read() -> io::Result<Self> {
+        let mut netlink = Netlink::of(NETLINK_SOCK_DIAG)?;
+        let mut listeners = netlink.dump(diag::Sockets::LISTENING, diag::listener)?;
+        listeners.sort_unstable();
+        listeners.dedup();
+        // The kernel looks through the connections of the whole machine for them. A client's own end tells what its user knows; the
+        // other end, from which address it seems to come.
+        let mut connections = match listeners.is_empty() {
+            true => Vec::new(),
+            false => netlink.dump(diag::Sockets::CONNECTED, diag::connection)?,
+        };
+        connections.sort_unstable();
+        Ok(Self { listeners, connections })
+    }
 }
 
 fn errno(error: io::Error) -> Errno {

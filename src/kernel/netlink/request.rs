@@ -7,8 +7,8 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{
     InfoData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
-use rtnetlink::packet_route::route::RouteMessage;
-use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol};
+use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 /// Up or down, for the link of this name.
 pub(super) fn set_link(name: &str, up: bool) -> RouteNetlinkMessage {
@@ -63,6 +63,39 @@ fn address_of(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
     }
 }
 
+/// A route to a network, by a neighbour, to be made.
+pub(super) fn add_route(to: IpAddr, prefix: u8, via: IpAddr) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::NewRoute(route_of(to, prefix, via))
+}
+
+/// A route to a network, by a neighbour, to be taken away.
+pub(super) fn delete_route(to: IpAddr, prefix: u8, via: IpAddr) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::DelRoute(route_of(to, prefix, via))
+}
+
+/// The table is `main`, the protocol `boot`, as ip(8) has them where nothing is said. The kernel finds the link: it is the one by
+/// which the neighbour is reached.
+fn route_of(to: IpAddr, prefix: u8, via: IpAddr) -> RouteMessage {
+    let mut route = match to {
+        IpAddr::V4(_) => RouteMessageBuilder::<Ipv4Addr>::new().protocol(RouteProtocol::Boot).build(),
+        IpAddr::V6(_) => RouteMessageBuilder::<Ipv6Addr>::new().protocol(RouteProtocol::Boot).build(),
+    };
+    route.header.destination_prefix_length = prefix;
+    // The default route is the one without a destination.
+    if prefix > 0 {
+        route.attributes.push(RouteAttribute::Destination(route_address(to)));
+    }
+    route.attributes.push(RouteAttribute::Gateway(route_address(via)));
+    route
+}
+
+fn route_address(ip: IpAddr) -> RouteAddress {
+    match ip {
+        IpAddr::V4(v4) => RouteAddress::Inet(v4),
+        IpAddr::V6(v6) => RouteAddress::Inet6(v6),
+    }
+}
+
 /// Every link; without its packet counters, which are most of what a link says of itself.
 pub(super) fn all_links() -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
@@ -88,6 +121,8 @@ pub(super) fn words(message: &RouteNetlinkMessage) -> (&'static str, Vec<String>
         RouteNetlinkMessage::DelLink(link) => ("RTM_DELLINK", link_words(link)),
         RouteNetlinkMessage::NewAddress(address) => ("RTM_NEWADDR", address_words(address)),
         RouteNetlinkMessage::DelAddress(address) => ("RTM_DELADDR", address_words(address)),
+        RouteNetlinkMessage::NewRoute(route) => ("RTM_NEWROUTE", route_words(route)),
+        RouteNetlinkMessage::DelRoute(route) => ("RTM_DELROUTE", route_words(route)),
         other => ("netlink", vec![format!("{other:?}")]),
     }
 }
@@ -137,6 +172,21 @@ fn address_words(address: &AddressMessage) -> Vec<String> {
     fixed.into_iter().chain(address.attributes.iter().map(attribute)).collect()
 }
 
+fn route_words(route: &RouteMessage) -> Vec<String> {
+    let address = |address: &RouteAddress| match address {
+        RouteAddress::Inet(v4) => v4.to_string(),
+        RouteAddress::Inet6(v6) => v6.to_string(),
+        other => format!("{other:?}"),
+    };
+    let attribute = |attribute: &RouteAttribute| match attribute {
+        RouteAttribute::Destination(to) => format!("RTA_DST={}", address(to)),
+        RouteAttribute::Gateway(via) => format!("RTA_GATEWAY={}", address(via)),
+        other => format!("{other:?}"),
+    };
+    let prefix = format!("rtm_dst_len={}", route.header.destination_prefix_length);
+    std::iter::once(prefix).chain(route.attributes.iter().map(attribute)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +211,12 @@ mod tests {
         assert_eq!(
             told(add_address(1, IpAddr::from([10, 0, 0, 1]), 24)),
             "RTM_NEWADDR(ifa_index=1, ifa_prefixlen=24, IFA_ADDRESS=10.0.0.1, IFA_LOCAL=10.0.0.1, IFA_BROADCAST=10.0.0.255)"
+        );
+        let (any, via) = (IpAddr::from([0, 0, 0, 0]), IpAddr::from([10, 0, 0, 1]));
+        assert_eq!(told(add_route(any, 0, via)), "RTM_NEWROUTE(rtm_dst_len=0, RTA_GATEWAY=10.0.0.1)");
+        assert_eq!(
+            told(delete_route(IpAddr::from([10, 9, 0, 0]), 16, via)),
+            "RTM_DELROUTE(rtm_dst_len=16, RTA_DST=10.9.0.0, RTA_GATEWAY=10.0.0.1)"
         );
         assert!(told(delete_address(1, IpAddr::from([10, 0, 0, 1]), 24)).starts_with("RTM_DELADDR(ifa_index=1, "));
     }

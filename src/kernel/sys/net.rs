@@ -4,29 +4,33 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, setsockopt, sockopt::ReuseAddr, sockopt::SendTimeout,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, setsockopt, sockopt::ReuseAddr,
+    sockopt::TcpUserTimeout,
 };
-use nix::sys::time::TimeVal;
 
 use super::namespace::opened;
 use crate::kernel::trace::{CallError, Trace};
 
-/// How long a connection may take, in seconds: somebody waits for the step.
-const PATIENCE: i64 = 2;
+/// How long a connection may take, in milliseconds: somebody waits for the step. The kernel sends the first packet once more after a
+/// second (RFC 6298), and only then looks at how long it has been.
+const PATIENCE: u32 = 1000;
 
-/// socket(2) for TCP, and connect(2). The connection is closed again.
+/// How many connections may wait to be accepted: those of a lesson, which nobody accepts.
+pub const BACKLOG: i32 = 16;
+
+/// socket(2) for TCP, and connect(2). The connection lasts as long as the descriptor.
 ///
 /// # Errors
-/// `ENETUNREACH` where no route leads there, `ECONNREFUSED` where nobody listens, `EINPROGRESS` where nobody answers within
-/// two seconds.
-pub fn connect(trace: &mut Trace, to: SocketAddr) -> Result<(), CallError> {
+/// `ENETUNREACH` where no route leads there, `ECONNREFUSED` where nobody listens, `ETIMEDOUT` where nobody answers within a
+/// second.
+pub fn connect(trace: &mut Trace, to: SocketAddr) -> Result<OwnedFd, CallError> {
     let fd = stream(trace, to)?;
-    // Housekeeping, and no part of what is shown: without it an answer that never comes is waited for for minutes.
-    let _ = setsockopt(&fd, SendTimeout, &TimeVal::new(PATIENCE, 0));
+    // Housekeeping, and no part of what is shown: without it an answer that never comes is waited for for minutes (tcp(7)).
+    let _ = setsockopt(&fd, TcpUserTimeout, &PATIENCE);
     let args = vec![fd.as_raw_fd().to_string(), address(to)];
     trace
-        .call("connect", args, || nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(to)).map(|()| 0))
-        .map(drop)
+        .call("connect", args, || nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(to)).map(|()| 0))?;
+    Ok(fd)
 }
 
 /// socket(2) for TCP, bind(2) and listen(2).
@@ -42,8 +46,8 @@ pub fn listen(trace: &mut Trace, at: SocketAddr) -> Result<OwnedFd, CallError> {
     trace.call("bind", vec![number.clone(), address(at)], || {
         nix::sys::socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(at)).map(|()| 0)
     })?;
-    let backlog = Backlog::new(1).unwrap_or(Backlog::MAXCONN);
-    trace.call("listen", vec![number, "1".to_owned()], || nix::sys::socket::listen(&fd, backlog).map(|()| 0))?;
+    let backlog = Backlog::new(BACKLOG).unwrap_or(Backlog::MAXCONN);
+    trace.call("listen", vec![number, BACKLOG.to_string()], || nix::sys::socket::listen(&fd, backlog).map(|()| 0))?;
     Ok(fd)
 }
 

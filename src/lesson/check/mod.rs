@@ -16,6 +16,7 @@ pub mod namespace;
 pub mod network;
 pub mod process;
 pub mod root;
+pub mod traffic;
 mod view;
 
 use schemars::JsonSchema;
@@ -131,9 +132,13 @@ pub enum Check {
     /// A link has no address that was given to it.
     NoAddress(network::NoAddress),
     /// A route leads to a network.
-    RouteTo(network::RouteTo),
+    RouteTo(traffic::RouteTo),
+    /// A setting of a network namespace has a value.
+    Sysctl(traffic::Sysctl),
     /// Somebody listens on a TCP port.
-    Listens(network::Listens),
+    Listens(traffic::Listens),
+    /// Somebody from an address is connected to a TCP port.
+    ConnectedFrom(traffic::ConnectedFrom),
     /// A namespace is mounted on a file.
     Pinned(keep::Pinned),
     /// A process is in the namespace that is mounted on a file.
@@ -197,7 +202,9 @@ pub enum Value {
     /// The flags of a link.
     LinkFlags(network::LinkFlags),
     /// How many routes lead to a network.
-    RoutesTo(network::RoutesTo),
+    RoutesTo(traffic::RoutesTo),
+    /// Who is connected to a TCP port.
+    PeersOf(traffic::PeersOf),
     /// The index of a link.
     LinkIndex(network::LinkIndex),
 }
@@ -222,7 +229,9 @@ impl Check {
             Self::AddressOn(it) => it,
             Self::NoAddress(it) => it,
             Self::RouteTo(it) => it,
+            Self::Sysctl(it) => it,
             Self::Listens(it) => it,
+            Self::ConnectedFrom(it) => it,
             Self::Pinned(it) => it,
             Self::InPinned(it) => it,
             Self::NoOther(it) => it,
@@ -314,6 +323,7 @@ impl Value {
             Self::Links(it) => it,
             Self::LinkFlags(it) => it,
             Self::RoutesTo(it) => it,
+            Self::PeersOf(it) => it,
             Self::LinkIndex(it) => it,
         }
     }

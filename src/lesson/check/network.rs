@@ -1,4 +1,4 @@
-//! Network namespaces: their links, addresses, routes and listeners.
+//! Network namespaces: their links and addresses.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -185,60 +185,6 @@ impl Predicate for NoAddress {
     }
 }
 
-/// A route leads to a network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RouteTo {
-    /// Whose.
-    pub of: String,
-    /// Where to; `0.0.0.0/0` is the default route.
-    pub to: Prefixed,
-}
-
-impl Predicate for RouteTo {
-    fn claim(&self) -> String {
-        format!("the network namespace of {} has a route to {}", self.of, self.to)
-    }
-
-    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
-        let network = network(view, &self.of)?;
-        let found = routes_to(network, self.to);
-        Ok((found > 0, format!("of its {} routes {found} lead there", network.routes.len())))
-    }
-}
-
-/// Somebody listens on a TCP port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Listens {
-    /// In whose network namespace.
-    pub of: String,
-    /// The port.
-    pub port: u16,
-    /// The mark that the socket must have of its cgroup: the number in `net_cls.classid`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub class: Option<u32>,
-}
-
-impl Predicate for Listens {
-    fn claim(&self) -> String {
-        let class = self.class.map_or_else(String::new, |class| format!(", with the class {class:#x}"));
-        format!("somebody in the network namespace of {} listens on TCP port {}{class}", self.of, self.port)
-    }
-
-    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
-        let listeners = value(Some(&network(view, &self.of)?.listeners))?;
-        let of_class = |class: u32| self.class.is_none_or(|wanted| wanted == class);
-        let found = listeners.iter().any(|one| one.address.port() == self.port && of_class(one.class));
-        let words = listeners.iter().map(|one| match self.class {
-            None => one.address.to_string(),
-            Some(_) => format!("{} with the class {:#x}", one.address, one.class),
-        });
-        let list = words.collect::<Vec<_>>().join(", ");
-        Ok((found, if listeners.is_empty() { "nobody listens there".to_owned() } else { format!("listening: {list}") }))
-    }
-}
-
 /// How many links there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -254,26 +200,6 @@ impl Probe for Links {
 
     fn read(&self, view: &View<'_>) -> Seen<String> {
         Ok(network(view, &self.of)?.links.len().to_string())
-    }
-}
-
-/// How many routes lead to a network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RoutesTo {
-    /// Whose.
-    pub of: String,
-    /// The network.
-    pub to: Prefixed,
-}
-
-impl Probe for RoutesTo {
-    fn words(&self) -> String {
-        format!("the number of routes to {} in the network namespace of {}", self.to, self.of)
-    }
-
-    fn read(&self, view: &View<'_>) -> Seen<String> {
-        Ok(routes_to(network(view, &self.of)?, self.to).to_string())
     }
 }
 
@@ -322,7 +248,7 @@ impl Probe for LinkFlags {
     }
 }
 
-fn network<'a>(view: &View<'a>, of: &str) -> Seen<&'a Network> {
+pub(super) fn network<'a>(view: &View<'a>, of: &str) -> Seen<&'a Network> {
     let net = view.namespace(of, Namespace::Net)?;
     value(view.observation.networks.get(&net))
 }
@@ -341,11 +267,6 @@ fn prefixed(address: &Address) -> Prefixed {
 fn listed(addresses: &[Prefixed]) -> String {
     let list = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if list.is_empty() { "it has none".to_owned() } else { format!("it has {list}") }
-}
-
-/// How many routes lead to just this network.
-fn routes_to(network: &Network, to: Prefixed) -> usize {
-    network.routes.iter().filter(|route| (route.to, route.prefix) == (to.ip, to.prefix)).count()
 }
 
 fn names(network: &Network) -> String {

@@ -37,11 +37,12 @@ impl Reader {
     /// Every network namespace: first the one that this thread is in, then the others by entering them one after the other.
     pub(super) fn networks(&mut self, observation: &Observation) -> BTreeMap<u64, Reading<Network>> {
         let own = self.own_inode(Namespace::Net);
-        let here = Network::read();
+        let here = Network::read(&self.proc);
+        let proc = self.proc.clone();
         let mut networks =
             each(observation, Namespace::Net, |process| match process.namespaces.inode(Namespace::Net) {
                 inode if inode.is_some() && inode == own => here.clone(),
-                _ => entered(self.namespace(process, Namespace::Net)),
+                _ => entered(self.namespace(process, Namespace::Net), &proc),
             });
         for pin in observation.pins.iter().filter(|pin| pin.kind == Namespace::Net.link()) {
             networks.entry(pin.inode).or_insert_with(|| match own == Some(pin.inode) {
@@ -61,14 +62,14 @@ impl Reader {
         };
         // Another mount may cover the file.
         let is_there = fs::metadata(&path).is_ok_and(|it| it.ino() == pin.inode);
-        if is_there { entered(File::open(&path)) } else { Reading::Missing(nothing()) }
+        if is_there { entered(File::open(&path), &self.proc) } else { Reading::Missing(nothing()) }
     }
 }
 
 /// The network namespace behind an open file. This thread stays there.
-fn entered(file: io::Result<impl Borrow<File>>) -> Reading<Network> {
+fn entered(file: io::Result<impl Borrow<File>>, proc: &Path) -> Reading<Network> {
     match file.and_then(|file| enter::namespace(file.borrow(), Namespace::Net)) {
-        Ok(()) => Network::read(),
+        Ok(()) => Network::read(proc),
         Err(error) => Reading::Missing(Errno::from(&error)),
     }
 }

@@ -1,8 +1,8 @@
 //! Checks on links, and network namespaces that have a name and no process.
 
 use super::*;
-use crate::kernel::netlink::{Address, Link, Route, Table};
-use crate::probe::{Network, Pin};
+use crate::kernel::netlink::{Address, Connection, Link, Route, Table, TcpSockets};
+use crate::probe::{Network, Pin, Sysctl};
 
 fn link(index: u32, name: &str, master: Option<u32>) -> Link {
     let [name, kind, state] = [name, "veth", "UP"].map(str::to_owned);
@@ -16,6 +16,16 @@ fn route(to: [u8; 4], prefix: u8, link: u32) -> Route {
     Route { to: to.into(), prefix, link: Some(link), via, source, metric, kind, protocol, table }
 }
 
+/// Two visitors of one port.
+fn sockets() -> TcpSockets {
+    let visitor = |peer: &str| Connection {
+        local: "10.0.0.1:80".parse().unwrap(),
+        peer: peer.parse().unwrap(),
+        state: "ESTAB".to_owned(),
+    };
+    TcpSockets { listeners: Vec::new(), connections: vec![visitor("10.0.0.2:4000"), visitor("10.0.0.3:4000")] }
+}
+
 /// A network with a bridge and one port of it.
 fn network() -> Reading<Network> {
     let address = |ip: &str, prefix| {
@@ -26,7 +36,8 @@ fn network() -> Reading<Network> {
         links: vec![link(2, "br0", None), link(3, "web0", Some(2)), link(4, "db0", None)],
         addresses: vec![address("fe80::1", 64)],
         routes: vec![route([10, 0, 0, 0], 24, 3), route([10, 0, 0, 0], 24, 4), route([10, 0, 0, 0], 8, 4)],
-        listeners: Reading::Value(Vec::new()),
+        tcp: Reading::Value(sockets()),
+        sysctls: [(Sysctl::IpForward, "1".to_owned())].into(),
     })
 }
 
@@ -60,6 +71,39 @@ fn routes_are_counted_by_exactly_their_network() {
     assert_eq!(lab.value("routes_to: { of: host, to: 10.0.0.0/24 }").as_deref(), Some("2"));
     assert_eq!(lab.value("routes_to: { of: host, to: 10.0.0.0/16 }").as_deref(), Some("0"));
     assert!(lab.check("route_to: { of: host, to: 10.0.0.0/8 }").holds);
+}
+
+#[test]
+fn a_route_may_have_to_lead_by_somebody() {
+    let mut lab = Lab::new();
+    lab.own(1, Namespace::Net, 70).observation.networks.insert(70, network());
+    let Some(Reading::Value(network)) = lab.observation.networks.get_mut(&70) else { panic!("a network") };
+    network.routes.push(Route { via: Some([10, 0, 0, 9].into()), ..route([0, 0, 0, 0], 0, 3) });
+    assert!(lab.check("route_to: { of: host, to: 0.0.0.0/0, via: 10.0.0.9 }").holds);
+    let check = lab.check("route_to: { of: host, to: 0.0.0.0/0, via: 10.0.0.8 }");
+    assert_eq!((check.holds, check.seen.as_str()), (false, "of its 4 routes 1 lead there, by 10.0.0.9"));
+    assert!(!lab.check("route_to: { of: host, to: 10.0.0.0/8, via: 10.0.0.9 }").holds);
+}
+
+#[test]
+fn settings_are_those_of_the_namespace() {
+    let mut lab = Lab::new();
+    lab.own(1, Namespace::Net, 70).observation.networks.insert(70, network());
+    assert!(lab.check("sysctl: { of: host, name: net.ipv4.ip_forward, is: '1' }").holds);
+    assert!(!lab.check("sysctl: { of: host, name: net.ipv4.ip_forward, is: '0' }").holds);
+    let unread = lab.check("sysctl: { of: host, name: net.ipv6.conf.all.forwarding, is: '1' }");
+    assert_eq!((unread.holds, unread.seen.as_str()), (false, "it could not be read"));
+}
+
+#[test]
+fn who_is_connected_is_told_by_the_end_that_listens() {
+    let mut lab = Lab::new();
+    lab.own(1, Namespace::Net, 70).observation.networks.insert(70, network());
+    assert!(lab.check("connected_from: { of: host, port: 80, from: 10.0.0.3 }").holds);
+    let other = lab.check("connected_from: { of: host, port: 80, from: 10.0.0.4 }");
+    assert_eq!((other.holds, other.seen.as_str()), (false, "connected: 10.0.0.2, 10.0.0.3"));
+    assert!(!lab.check("connected_from: { of: host, port: 81, from: 10.0.0.3 }").holds);
+    assert_eq!(lab.value("peers_of: { of: host, port: 80 }").as_deref(), Some("10.0.0.2 10.0.0.3"));
 }
 
 #[test]
