@@ -37,6 +37,7 @@ pub(super) fn become_init(spec: &LabSpec, groups: &Groups) -> Built {
     nix::unistd::sethostname("lab")
         .map_err(|errno| Explanation::new("The lab host could not be named", format!("sethostname: {errno}"), ""))?;
     loopback_up()?;
+    no_router();
     set_environment();
     Ok(())
 }
@@ -46,6 +47,12 @@ fn loopback_up() -> Result<(), Explanation> {
     let what = "The lab host's loopback device could not be set up";
     let mut netlink = Netlink::open().map_err(|error| Explanation::new(what, error.to_string(), ""))?;
     netlink.set_link(&mut Trace::new(HOST), "lo", true).map_err(|error| error.explain(what, ""))
+}
+
+/// A new network namespace forwards if the machine does (devinet_init_net of the kernel), as one with Docker. Lessons begin with a
+/// host that is no router. Where the file can not be written there is no forwarding to be switched off, or the step says so.
+fn no_router() {
+    let _ = std::fs::write("/proc/sys/net/ipv4/ip_forward", "0");
 }
 
 /// Programs in the lab have no use for what would reach the machine itself: its clock, modules, ports, kernel log, power;

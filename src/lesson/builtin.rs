@@ -25,6 +25,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("16-net-perf-hugetlb", include_str!("../../lessons/16-net-perf-hugetlb.yaml")),
     ("17-host-link", include_str!("../../lessons/17-host-link.yaml")),
     ("18-bridge", include_str!("../../lessons/18-bridge.yaml")),
+    ("19-outside", include_str!("../../lessons/19-outside.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::{About, Sheet, quote};
 use super::sysctl::Sysctl;
-use super::{Mount, Panel, Process, Reading};
+use super::{Mount, Observation, Panel, Process, Reading};
 use crate::kernel::namespace::Namespace;
 use crate::kernel::netlink::{Address, Connection, Link, Listener, Netlink, Route, Table, TcpSockets};
 
@@ -56,12 +56,30 @@ impl Network {
         self.links.iter().find(|link| link.name == name)
     }
 
+    /// Whether something is on its way that the kernel does by itself a while after it was asked for: an address of IPv6 becomes
+    /// valid once nobody has objected (RFC 4862), and a bridge is told later that its first port is up.
+    fn is_settling(&self) -> bool {
+        let carries = |index: u32| self.links.iter().any(|link| link.index == index && link.carries());
+        let waits = |link: &Link| {
+            let has_port = || self.links.iter().any(|port| port.master == Some(link.index) && port.carries());
+            link.kind == "bridge" && link.is_up() && link.state != "UP" && has_port()
+        };
+        self.addresses.iter().any(|address| address.tentative && carries(address.link)) || self.links.iter().any(waits)
+    }
+
     /// The name of the link with this index; `if5` where it is in another namespace.
     fn name(&self, index: u32) -> String {
         self.links
             .iter()
             .find(|link| link.index == index)
             .map_or_else(|| format!("if{index}"), |link| link.name.clone())
+    }
+}
+
+impl Observation {
+    /// Whether some network will look different in a moment, and nobody will have done anything.
+    pub fn networks_are_settling(&self) -> bool {
+        self.networks.values().any(|network| network.value().is_some_and(Network::is_settling))
     }
 }
 
@@ -361,7 +379,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::probe::{Names, Observation, mounts::parse_mountinfo, rows};
+    use crate::probe::{Names, mounts::parse_mountinfo, rows};
 
     fn link(index: u32, name: &str) -> Link {
         Link {
@@ -410,6 +428,30 @@ mod tests {
         assert_eq!(rows[0].subject, "a b, net:[7], no process");
         assert_eq!(rows[0].command, "nsenter --net='/run/netns/a b' ip -d link show dev eth0");
         assert!(rows[5].meaning.contains("ENETUNREACH"));
+    }
+
+    #[test]
+    fn a_network_settles_when_addresses_are_valid_and_the_bridge_knows_its_port() {
+        let bridge = Link { kind: "bridge".to_owned(), state: "UNKNOWN".to_owned(), master: None, ..link(2, "br0") };
+        let port = Link { flags: 0x1_0001, ..link(3, "web0") };
+        let address = |tentative| Address {
+            link: 3,
+            ip: [10, 0, 0, 1].into(),
+            prefix: 24,
+            scope: "global".to_owned(),
+            tentative,
+        };
+        let settling = |links: Vec<Link>, tentative| {
+            let (tcp, sysctls) = (Reading::Value(TcpSockets::default()), BTreeMap::new());
+            let network = Network { links, addresses: vec![address(tentative)], routes: Vec::new(), tcp, sysctls };
+            pinned(network).networks_are_settling()
+        };
+        let known = Link { state: "UP".to_owned(), ..bridge.clone() };
+        assert!(settling(vec![bridge.clone(), port.clone()], false));
+        assert!(!settling(vec![bridge, link(3, "web0")], false), "a port that is down");
+        assert!(settling(vec![known.clone(), port.clone()], true));
+        assert!(!settling(vec![known.clone(), port], false));
+        assert!(!settling(vec![known, link(3, "web0")], true), "no cable, no end");
     }
 
     #[test]

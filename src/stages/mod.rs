@@ -58,6 +58,11 @@ pub const ALL: &[Stage] = &[
     Stage { id: "host-link", teaches: "a cable to the host", panels: &[Panel::Network, Panel::Namespaces] },
     Stage { id: "bridge", teaches: "a switch between containers", panels: &[Panel::Network] },
     Stage {
+        id: "outside",
+        teaches: "routes, forwarding, and another address on the packet",
+        panels: &[Panel::Network],
+    },
+    Stage {
         id: "time",
         teaches: "clocks that have run for longer, or not so long",
         panels: &[Panel::Clocks, Panel::Namespaces],

@@ -172,7 +172,7 @@ fn changes_nothing(walk: &mut Walk, step: usize) -> Result<Verdict, Explanation>
         return Ok(Verdict { claim: "a failing action".into(), holds: false, seen: "there is none".into() });
     };
     walk.walker.lab()?.perform(before)?;
-    walk.walker.observe()?;
+    walk.walker.settle()?;
     let rows = Arc::clone(walk.walker.rows());
     let failed = walk.walker.lab()?.perform(std::slice::from_ref(failing))?.iter().any(|one| one.result.is_err());
     walk.walker.observe()?;

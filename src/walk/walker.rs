@@ -303,7 +303,11 @@ impl Walker {
     /// Performs the steps before this one that this lab host has not seen, and then, with its differences counted, this one.
     fn perform_calls(&mut self, step: usize) -> Result<Arc<StepReport>, Explanation> {
         self.catch_up(step)?;
-        self.observe()?;
+        match self.step().actions.iter().any(|action| action.mechanism().waits_in_vain()) {
+            // It takes a second: what the steps before have begun would come to its end meanwhile, and pass for a change of this one.
+            true => self.settle()?,
+            false => drop(self.observe()?),
+        }
         self.mark();
         let report = Arc::new(self.perform_actions(step, |_| true)?);
         self.performed = step + 1;
@@ -335,6 +339,20 @@ impl Walker {
             }
             std::thread::sleep(LOOK_AGAIN);
         }
+    }
+
+    /// Looks until what was done before has come to its end in the kernel, or some seconds are over.
+    ///
+    /// # Errors
+    /// Where the lab host is gone.
+    pub fn settle(&mut self) -> Result<(), Explanation> {
+        let deadline = Instant::now() + CHECK_DEADLINE;
+        self.observe()?;
+        while self.sample.observation.networks_are_settling() && Instant::now() < deadline {
+            std::thread::sleep(LOOK_AGAIN);
+            self.observe()?;
+        }
+        Ok(())
     }
 
     /// Evaluates the current step's check on the last sample.

@@ -98,17 +98,25 @@ const FLAGS: [(&str, u32); 11] = [
     ("ALLMULTI", 0x200),
     ("PROMISC", 0x100),
     ("UP", UP),
-    ("LOWER_UP", 0x1_0000),
+    ("LOWER_UP", LOWER_UP),
     ("DORMANT", 0x2_0000),
     ("ECHO", 0x4_0000),
 ];
 
 const UP: u32 = 0x1;
 
+/// There is somebody at the other end of the cable (IFF_LOWER_UP).
+const LOWER_UP: u32 = 0x1_0000;
+
 impl Link {
     /// Whether it has been set up.
     pub fn is_up(&self) -> bool {
         self.flags & UP != 0
+    }
+
+    /// Whether frames could go by it: it is up, and so is what it is plugged into.
+    pub fn carries(&self) -> bool {
+        self.is_up() && self.flags & LOWER_UP != 0
     }
 
     /// The names of its flags.

@@ -104,19 +104,19 @@ pub struct ConnectedFrom {
     /// The port.
     pub port: u16,
     /// The address of the other end.
-    pub from: IpAddr,
+    pub peer: IpAddr,
 }
 
 impl Predicate for ConnectedFrom {
     fn claim(&self) -> String {
-        format!("somebody from {} is connected to TCP port {} of {}", self.from, self.port, self.of)
+        format!("somebody from {} is connected to TCP port {} of {}", self.peer, self.port, self.of)
     }
 
     fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
         let peers = peers(view, &self.of, self.port)?;
         let list = peers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let seen = if peers.is_empty() { "nobody is connected".to_owned() } else { format!("connected: {list}") };
-        Ok((peers.contains(&self.from), seen))
+        Ok((peers.contains(&self.peer), seen))
     }
 }
 

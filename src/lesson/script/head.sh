@@ -219,8 +219,9 @@ build_the_tree() {
         : >lab/work && mount --bind "$(command -v hardway)" lab/work && mount -o remount,bind,ro lab/work
     fi
     own_devices
-    # A machine's loopback device is up; a new network namespace's is not.
+    # A machine's loopback device is up; a new network namespace's is not. Whether it forwards it has from the machine.
     ip link set lo up 2>/dev/null
+    { echo 0 >proc/sys/net/ipv4/ip_forward; } 2>/dev/null
     # The old root ends up on top of the new one, and is what `.` leads to (pivot_root(2)).
     { pivot_root . . && umount -l . && cd /; } || trouble "the private file tree could not be made the root"
 }

@@ -99,10 +99,10 @@ fn settings_are_those_of_the_namespace() {
 fn who_is_connected_is_told_by_the_end_that_listens() {
     let mut lab = Lab::new();
     lab.own(1, Namespace::Net, 70).observation.networks.insert(70, network());
-    assert!(lab.check("connected_from: { of: host, port: 80, from: 10.0.0.3 }").holds);
-    let other = lab.check("connected_from: { of: host, port: 80, from: 10.0.0.4 }");
+    assert!(lab.check("connected_from: { of: host, port: 80, peer: 10.0.0.3 }").holds);
+    let other = lab.check("connected_from: { of: host, port: 80, peer: 10.0.0.4 }");
     assert_eq!((other.holds, other.seen.as_str()), (false, "connected: 10.0.0.2, 10.0.0.3"));
-    assert!(!lab.check("connected_from: { of: host, port: 81, from: 10.0.0.3 }").holds);
+    assert!(!lab.check("connected_from: { of: host, port: 81, peer: 10.0.0.3 }").holds);
     assert_eq!(lab.value("peers_of: { of: host, port: 80 }").as_deref(), Some("10.0.0.2 10.0.0.3"));
 }
 
