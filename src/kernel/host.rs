@@ -66,6 +66,21 @@ pub struct Wish {
     pub real_host: bool,
 }
 
+/// Whether the kernel has this module: it is built in or loaded, or there is a file to load it from (modules.dep(5)).
+pub fn has_module(name: &str) -> bool {
+    let lists = |release: &str| {
+        ["modules.builtin", "modules.dep"].iter().any(|list| {
+            let text = fs::read_to_string(format!("/lib/modules/{release}/{list}")).unwrap_or_default();
+            text.lines().any(|line| {
+                let file = line.split(':').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
+                file.split_once(".ko").is_some_and(|(module, _)| module.replace('-', "_") == name)
+            })
+        })
+    };
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    Path::new("/sys/module").join(name).exists() || lists(release.trim())
+}
+
 /// A range of subordinate ids (subuid(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubIds {

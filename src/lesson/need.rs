@@ -42,6 +42,8 @@ pub enum Need {
     IdHelpers,
     /// perl(1) is there: the by-hand way to listen on a port.
     Perl,
+    /// The kernel has nftables, and nft(8) is there: the by-hand way to write rules.
+    NfTables,
     /// The lab host has a cgroup of its own, below which groups can be made.
     OwnCgroup,
     /// It has, in the hierarchy of version 2.
@@ -193,6 +195,14 @@ impl Need {
                 (!there).then(|| {
                     "it needs a program that listens on a port, and perl is not installed (Debian: perl-base)".to_owned()
                 })
+            }
+            Self::NfTables => {
+                let there = ["/usr/local/sbin/nft", "/usr/sbin/nft", "/sbin/nft"].iter().any(|path| Path::new(path).exists());
+                if !there {
+                    Some("nft(8) is not installed; on Debian and Ubuntu: sudo apt install nftables".to_owned())
+                } else {
+                    (!host::has_module("nf_tables")).then(|| "this kernel has no nftables (CONFIG_NF_TABLES)".to_owned())
+                }
             }
             Self::OwnCgroup => offer.cgroups.is_empty().then(no_group),
             Self::OwnCgroupV2 => match offer.cgroups.first() {

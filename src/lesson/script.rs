@@ -127,6 +127,7 @@ fn test(need: Need) -> &'static str {
         Need::Setgroups => "[ \"$(cat /proc/self/setgroups)\" = allow ]",
         Need::IdHelpers => "command -v newuidmap >/dev/null && command -v newgidmap >/dev/null",
         Need::Perl => "command -v perl >/dev/null",
+        Need::NfTables => "nft list tables >/dev/null 2>&1",
         Need::OwnCgroup => "[ -e /lab/cgroup ]",
         // Every group of version 2 has the one file, and of version 1 the other.
         Need::OwnCgroupV2 => "[ -e /lab/cgroup/cgroup.controllers ]",
