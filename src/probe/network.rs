@@ -45,7 +45,7 @@ impl Network {
             let mut netlink = Netlink::open()?;
             let (mut links, addresses, routes) = (netlink.links()?, netlink.addresses()?, netlink.routes()?);
             links.sort_by_key(|link| link.index);
-            let sysctls = if links.len() > 1 { Sysctl::read(proc) } else { BTreeMap::new() };
+            let sysctls = if links.len() > 1 { Sysctl::read(proc, &links) } else { BTreeMap::new() };
             Ok::<_, io::Error>(Self { links, addresses, routes, tcp: TcpSockets::read().into(), sysctls })
         };
         Reading::from(read())
@@ -254,8 +254,8 @@ impl Teller<'_, '_, '_> {
                 continue;
             }
             let source = format!("{} in net:[{}]", sysctl.path(Path::new("/proc")).display(), self.place.inode);
-            let command = format!("{}sysctl {}", self.place.enter, sysctl.name());
-            self.row(sysctl.name().to_owned(), value.clone(), source, command, sysctl.meaning(value));
+            let command = format!("{}sysctl {}", self.place.enter, quote(&sysctl.name()));
+            self.row(sysctl.name(), value.clone(), source, command, sysctl.meaning(value));
         }
     }
 
@@ -304,6 +304,9 @@ fn link_value(network: &Network, link: &Link) -> String {
     let mut value = format!("{} {} mtu {}", if link.is_up() { "UP" } else { "DOWN" }, link.kind, link.mtu);
     if let Some(master) = link.master {
         value.push_str(&format!(" master {}", network.name(master)));
+    }
+    if link.hairpin {
+        value.push_str(" hairpin");
     }
     match (link.peer, link.peer_namespace) {
         (Some(peer), Some(namespace)) => value.push_str(&format!(" peer if{peer} in netnsid {namespace}")),
@@ -391,6 +394,7 @@ mod tests {
             mtu: 1500,
             address: Some("02:00:00:00:00:01".to_owned()),
             master: Some(2),
+            hairpin: false,
             peer: Some(7),
             peer_namespace: Some(0),
         }

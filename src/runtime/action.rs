@@ -118,6 +118,8 @@ pub enum Action {
     AddBridge(bridge::AddBridge),
     /// Make a link a port of a bridge.
     SetMaster(bridge::SetMaster),
+    /// Let a port of a bridge send back what came in by it.
+    Hairpin(bridge::Hairpin),
     /// Move a link into another network namespace.
     MoveLink(veth::MoveLink),
     /// Take a link away.
@@ -308,6 +310,7 @@ impl Action {
             Self::AddVeth(it) => it,
             Self::AddBridge(it) => it,
             Self::SetMaster(it) => it,
+            Self::Hairpin(it) => it,
             Self::MoveLink(it) => it,
             Self::DeleteLink(it) => it,
             Self::Connect(it) => it,
@@ -334,6 +337,7 @@ impl Action {
             Self::AddVeth(it) => Some(it),
             Self::AddBridge(it) => Some(it),
             Self::SetMaster(it) => Some(it),
+            Self::Hairpin(it) => Some(it),
             Self::DeleteLink(it) => Some(it),
             Self::Connect(it) => Some(it),
             Self::Listen(it) => Some(it),

@@ -109,6 +109,54 @@ impl Perform for SetMaster {
     }
 }
 
+/// Lets a port of a bridge send back what came in by it, which a switch does not do otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hairpin {
+    /// Who.
+    pub r#in: String,
+    /// The name of the port.
+    pub link: String,
+    /// The expected errno.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails_with: Option<Errno>,
+}
+
+impl Mechanism for Hairpin {
+    fn actor(&self) -> &str {
+        &self.r#in
+    }
+
+    fn sentence(&self) -> String {
+        format!("{} lets the bridge's port {} send back what came in by it", self.r#in, self.link)
+    }
+
+    fn shell(&self) -> Option<String> {
+        let link = shell_words(std::slice::from_ref(&self.link));
+        Some(format!("ip link set {link} type bridge_slave hairpin on"))
+    }
+
+    fn fails_with(&self) -> Option<Errno> {
+        self.fails_with
+    }
+
+    fn effects(&self) -> Vec<Effect> {
+        let what = format!("the hairpin mode of {} in the net namespace of {}", self.link, self.r#in);
+        vec![Effect { what, home: Home::Lab }]
+    }
+
+    fn misuses(&self) -> Vec<Misuse> {
+        misused_name("link", &self.link)
+    }
+}
+
+impl Perform for Hairpin {
+    fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
+        Netlink::open_traced(trace)?.set_hairpin(trace, &self.link, true)?;
+        Ok(Outcome::default())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -62,6 +62,7 @@ pub const ALL: &[Stage] = &[
         teaches: "routes, forwarding, and another address on the packet",
         panels: &[Panel::Network],
     },
+    Stage { id: "publish", teaches: "ports that are reached from outside", panels: &[Panel::Network] },
     Stage {
         id: "time",
         teaches: "clocks that have run for longer, or not so long",

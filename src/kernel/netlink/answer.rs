@@ -24,6 +24,8 @@ pub struct Link {
     pub address: Option<String>,
     /// The index of the bridge (or the like) that it is a port of.
     pub master: Option<u32>,
+    /// Whether, as a port of a bridge, it may send back what came in by it.
+    pub hairpin: bool,
     /// The index of the link behind it, such as the other end of a veth pair.
     pub peer: Option<u32>,
     /// The number under which this namespace knows the one where that link is, where it is another one.
@@ -137,6 +139,7 @@ impl Link {
             mtu: 0,
             address: None,
             master: None,
+            hairpin: false,
             peer: None,
             peer_namespace: None,
         };
@@ -147,11 +150,11 @@ impl Link {
             5 => link.peer = number(value).filter(|peer| *peer != 0),
             10 => link.master = number(value),
             16 => link.state = state(value.first().copied().unwrap_or(0)),
-            // IFLA_LINKINFO, and in it IFLA_INFO_KIND.
-            18 => each(value, |kind, value| {
-                if kind == 1 {
-                    link.kind = text(value);
-                }
+            // IFLA_LINKINFO, and in it IFLA_INFO_KIND, and IFLA_INFO_SLAVE_DATA with IFLA_BRPORT_MODE.
+            18 => each(value, |kind, value| match kind {
+                1 => link.kind = text(value),
+                5 => each(value, |kind, value| link.hairpin |= kind == 4 && value == [1]),
+                _ => {}
             }),
             37 => link.peer_namespace = number(value).map(u32::cast_signed),
             _ => {}
@@ -344,7 +347,8 @@ mod tests {
         assert_eq!((seen.index, seen.name.as_str(), seen.kind.as_str(), seen.mtu), (7, "lo", "veth", 65536));
         assert_eq!(seen.flag_names().collect::<Vec<_>>(), ["LOOPBACK", "UP", "LOWER_UP"]);
         assert_eq!((seen.state.as_str(), seen.address.as_deref()), ("UP", Some("02:00:00:00:00:ff")));
-        assert!(seen.is_up());
+        assert!(seen.is_up() && !seen.hairpin);
+        assert!(link(&[attribute(18, &attribute(5, &attribute(4, &[1])))]).hairpin);
     }
 
     #[test]

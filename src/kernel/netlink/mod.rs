@@ -106,6 +106,14 @@ impl Netlink {
         self.change(trace, request::set_master(name, index), 0)
     }
 
+    /// Lets a port of a bridge send back what came in by it, or not (`ip link set NAME type bridge_slave hairpin on`).
+    ///
+    /// # Errors
+    /// As [`Self::set_link`]; `EINVAL` for a link that is no port of a bridge.
+    pub fn set_hairpin(&mut self, trace: &mut Trace, name: &str, on: bool) -> Result<(), CallError> {
+        self.change(trace, request::set_hairpin(name, on), 0)
+    }
+
     /// Moves a link into the network namespace of a process, by its number in the caller's pid namespace
     /// (`ip link set NAME netns PID`).
     ///

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{
-    InfoData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    InfoBridgePort, InfoData, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
+    LinkMessage,
 };
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol};
 use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
@@ -29,6 +30,15 @@ pub(super) fn add_bridge(name: &str) -> RouteNetlinkMessage {
 /// The link of this name, to be a port of the bridge with this index.
 pub(super) fn set_master(name: &str, master: u32) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(LinkUnspec::new_with_name(name).controller(master).build())
+}
+
+/// The link of this name, which is a port of a bridge, to send back what came in by it, or not to.
+pub(super) fn set_hairpin(name: &str, on: bool) -> RouteNetlinkMessage {
+    let port = InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(on)]);
+    let mut link = LinkUnspec::new_with_name(name).build();
+    let infos = vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(port)];
+    link.attributes.push(LinkAttribute::LinkInfo(infos));
+    RouteNetlinkMessage::NewLink(link)
 }
 
 /// The link of this name, for the network namespace of a process.
@@ -156,6 +166,17 @@ fn link_info(info: &LinkInfo) -> String {
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))) => {
             format!("VETH_INFO_PEER={{{}}}", link_words(peer).join(", "))
         }
+        LinkInfo::PortKind(InfoPortKind::Bridge) => "IFLA_INFO_SLAVE_KIND=\"bridge\"".to_owned(),
+        LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
+            settings.iter().map(port_setting).collect::<Vec<_>>().join(", ")
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn port_setting(setting: &InfoBridgePort) -> String {
+    match setting {
+        InfoBridgePort::HairpinMode(on) => format!("IFLA_BRPORT_MODE={}", u8::from(*on)),
         other => format!("{other:?}"),
     }
 }
@@ -207,6 +228,10 @@ mod tests {
         assert_eq!(told(move_link("eth0", 7)), "RTM_NEWLINK(IFLA_IFNAME=\"eth0\", IFLA_NET_NS_PID=7)");
         assert_eq!(told(add_bridge("br0")), "RTM_NEWLINK(IFLA_IFNAME=\"br0\", IFLA_INFO_KIND=\"bridge\")");
         assert_eq!(told(set_master("eth0", 4)), "RTM_NEWLINK(IFLA_IFNAME=\"eth0\", IFLA_MASTER=4)");
+        assert_eq!(
+            told(set_hairpin("eth0", true)),
+            "RTM_NEWLINK(IFLA_IFNAME=\"eth0\", IFLA_INFO_SLAVE_KIND=\"bridge\", IFLA_BRPORT_MODE=1)"
+        );
         assert_eq!(told(delete_link("eth0")), "RTM_DELLINK(IFLA_IFNAME=\"eth0\")");
         assert_eq!(
             told(add_address(1, IpAddr::from([10, 0, 0, 1]), 24)),

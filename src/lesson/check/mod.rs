@@ -125,6 +125,8 @@ pub enum Check {
     LinkState(network::LinkState),
     /// A link is a port of a bridge.
     LinkMaster(network::LinkMaster),
+    /// A port of a bridge may send back what came in by it.
+    Hairpin(network::Hairpin),
     /// There is no link but the loopback device.
     OnlyLoopback(network::OnlyLoopback),
     /// A link has an address.
@@ -225,6 +227,7 @@ impl Check {
             Self::LinkGone(it) => it,
             Self::LinkState(it) => it,
             Self::LinkMaster(it) => it,
+            Self::Hairpin(it) => it,
             Self::OnlyLoopback(it) => it,
             Self::AddressOn(it) => it,
             Self::NoAddress(it) => it,

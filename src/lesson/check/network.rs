@@ -120,6 +120,28 @@ impl Predicate for LinkMaster {
     }
 }
 
+/// A port of a bridge may send back what came in by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hairpin {
+    /// Whose.
+    pub of: String,
+    /// The port.
+    pub link: String,
+}
+
+impl Predicate for Hairpin {
+    fn claim(&self) -> String {
+        format!("the link {} of {} is a port that sends back what came in by it", self.link, self.of)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let network = network(view, &self.of)?;
+        let link = network.link(&self.link).ok_or_else(|| names(network))?;
+        Ok((link.hairpin, format!("hairpin is {}", if link.hairpin { "on" } else { "off" })))
+    }
+}
+
 /// There is no link but the loopback device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -7,7 +7,7 @@ use crate::probe::{Network, Pin, Sysctl};
 fn link(index: u32, name: &str, master: Option<u32>) -> Link {
     let [name, kind, state] = [name, "veth", "UP"].map(str::to_owned);
     let (address, peer, peer_namespace) = (None, None, None);
-    Link { index, name, kind, flags: 0x1, state, mtu: 1500, address, master, peer, peer_namespace }
+    Link { index, name, kind, flags: 0x1, state, mtu: 1500, address, master, hairpin: index == 3, peer, peer_namespace }
 }
 
 fn route(to: [u8; 4], prefix: u8, link: u32) -> Route {
@@ -50,6 +50,8 @@ fn a_port_has_a_master() {
     assert_eq!((other.holds, other.seen.as_str()), (false, "it is a port of none"));
     assert!(!lab.check("link_master: { of: host, link: web0, is: br1 }").holds);
     assert!(!lab.check("link_master: { of: host, link: eth0, is: br0 }").holds);
+    assert!(lab.check("hairpin: { of: host, link: web0 }").holds);
+    assert_eq!(lab.check("hairpin: { of: host, link: db0 }").seen, "hairpin is off");
 }
 
 #[test]
