@@ -1,4 +1,7 @@
-//! Networks: links, addresses and routes of each network namespace, by route netlink (network_namespaces(7), rtnetlink(7)).
+//! Networks: links, addresses and routes of each network namespace, by route netlink (network_namespaces(7), rtnetlink(7)); and
+//! the rules for its packets.
+
+mod ruleset;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -9,6 +12,7 @@ use super::rows::{About, Sheet, quote};
 use super::{Mount, Panel, Process, Reading};
 use crate::kernel::namespace::Namespace;
 use crate::kernel::netlink::{Address, Link, Listener, Netlink, Route, Table, listeners};
+use crate::kernel::nftables::{Nftables, Ruleset};
 
 /// What a network namespace holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +25,8 @@ pub struct Network {
     pub routes: Vec<Route>,
     /// Where somebody listens for TCP.
     pub listeners: Reading<Vec<Listener>>,
+    /// What becomes of packets on their way (nft(8)).
+    pub ruleset: Reading<Ruleset>,
 }
 
 /// A namespace that is kept by a mount of its file.
@@ -41,7 +47,14 @@ impl Network {
             let mut netlink = Netlink::open()?;
             let (mut links, addresses, routes) = (netlink.links()?, netlink.addresses()?, netlink.routes()?);
             links.sort_by_key(|link| link.index);
-            Ok::<_, io::Error>(Self { links, addresses, routes, listeners: listeners().into() })
+            let ruleset = Nftables::open().and_then(|mut nftables| nftables.ruleset());
+            Ok::<_, io::Error>(Self {
+                links,
+                addresses,
+                routes,
+                listeners: listeners().into(),
+                ruleset: ruleset.into(),
+            })
         };
         Reading::from(read())
     }
@@ -143,6 +156,7 @@ fn tell(about: &mut About<'_, '_>, place: &Place, networks: &BTreeMap<u64, Readi
     teller.addresses();
     teller.routes();
     teller.listeners();
+    teller.ruleset();
     for pin in pins.iter().filter(|pin| pin.inode == place.inode) {
         let meaning = "A mount of the namespace's file: it keeps the namespace alive without any process.";
         let command = "findmnt --noheadings --types nsfs --output TARGET".to_owned();
@@ -344,7 +358,13 @@ mod tests {
         }
     }
 
-    fn pinned(network: Network) -> Observation {
+    pub(super) fn network() -> Network {
+        let (links, addresses, routes) = Default::default();
+        let (listeners, ruleset) = (Reading::Value(Vec::new()), Reading::Value(Ruleset::default()));
+        Network { links, addresses, routes, listeners, ruleset }
+    }
+
+    pub(super) fn pinned(network: Network) -> Observation {
         let pins = vec![Pin { kind: "net".to_owned(), inode: 7, at: "/run/netns/a b".to_owned() }];
         Observation { pins, networks: [(7, Reading::Value(network))].into(), ..Observation::default() }
     }
@@ -352,8 +372,7 @@ mod tests {
     #[test]
     fn what_only_a_mount_holds_is_shown_and_can_be_asked_for() {
         let links = vec![link(1, "eth0"), link(2, "routes")];
-        let network =
-            Network { links, addresses: Vec::new(), routes: Vec::new(), listeners: Reading::Value(Vec::new()) };
+        let network = Network { links, ..network() };
         let rows = rows(&pinned(network), &Names::default());
         let told: Vec<_> = rows.iter().map(|row| (row.key.as_str(), row.value.as_str())).collect();
         assert_eq!(
@@ -394,7 +413,7 @@ mod tests {
                 tentative: false,
             };
             let addresses = links.iter().map(address).collect();
-            let network = Network { links, addresses, routes: Vec::new(), listeners: Reading::Value(Vec::new()) };
+            let network = Network { links, addresses, ..network() };
             let rows = rows(&pinned(network), &Names::default());
             let identities: HashSet<_> = rows.iter().map(crate::probe::Row::identity).collect();
             prop_assert_eq!(identities.len(), rows.len());

@@ -14,6 +14,7 @@ pub mod limit;
 pub mod mount;
 pub mod namespace;
 pub mod network;
+pub mod nftables;
 pub mod process;
 pub mod root;
 mod view;
@@ -134,6 +135,12 @@ pub enum Check {
     RouteTo(network::RouteTo),
     /// Somebody listens on a TCP port.
     Listens(network::Listens),
+    /// A rule is in a chain of nftables.
+    NftRule(nftables::HasRule),
+    /// A rule has counted so many packets.
+    NftCounts(nftables::Counts),
+    /// There is no table of a name.
+    NoNftTable(nftables::NoTable),
     /// A namespace is mounted on a file.
     Pinned(keep::Pinned),
     /// A process is in the namespace that is mounted on a file.
@@ -223,6 +230,9 @@ impl Check {
             Self::NoAddress(it) => it,
             Self::RouteTo(it) => it,
             Self::Listens(it) => it,
+            Self::NftRule(it) => it,
+            Self::NftCounts(it) => it,
+            Self::NoNftTable(it) => it,
             Self::Pinned(it) => it,
             Self::InPinned(it) => it,
             Self::NoOther(it) => it,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kernel::netlink::{Address, Link, Route, Table};
+use crate::kernel::nftables::Ruleset;
 use crate::probe::{Network, Pin};
 
 fn link(index: u32, name: &str, master: Option<u32>) -> Link {
@@ -27,6 +28,7 @@ fn network() -> Reading<Network> {
         addresses: vec![address("fe80::1", 64)],
         routes: vec![route([10, 0, 0, 0], 24, 3), route([10, 0, 0, 0], 24, 4), route([10, 0, 0, 0], 8, 4)],
         listeners: Reading::Value(Vec::new()),
+        ruleset: Reading::Value(Ruleset::default()),
     })
 }
 
