@@ -33,6 +33,8 @@ pub struct Keeper {
     spec: LabSpec,
     /// The controllers for which the keeper can make hierarchies.
     unmounted: Vec<String>,
+    /// Whether the kernel has nftables.
+    nf_tables: bool,
     scope: Box<Scope>,
     /// By what the lab hosts that it made would be told, were something left of them.
     marks: Vec<LabMark>,
@@ -73,8 +75,9 @@ impl Keeper {
                     real_host: offer.real_host,
                     device_programs: offer.device_programs,
                 };
-                let unmounted = offer.unmounted.clone();
-                Ok(Self { channel: Some(ours), pid, pidfd, spec, unmounted, scope: Box::new(scope), marks: Vec::new() })
+                let (unmounted, nf_tables) = (offer.unmounted.clone(), offer.nf_tables);
+                let (channel, scope, marks) = (Some(ours), Box::new(scope), Vec::new());
+                Ok(Self { channel, pid, pidfd, spec, unmounted, nf_tables, scope, marks })
             }
         }
     }
@@ -82,7 +85,8 @@ impl Keeper {
     /// What the lab hosts of this keeper offer.
     pub fn offer(&self) -> Offer {
         let LabSpec { mode, cgroups, real_host, device_programs, .. } = self.spec.clone();
-        Offer { mode, cgroups, unmounted: self.unmounted.clone(), real_host, device_programs }
+        let (unmounted, nf_tables) = (self.unmounted.clone(), self.nf_tables);
+        Offer { mode, cgroups, unmounted, real_host, device_programs, nf_tables }
     }
 
     /// The group that hardway runs in.

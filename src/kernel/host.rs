@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::{self, Hierarchy};
 use super::device;
 use super::hierarchy;
+use super::trial;
 use crate::explain::Explanation;
 
 /// How ids are mapped in the lab host.
@@ -46,6 +47,8 @@ pub struct Offer {
     pub real_host: bool,
     /// Whether BPF programs can be put on groups of version 2.
     pub device_programs: bool,
+    /// Whether the kernel has nftables.
+    pub nf_tables: bool,
 }
 
 impl Offer {
@@ -64,21 +67,6 @@ pub struct Wish {
     pub single_id: bool,
     /// The machine itself for a lab host.
     pub real_host: bool,
-}
-
-/// Whether the kernel has this module: it is built in or loaded, or there is a file to load it from (modules.dep(5)).
-pub fn has_module(name: &str) -> bool {
-    let lists = |release: &str| {
-        ["modules.builtin", "modules.dep"].iter().any(|list| {
-            let text = fs::read_to_string(format!("/lib/modules/{release}/{list}")).unwrap_or_default();
-            text.lines().any(|line| {
-                let file = line.split(':').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
-                file.split_once(".ko").is_some_and(|(module, _)| module.replace('-', "_") == name)
-            })
-        })
-    };
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    Path::new("/sys/module").join(name).exists() || lists(release.trim())
 }
 
 /// A range of subordinate ids (subuid(5)).
@@ -105,6 +93,8 @@ pub struct Person {
     pub cgroups: Vec<Hierarchy>,
     /// Whether this person may put BPF programs on those of version 2.
     pub device_programs: bool,
+    /// Whether the kernel has nftables, and lets this person use them in a network namespace of their own.
+    pub nf_tables: bool,
 }
 
 impl Person {
@@ -122,6 +112,8 @@ impl Person {
             sys_admin: has_sys_admin(&fs::read_to_string("/proc/self/status").unwrap_or_default()),
             sub_ids: if installed { ids("/etc/subuid").zip(ids("/etc/subgid")) } else { None },
             device_programs: v2.is_some_and(|one| device::are_offered(&one.own)),
+            // The module is loaded when it is asked for the first time; what is built in has no directory there.
+            nf_tables: Path::new("/sys/module/nf_tables").exists() || trial::nf_tables(),
             cgroups,
         }
     }
@@ -158,8 +150,8 @@ impl Person {
         // On the machine itself there is no place where it could be shown.
         let makes = mode == Mode::Root && !wish.real_host;
         let unmounted = if makes { hierarchy::possible(&self.cgroups) } else { Vec::new() };
-        let Self { cgroups, device_programs, .. } = self.clone();
-        Ok(Offer { mode, cgroups, unmounted, real_host: wish.real_host, device_programs })
+        let Self { cgroups, device_programs, nf_tables, .. } = self.clone();
+        Ok(Offer { mode, cgroups, unmounted, real_host: wish.real_host, device_programs, nf_tables })
     }
 
     /// The mode for the lab host.

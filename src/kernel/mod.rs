@@ -18,6 +18,7 @@ pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netlink;
+pub mod nftables;
 pub mod ownership;
 pub mod path;
 pub mod perf;

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::children::{Worked, in_worker};
 use super::errno::Errno;
 use super::namespace::Namespace;
+use super::nftables::Nftables;
 use super::stdio;
 use super::sys::{self, Forked};
 use super::trace::Trace;
@@ -68,6 +69,17 @@ pub fn proc_in_user_namespace() -> Option<Result<(), Errno>> {
             }
         }
     })
+}
+
+/// Whether the rules of a network namespace of one's own can be read.
+pub fn nf_tables() -> bool {
+    let read = || {
+        // Without privilege in a user namespace of one's own; with it that is not needed, and may be forbidden.
+        unshare(&[Namespace::Net]).or_else(|_| become_own_root().and_then(|()| unshare(&[Namespace::Net])))?;
+        Nftables::open().and_then(|mut nftables| nftables.ruleset()).map_err(|error| Errno::from(&error))?;
+        Ok::<_, Errno>(())
+    };
+    in_trial(|| read().is_ok()).unwrap_or(false)
 }
 
 fn mount_proc() -> Result<(), Errno> {

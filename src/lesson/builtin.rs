@@ -26,6 +26,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("17-host-link", include_str!("../../lessons/17-host-link.yaml")),
     ("18-bridge", include_str!("../../lessons/18-bridge.yaml")),
     ("19-outside", include_str!("../../lessons/19-outside.yaml")),
+    ("20-publish", include_str!("../../lessons/20-publish.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

@@ -201,7 +201,7 @@ impl Need {
                 if !there {
                     Some("nft(8) is not installed; on Debian and Ubuntu: sudo apt install nftables".to_owned())
                 } else {
-                    (!host::has_module("nf_tables")).then(|| "this kernel has no nftables (CONFIG_NF_TABLES)".to_owned())
+                    (!offer.nf_tables).then(|| "this kernel has no nftables (CONFIG_NF_TABLES)".to_owned())
                 }
             }
             Self::OwnCgroup => offer.cgroups.is_empty().then(no_group),

@@ -1,4 +1,7 @@
-//! Networks: links, addresses and routes of each network namespace, by route netlink (network_namespaces(7), rtnetlink(7)).
+//! Networks: links, addresses and routes of each network namespace, by route netlink (network_namespaces(7), rtnetlink(7)); and
+//! the rules for its packets.
+
+mod ruleset;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
@@ -11,6 +14,7 @@ use super::sysctl::Sysctl;
 use super::{Mount, Observation, Panel, Process, Reading};
 use crate::kernel::namespace::Namespace;
 use crate::kernel::netlink::{Address, Connection, Link, Listener, Netlink, Route, Table, TcpSockets};
+use crate::kernel::nftables::{Nftables, Ruleset};
 
 /// What a network namespace holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +29,8 @@ pub struct Network {
     pub tcp: Reading<TcpSockets>,
     /// The settings that could be read; none where the only link is the loopback device.
     pub sysctls: BTreeMap<Sysctl, String>,
+    /// What becomes of packets on their way (nft(8)).
+    pub ruleset: Reading<Ruleset>,
 }
 
 /// A namespace that is kept by a mount of its file.
@@ -46,7 +52,9 @@ impl Network {
             let (mut links, addresses, routes) = (netlink.links()?, netlink.addresses()?, netlink.routes()?);
             links.sort_by_key(|link| link.index);
             let sysctls = if links.len() > 1 { Sysctl::read(proc, &links) } else { BTreeMap::new() };
-            Ok::<_, io::Error>(Self { links, addresses, routes, tcp: TcpSockets::read().into(), sysctls })
+            let ruleset = Nftables::open().and_then(|mut nftables| nftables.ruleset());
+            let (tcp, ruleset) = (TcpSockets::read().into(), ruleset.into());
+            Ok::<_, io::Error>(Self { links, addresses, routes, tcp, sysctls, ruleset })
         };
         Reading::from(read())
     }
@@ -167,6 +175,7 @@ fn tell(about: &mut About<'_, '_>, place: &Place, networks: &BTreeMap<u64, Readi
     teller.routes();
     teller.sysctls();
     teller.sockets();
+    teller.ruleset();
     for pin in pins.iter().filter(|pin| pin.inode == place.inode) {
         let meaning = "A mount of the namespace's file: it keeps the namespace alive without any process.";
         let command = "findmnt --noheadings --types nsfs --output TARGET".to_owned();
@@ -400,7 +409,13 @@ mod tests {
         }
     }
 
-    fn pinned(network: Network) -> Observation {
+    pub(super) fn network() -> Network {
+        let (links, addresses, routes) = Default::default();
+        let (tcp, ruleset) = (Reading::Value(TcpSockets::default()), Reading::Value(Ruleset::default()));
+        Network { links, addresses, routes, tcp, sysctls: BTreeMap::new(), ruleset }
+    }
+
+    pub(super) fn pinned(network: Network) -> Observation {
         let pins = vec![Pin { kind: "net".to_owned(), inode: 7, at: "/run/netns/a b".to_owned() }];
         Observation { pins, networks: [(7, Reading::Value(network))].into(), ..Observation::default() }
     }
@@ -408,13 +423,7 @@ mod tests {
     #[test]
     fn what_only_a_mount_holds_is_shown_and_can_be_asked_for() {
         let links = vec![link(1, "eth0"), link(2, "routes")];
-        let network = Network {
-            links,
-            addresses: Vec::new(),
-            routes: Vec::new(),
-            tcp: Reading::Value(TcpSockets::default()),
-            sysctls: BTreeMap::new(),
-        };
+        let network = Network { links, ..network() };
         let rows = rows(&pinned(network), &Names::default());
         let told: Vec<_> = rows.iter().map(|row| (row.key.as_str(), row.value.as_str())).collect();
         assert_eq!(
@@ -446,8 +455,7 @@ mod tests {
             tentative,
         };
         let settling = |links: Vec<Link>, tentative| {
-            let (tcp, sysctls) = (Reading::Value(TcpSockets::default()), BTreeMap::new());
-            let network = Network { links, addresses: vec![address(tentative)], routes: Vec::new(), tcp, sysctls };
+            let network = Network { links, addresses: vec![address(tentative)], ..network() };
             pinned(network).networks_are_settling()
         };
         let known = Link { state: "UP".to_owned(), ..bridge.clone() };
@@ -479,7 +487,7 @@ mod tests {
                 tentative: false,
             };
             let addresses = links.iter().map(address).collect();
-            let network = Network { links, addresses, routes: Vec::new(), tcp: Reading::Value(TcpSockets::default()), sysctls: BTreeMap::new() };
+            let network = Network { links, addresses, ..network() };
             let rows = rows(&pinned(network), &Names::default());
             let identities: HashSet<_> = rows.iter().map(crate::probe::Row::identity).collect();
             prop_assert_eq!(identities.len(), rows.len());

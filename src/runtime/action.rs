@@ -15,8 +15,8 @@ use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
-    bridge, file, join, link, mount, mount::MountProc, namespace::Unshare, pin, root, rootfs::Rootfs, route, socket,
-    uts::SetHostname, veth,
+    bridge, file, join, link, mount, mount::MountProc, namespace::Unshare, nftables, pin, root, rootfs::Rootfs, route,
+    socket, uts::SetHostname, veth,
 };
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
@@ -128,6 +128,14 @@ pub enum Action {
     Connect(socket::Connect),
     /// Listen on a TCP port.
     Listen(socket::Listen),
+    /// Make a table of nftables.
+    NftTable(nftables::NftTable),
+    /// Make a chain in it.
+    NftChain(nftables::NftChain),
+    /// Add a rule to a chain.
+    NftRule(nftables::NftRule),
+    /// Take a table away.
+    NftDeleteTable(nftables::NftDeleteTable),
     /// Join namespaces that exist.
     Setns(join::Setns),
     /// Keep a namespace by a mount.
@@ -315,6 +323,10 @@ impl Action {
             Self::DeleteLink(it) => it,
             Self::Connect(it) => it,
             Self::Listen(it) => it,
+            Self::NftTable(it) => it,
+            Self::NftChain(it) => it,
+            Self::NftRule(it) => it,
+            Self::NftDeleteTable(it) => it,
             Self::Setns(it) => it,
             Self::Pin(it) => it,
             Self::Unpin(it) => it,
@@ -341,6 +353,10 @@ impl Action {
             Self::DeleteLink(it) => Some(it),
             Self::Connect(it) => Some(it),
             Self::Listen(it) => Some(it),
+            Self::NftTable(it) => Some(it),
+            Self::NftChain(it) => Some(it),
+            Self::NftRule(it) => Some(it),
+            Self::NftDeleteTable(it) => Some(it),
             Self::Setns(it) => Some(it),
             Self::Pin(it) => Some(it),
             Self::Unpin(it) => Some(it),

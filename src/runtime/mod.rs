@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod link;
 pub mod mount;
 pub mod namespace;
+pub mod nftables;
 pub mod pin;
 pub mod process;
 pub mod read;

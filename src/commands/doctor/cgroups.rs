@@ -56,6 +56,7 @@ fn own(places: &[Hierarchy]) -> Finding {
                     unmounted: Vec::new(),
                     real_host: false,
                     device_programs: false,
+                    nf_tables: false,
                 })
                 .unwrap_or_default();
             Finding::new(Topic::Cgroups, "own group", State::Limited, "none in which you may make others", source)

@@ -231,7 +231,7 @@ impl Route {
 }
 
 /// Calls `take` with type and value of each attribute, up to the first that is cut off.
-fn each(attributes: &[u8], mut take: impl FnMut(u16, &[u8])) {
+pub(in crate::kernel) fn each(attributes: &[u8], mut take: impl FnMut(u16, &[u8])) {
     for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
         take(attribute.kind(), attribute.value());
     }
@@ -248,7 +248,7 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 
 /// A string of the kernel's, which ends at its NUL. A name may hold any byte but `/`, `:` and white space (`dev_valid_name` of
 /// the kernel).
-fn text(bytes: &[u8]) -> String {
+pub(in crate::kernel) fn text(bytes: &[u8]) -> String {
     let bytes = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),

@@ -1,4 +1,4 @@
-//! Route netlink: links, addresses and routes of a network namespace (netlink(7), rtnetlink(7)).
+//! Netlink sockets, and route netlink on them: links, addresses and routes of a network namespace (netlink(7), rtnetlink(7)).
 //!
 //! rtnetlink and its packet crates build the requests; sending and receiving is done here. Its own connection needs an async
 //! runtime, whose descriptors would stay in a box (a socket keeps the network namespace in which it was made), and it drops
@@ -18,15 +18,22 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use rtnetlink::packet_core::{
-    ErrorBuffer, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    ErrorBuffer, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::sys::protocols::{NETLINK_ROUTE, NETLINK_SOCK_DIAG};
 use rtnetlink::sys::{Socket, SocketAddr as Port};
 use serde::{Deserialize, Serialize};
 
+// For those who speak another protocol over this socket.
+pub(super) use rtnetlink::packet_core::{
+    DefaultNla, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, NetlinkSerializable,
+};
+pub(super) use rtnetlink::sys::protocols::NETLINK_NETFILTER;
+
 pub use self::answer::{Address, Link, Route, Table};
+pub(super) use self::answer::{each, text};
 pub use self::diag::{Connection, Listener};
 use super::children::readable;
 use super::trace::{CallError, Trace};
@@ -54,7 +61,11 @@ impl Netlink {
         Self::of(NETLINK_ROUTE)
     }
 
-    fn of(protocol: isize) -> io::Result<Self> {
+    /// [`Self::open`] for another protocol than that of routes.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; `EPROTONOSUPPORT` where the kernel has no such protocol.
+    pub(super) fn of(protocol: isize) -> io::Result<Self> {
         let socket = Socket::new(protocol)?;
         // Port 0 is the kernel: from here on only it can send to this socket.
         socket.connect(&Port::new(0, 0))?;
@@ -66,9 +77,17 @@ impl Netlink {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_traced(trace: &mut Trace) -> Result<Self, CallError> {
-        let args = ["AF_NETLINK", "SOCK_DGRAM|SOCK_CLOEXEC", "NETLINK_ROUTE"].map(str::to_owned).to_vec();
+        Self::traced(trace, NETLINK_ROUTE, "NETLINK_ROUTE")
+    }
+
+    /// [`Self::of`] for an action, in its trace.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub(super) fn traced(trace: &mut Trace, protocol: isize, name: &str) -> Result<Self, CallError> {
+        let args = ["AF_NETLINK", "SOCK_DGRAM|SOCK_CLOEXEC", name].map(str::to_owned).to_vec();
         let number = |netlink: &Self| i64::from(netlink.socket.as_raw_fd());
-        trace.made("socket", args, || Self::open().map_err(errno), number)
+        trace.made("socket", args, || Self::of(protocol).map_err(errno), number)
     }
 
     /// Sets a link up or down (`ip link set NAME up`).
@@ -225,22 +244,56 @@ impl Netlink {
         Ok(all)
     }
 
-    /// One request, and the messages that answer it, up to the last one.
-    fn exchange(
+    /// A dump; `false` where what it tells of changed meanwhile, and it may be in pieces (`NLM_F_DUMP_INTR`).
+    pub(super) fn dump_whole(
         &mut self,
         message: impl NetlinkSerializable,
-        flags: u16,
-        mut take: impl FnMut(&[u8]),
-    ) -> nix::Result<()> {
+        take: impl FnMut(&[u8]),
+    ) -> nix::Result<bool> {
+        self.next();
+        self.append(message, NLM_F_REQUEST | NLM_F_DUMP);
+        self.converse(true, take)
+    }
+
+    /// Sends requests in one datagram, and waits for the kernel's word on it: one of them must ask for that (`NLM_F_ACK`). They have
+    /// one number, so that an error of any is the answer.
+    pub(super) fn batch<M: NetlinkSerializable>(&mut self, messages: Vec<(M, u16)>) -> nix::Result<()> {
+        self.next();
+        for (message, flags) in messages {
+            self.append(message, flags);
+        }
+        self.converse(true, |_| {}).map(drop)
+    }
+
+    /// One request, and the messages that answer it, up to the last one.
+    fn exchange(&mut self, message: impl NetlinkSerializable, flags: u16, take: impl FnMut(&[u8])) -> nix::Result<()> {
+        self.next();
+        self.append(message, flags);
+        self.converse(flags & (NLM_F_DUMP | NLM_F_ACK) != 0, take).map(drop)
+    }
+
+    /// Begins a datagram whose messages have the next number.
+    fn next(&mut self) {
         self.sequence += 1;
+        self.buffer.clear();
+    }
+
+    /// Adds a message to the datagram.
+    fn append(&mut self, message: impl NetlinkSerializable, flags: u16) {
         let mut request = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(message));
         request.header.flags = flags;
         request.header.sequence_number = self.sequence;
         request.finalize();
-        self.buffer.clear();
-        self.buffer.resize(request.buffer_len(), 0);
-        request.serialize(&mut self.buffer);
+        let start = self.buffer.len();
+        self.buffer.resize(start + request.buffer_len(), 0);
+        request.serialize(&mut self.buffer[start..]);
+    }
+
+    /// Sends the datagram and takes what answers it: up to the message that says that it is the last one where there will be one, or
+    /// else one message. `false` where one of them says that the dump was interrupted.
+    fn converse(&mut self, has_last: bool, mut take: impl FnMut(&[u8])) -> nix::Result<bool> {
         self.socket.send(&self.buffer, 0).map_err(errno)?;
+        let mut whole = true;
         loop {
             self.buffer.clear();
             self.buffer.reserve(DATAGRAM);
@@ -253,17 +306,19 @@ impl Netlink {
             let mut rest = self.buffer.as_slice();
             while let Ok(message) = NetlinkBuffer::new_checked(rest) {
                 let length = usize::try_from(message.length()).unwrap_or(rest.len());
+                let is_mine = message.sequence_number() == self.sequence;
+                whole &= !is_mine || message.flags() & NLM_F_DUMP_INTR == 0;
                 match message.message_type() {
-                    _ if message.sequence_number() != self.sequence => {}
-                    NLMSG_DONE => return Ok(()),
+                    _ if !is_mine => {}
+                    NLMSG_DONE => return Ok(whole),
                     NLMSG_ERROR => {
                         let code = ErrorBuffer::new_checked(message.payload()).ok().and_then(|error| error.code());
-                        return code.map_or(Ok(()), |code| Err(Errno::from_raw(-code.get())));
+                        return code.map_or(Ok(whole), |code| Err(Errno::from_raw(-code.get())));
                     }
                     _ => {
                         take(message.payload());
-                        if flags & (NLM_F_DUMP | NLM_F_ACK) == 0 {
-                            return Ok(());
+                        if !has_last {
+                            return Ok(whole);
                         }
                     }
                 }

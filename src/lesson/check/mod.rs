@@ -14,6 +14,7 @@ pub mod limit;
 pub mod mount;
 pub mod namespace;
 pub mod network;
+pub mod nftables;
 pub mod process;
 pub mod root;
 pub mod traffic;
@@ -141,6 +142,14 @@ pub enum Check {
     Listens(traffic::Listens),
     /// Somebody from an address is connected to a TCP port.
     ConnectedFrom(traffic::ConnectedFrom),
+    /// A chain of nftables is there.
+    NftChain(nftables::HasChain),
+    /// A rule is in a chain of nftables.
+    NftRule(nftables::HasRule),
+    /// A rule has counted so many packets.
+    NftCounts(nftables::Counts),
+    /// There is no table of a name.
+    NoNftTable(nftables::NoTable),
     /// A namespace is mounted on a file.
     Pinned(keep::Pinned),
     /// A process is in the namespace that is mounted on a file.
@@ -235,6 +244,10 @@ impl Check {
             Self::Sysctl(it) => it,
             Self::Listens(it) => it,
             Self::ConnectedFrom(it) => it,
+            Self::NftChain(it) => it,
+            Self::NftRule(it) => it,
+            Self::NftCounts(it) => it,
+            Self::NoNftTable(it) => it,
             Self::Pinned(it) => it,
             Self::InPinned(it) => it,
             Self::NoOther(it) => it,

@@ -3,6 +3,7 @@
 mod devices;
 mod files;
 mod links;
+mod nftables;
 
 use proptest::prelude::*;
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kernel::netlink::{Address, Connection, Link, Route, Table, TcpSockets};
+use crate::kernel::nftables::Ruleset;
 use crate::probe::{Network, Pin, Sysctl};
 
 fn link(index: u32, name: &str, master: Option<u32>) -> Link {
@@ -38,6 +39,7 @@ fn network() -> Reading<Network> {
         routes: vec![route([10, 0, 0, 0], 24, 3), route([10, 0, 0, 0], 24, 4), route([10, 0, 0, 0], 8, 4)],
         tcp: Reading::Value(sockets()),
         sysctls: [(Sysctl::IpForward, "1".to_owned())].into(),
+        ruleset: Reading::Value(Ruleset::default()),
     })
 }
 

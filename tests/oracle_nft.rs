@@ -1,0 +1,370 @@
+//! Tables, chains and rules of nftables, with nft inside the lab as an independent oracle.
+//!
+//! Not under the usual harness: the keeper must be forked while this process has one thread.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use hardway::agent::client::{Keeper, Lab};
+use hardway::kernel::host::{Person, Wish};
+use hardway::kernel::namespace::Namespace;
+use hardway::kernel::nftables::{Ruleset, Statement};
+use hardway::probe::{Names, Observation, Panel, rows};
+use hardway::runtime::action::Action;
+
+fn main() {
+    // Lab hosts show this program as the one that works.
+    if hardway::workload::asked().is_some() {
+        return;
+    }
+    let person = Person::current();
+    let single = Wish { rootless: true, single_id: true, ..Wish::default() };
+    match (person.uid, std::env::var("HARDWAY_TEST_USER")) {
+        (0, Ok(user)) => {
+            // As that user first: a process of its own, because there is no way back.
+            let program = std::env::current_exe().expect("this program");
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", &user, "--regid", &user, "--init-groups"]).arg(program);
+            assert!(command.status().expect("setpriv").success(), "as {user}");
+        }
+        (0, Err(_)) => {
+            println!("SKIPPED oracle_nft, rootless: HARDWAY_TEST_USER names no ordinary user; tests/run does so");
+        }
+        (_, _) => in_a_lab(&person, "rootless_single", single),
+    }
+    in_a_lab(&person, if person.uid == 0 { "root" } else { "rootless" }, Wish::default());
+}
+
+fn in_a_lab(person: &Person, name: &str, wish: Wish) {
+    let made = person.offer(wish).and_then(|offer| {
+        let mut keeper = Keeper::fork(person, &offer)?;
+        let lab = keeper.start_lab()?;
+        Ok((keeper, lab))
+    });
+    let (keeper, mut lab) = match made {
+        Ok(made) => made,
+        Err(explanation) => return println!("SKIPPED oracle_nft::{name}: {explanation}"),
+    };
+    let (status, said) = run(&mut lab, "nft list ruleset");
+    let tests = [
+        ("what_actions_make_is_what_nft_lists", what_actions_make_is_what_nft_lists as fn(&mut Lab)),
+        ("what_nft_makes_is_read_as_nft_lists_it", what_nft_makes_is_read_as_nft_lists_it),
+        ("the_kernels_refusals_are_told", the_kernels_refusals_are_told),
+        ("packets_are_counted_and_changed", packets_are_counted_and_changed),
+        ("each_sample_is_of_one_ruleset", each_sample_is_of_one_ruleset),
+        ("many_rules_are_read_quickly", many_rules_are_read_quickly),
+    ];
+    match status {
+        Some(0) => {
+            for (what, test) in tests {
+                test(&mut lab);
+                println!("test {what}::{name} ... ok");
+            }
+        }
+        _ => println!("SKIPPED oracle_nft::{name}: nft can not list the ruleset here: {said}"),
+    }
+    drop(lab);
+    let left = keeper.end();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn actions(json: &str) -> Vec<Action> {
+    serde_json::from_str(json).expect("actions")
+}
+
+fn perform(lab: &mut Lab, actions: &[Action]) {
+    for one in lab.perform(actions).expect("performed") {
+        assert!(one.result.is_ok(), "{:?}", one.result);
+    }
+}
+
+/// The errno with which one action fails, and the call that failed.
+fn refused(lab: &mut Lab, action: &str) -> (String, String) {
+    let performed = lab.perform(&actions(&format!("[{action}]"))).expect("performed").remove(0);
+    let error = performed.result.expect_err(action);
+    (error.errno.name(), error.call.to_string())
+}
+
+/// A shell line on the lab host: its status, and what it prints.
+fn run(lab: &mut Lab, line: &str) -> (Option<i32>, String) {
+    let run = serde_json::json!([{ "run": { "in": "host", "argv": ["sh", "-c", line] } }]);
+    let performed = lab.perform(&actions(&run.to_string())).expect("performed").remove(0);
+    let outcome = performed.result.unwrap_or_else(|error| panic!("{line}: {error}"));
+    (outcome.status, outcome.output)
+}
+
+/// What a shell line prints that ends well.
+fn printed(lab: &mut Lab, line: &str) -> String {
+    let (status, output) = run(lab, line);
+    assert_eq!(status, Some(0), "{line}: {output}");
+    output
+}
+
+fn sample(lab: &mut Lab) -> (Observation, Names) {
+    let sample = lab.observe(&Panel::ALL, &[]).expect("a sample");
+    (sample.observation, sample.names)
+}
+
+/// The ruleset of the lab host as the probe has it.
+fn ruleset(lab: &mut Lab) -> Ruleset {
+    let (observation, names) = sample(lab);
+    let net = observation.process(names.host).expect("the host").namespaces.inode(Namespace::Net).expect("an inode");
+    let network = observation.networks[&net].value().expect("a network");
+    network.ruleset.value().unwrap_or_else(|| panic!("{:?}", network.ruleset)).clone()
+}
+
+/// Probe and nft say the same, and it is not nothing.
+fn both_list(lab: &mut Lab) -> String {
+    let told = ruleset(lab).to_string();
+    assert_eq!(told, printed(lab, "nft list ruleset"));
+    assert!(!told.is_empty());
+    told
+}
+
+const MADE: &str = r#"[
+    {"nft_table":{"in":"host","table":"lab"}},
+    {"nft_chain":{"in":"host","table":"lab","chain":"pre","type":"nat","hook":"prerouting","priority":"dstnat"}},
+    {"nft_chain":{"in":"host","table":"lab","chain":"out","type":"nat","hook":"output","priority":-100}},
+    {"nft_chain":{"in":"host","table":"lab","chain":"post","type":"nat","hook":"postrouting","priority":"srcnat"}},
+    {"nft_chain":{"in":"host","table":"lab","chain":"forw","type":"filter","hook":"forward","priority":"filter + 5",
+        "policy":"drop"}},
+    {"nft_rule":{"in":"host","table":"lab","chain":"post",
+        "rule":"ip saddr 10.12.0.0/24 oifname != \"br0\" counter masquerade"}},
+    {"nft_rule":{"in":"host","table":"lab","chain":"post","rule":"ip saddr 10.12.1.0/25 snat to 192.0.2.1"}},
+    {"nft_rule":{"in":"host","table":"lab","chain":"pre",
+        "rule":"fib daddr type local tcp dport 8080 counter dnat to 10.12.0.2:80"}},
+    {"nft_rule":{"in":"host","table":"lab","chain":"out","rule":"ip daddr != 127.0.0.0/8 tcp dport 8080 dnat to 10.12.0.2:80"}},
+    {"nft_rule":{"in":"host","table":"lab","chain":"forw","rule":"ct state established,related accept"}},
+    {"nft_rule":{"in":"host","table":"lab","chain":"forw","rule":"ct status dnat accept"}},
+    {"nft_rule":{"in":"host","table":"lab","chain":"forw","rule":"ct state != new drop"}},
+    {"nft_rule":{"in":"host","table":"lab","chain":"forw","rule":"iifname \"br0\" oifname != \"veth*\" accept"}},
+    {"nft_rule":{"in":"host","table":"lab","chain":"forw","rule":"ip daddr 0.0.0.0/0 udp dport != 53 counter return"}},
+    {"nft_rule":{"in":"host","table":"lab","chain":"forw","rule":"meta l4proto tcp counter tcp sport 80 reject"}},
+    {"nft_table":{"in":"host","family":"inet","table":"both"}},
+    {"nft_chain":{"in":"host","family":"inet","table":"both","chain":"pre","type":"nat","hook":"prerouting","priority":-105}},
+    {"nft_chain":{"in":"host","family":"inet","table":"both","chain":"in1","type":"filter","hook":"input","priority":300}},
+    {"nft_rule":{"in":"host","family":"inet","table":"both","chain":"pre","rule":"tcp dport 80 dnat ip to 10.0.0.2:80"}},
+    {"nft_rule":{"in":"host","family":"inet","table":"both","chain":"pre",
+        "rule":"ip saddr 10.0.0.1 tcp dport 81 dnat to 10.0.0.2"}},
+    {"nft_rule":{"in":"host","family":"inet","table":"both","chain":"pre","rule":"tcp dport 80 dnat ip6 to [fd00::1]:80"}},
+    {"nft_rule":{"in":"host","family":"inet","table":"both","chain":"in1",
+        "rule":"ip6 saddr fd00::/61 tcp dport 22 ip6 daddr fd00::1 drop"}},
+    {"nft_rule":{"in":"host","family":"inet","table":"both","chain":"in1","rule":"ip saddr 10.0.0.1 reject"}},
+    {"nft_rule":{"in":"host","family":"inet","table":"both","chain":"in1","rule":"meta nfproto ipv4 counter"}},
+    {"nft_rule":{"in":"host","family":"inet","table":"both","chain":"in1","rule":"reject"}},
+    {"nft_table":{"in":"host","family":"ip6","table":"six"}},
+    {"nft_chain":{"in":"host","family":"ip6","table":"six","chain":"post","type":"nat","hook":"postrouting","priority":101}},
+    {"nft_rule":{"in":"host","family":"ip6","table":"six","chain":"post","rule":"ip6 saddr fd00::/64 masquerade"}}
+]"#;
+
+/// By calls, and then by the lines that do the same.
+fn what_actions_make_is_what_nft_lists(lab: &mut Lab) {
+    assert_eq!(ruleset(lab), Ruleset::default());
+    let made = actions(MADE);
+    for action in &made {
+        assert_eq!(action.mechanism().misuses(), [], "{action:?}");
+    }
+    perform(lab, &made);
+    let by_calls = both_list(lab);
+    let bytecode = "nft --debug=netlink --stateless list ruleset";
+    let instructions = printed(lab, bytecode);
+    // Every row's command prints what the row says.
+    let (observation, names) = sample(lab);
+    let host = format!("host (pid {})", names.host);
+    let mut seen = 0;
+    for row in rows(&observation, &names).iter().filter(|row| row.command.starts_with("nft ") && row.subject == host) {
+        let text = printed(lab, &row.command);
+        let told = match row.key.split_once(" handle ") {
+            Some((_, handle)) => format!("{} # handle {handle}\n", row.value),
+            None if row.key.starts_with("table ") => format!("{} {{\n", row.key),
+            None => format!("{}\n", row.value),
+        };
+        assert!(text.contains(&told), "{}: {told}\n{text}", row.command);
+        seen += 1;
+    }
+    assert_eq!(seen, made.len(), "a row for each thing that was made");
+    // Once more changes nothing: what is there stays.
+    perform(lab, &made[..2]);
+    assert_eq!(both_list(lab), by_calls);
+    for family in ["ip lab", "inet both", "ip6 six"] {
+        let (family, table) = family.split_once(' ').expect("two words");
+        let delete = format!(r#"[{{"nft_delete_table":{{"in":"host","family":"{family}","table":"{table}"}}}}]"#);
+        perform(lab, &actions(&delete));
+    }
+    assert_eq!(ruleset(lab), Ruleset::default());
+    assert_eq!(printed(lab, "nft list ruleset"), "");
+    for action in &made {
+        printed(lab, &action.mechanism().shell().expect("a line"));
+    }
+    assert_eq!(both_list(lab), by_calls);
+    assert_eq!(without_handles(&printed(lab, bytecode)), without_handles(&instructions));
+    printed(lab, "nft flush ruleset");
+}
+
+/// nft writes handles into the line above the instructions of a rule, and they go on counting.
+fn without_handles(text: &str) -> String {
+    let words =
+        |line: &str| line.split(' ').take_while(|word| word.parse::<u64>().is_err()).collect::<Vec<_>>().join(" ");
+    text.lines().map(|line| if line.starts_with(' ') { line.to_owned() } else { words(line) + "\n" }).collect()
+}
+
+fn what_nft_makes_is_read_as_nft_lists_it(lab: &mut Lab) {
+    let made = r#"table inet first {
+        chain x { type filter hook input priority filter - 5; policy drop;
+            meta l4proto tcp iifname "x" tcp dport 80
+            meta nfproto ipv4 iifname "x" ip saddr 1.2.3.4
+            meta nfproto ipv4 counter ip saddr 1.2.3.4
+            ip saddr 1.2.3.4 reject with icmp port-unreachable
+            ip6 saddr fd00::/64 ip6 saddr fd00::1 tcp dport 80 ip6 daddr fd00::/63
+            ct state new,invalid,untracked ct status snat,dnat counter accept comment "a b"
+            ct state != established,related drop
+            ip saddr 10.9.8.7/24 counter packets 5 bytes 600 accept
+        }
+        chain own { counter
+        }
+        chain z { type route hook output priority mangle
+            jump own
+            goto own
+        }
+    }
+    table ip second {
+        chain a { type nat hook postrouting priority security
+            oifname "fifteen-bytes-x" oifname != "abc*" udp dport 53 accept
+            ip protocol tcp tcp dport 80 masquerade
+            ip saddr != 10.12.0.0/17 ip daddr 10.0.0.0/9 snat to 1.2.3.4
+            fib saddr type != unicast fib daddr type broadcast return
+        }
+    }
+    table ip6 third {
+    }"#;
+    // The one statement here that is not known, `ip protocol`, is left out of what has to be the same.
+    printed(lab, &format!("nft -f - <<'END'\n{made}\nEND"));
+    let (listed, told) = (printed(lab, "nft list ruleset"), ruleset(lab).to_string());
+    let (listed, told): (Vec<_>, Vec<_>) = (listed.lines().collect(), told.lines().collect());
+    assert_eq!(told.len(), listed.len(), "{told:#?}");
+    for (told, listed) in told.iter().zip(listed) {
+        match told.contains('[') {
+            true => assert_eq!(
+                (*told, listed),
+                ("\t\t[payload] [cmp] [payload] [cmp] masquerade", "\t\ttcp dport 80 masquerade")
+            ),
+            false => assert_eq!(*told, listed),
+        }
+    }
+    printed(lab, "nft flush ruleset");
+    let unknown = "table ip a { chain b { type filter hook input priority 0
+        limit rate 1/second log prefix \"x\" tcp dport { 1, 2 } meta mark 5 tcp dport 5-7 ip ttl 5 accept\n } }";
+    printed(lab, &format!("nft -f - <<'END'\n{unknown}\nEND"));
+    let rule = ruleset(lab).tables[0].chains[0].rules[0].to_string();
+    assert!(
+        rule.starts_with("[limit] [log] meta l4proto tcp [payload] [lookup] ") && rule.ends_with(" accept"),
+        "{rule}"
+    );
+    printed(lab, "nft flush ruleset");
+}
+
+fn the_kernels_refusals_are_told(lab: &mut Lab) {
+    let rule = |chain: &str, rule: &str| {
+        format!(r#"{{"nft_rule":{{"in":"host","table":"lab","chain":"{chain}","rule":"{rule}"}}}}"#)
+    };
+    let (errno, call) = refused(lab, &rule("post", "counter masquerade"));
+    assert_eq!(errno, "ENOENT");
+    let words = "NFT_MSG_NEWRULE(NFPROTO_IPV4, NFTA_RULE_TABLE=\"lab\", NFTA_RULE_CHAIN=\"post\", \
+                 NFTA_RULE_EXPRESSIONS={counter, masq}) = -1 ENOENT";
+    assert!(call.starts_with(words), "{call}");
+    assert_eq!(refused(lab, r#"{"nft_delete_table":{"in":"host","table":"lab"}}"#).0, "ENOENT");
+    let chain = |hook: &str| {
+        format!(
+            r#"{{"nft_chain":{{"in":"host","table":"lab","chain":"c","type":"nat","hook":"{hook}","priority":0}}}}"#
+        )
+    };
+    assert_eq!(refused(lab, &chain("input")).0, "ENOENT");
+    perform(lab, &actions(r#"[{"nft_table":{"in":"host","table":"lab"}}]"#));
+    assert_eq!(refused(lab, &chain("forward")).0, "EOPNOTSUPP");
+    let filter =
+        r#"[{"nft_chain":{"in":"host","table":"lab","chain":"f","type":"filter","hook":"input","priority":0}}]"#;
+    perform(lab, &actions(filter));
+    assert_eq!(refused(lab, &rule("f", "masquerade")).0, "EOPNOTSUPP");
+    assert_eq!(refused(lab, &rule("g", "drop")).0, "ENOENT");
+    assert_eq!(both_list(lab).lines().count(), 5, "nothing is left of what was refused");
+    // Whoever has no capability in the namespace is told so; a panel of it then has a row with the reason.
+    perform(lab, &actions(r#"[{"box":{}}, {"unshare":{"in":"box","namespaces":["user"]}}]"#));
+    assert_eq!(refused(lab, r#"{"nft_table":{"in":"box","table":"other"}}"#).0, "EPERM");
+    perform(lab, &actions(r#"[{"kill":{"who":"box","from":"host","signal":"KILL"}}]"#));
+    printed(lab, "nft flush ruleset");
+}
+
+/// A connection to a port that leads to another one by a rule; the counter moves, and the rule stays the same.
+fn packets_are_counted_and_changed(lab: &mut Lab) {
+    perform(
+        lab,
+        &actions(
+            r#"[{"link_up":{"in":"host","link":"lo"}}, {"box":{}}, {"listen":{"in":"box","at":"127.0.0.1:8081"}},
+            {"nft_table":{"in":"host","table":"lab"}},
+            {"nft_chain":{"in":"host","table":"lab","chain":"out","type":"nat","hook":"output","priority":-100}},
+            {"nft_rule":{"in":"host","table":"lab","chain":"out",
+                "rule":"ip daddr 127.0.0.0/8 tcp dport 8080 counter dnat to 127.0.0.1:8081"}}]"#,
+        ),
+    );
+    let rule = |lab: &mut Lab| ruleset(lab).tables[0].chains[0].rules[0].clone();
+    let before = rule(lab);
+    assert_eq!(before.packets(), Some(0));
+    perform(lab, &actions(r#"[{"connect":{"in":"host","to":"127.0.0.1:8080"}}]"#));
+    let after = rule(lab);
+    assert_eq!(after.packets(), Some(1), "the first packet of the connection");
+    assert!(matches!(after.statements[2], Statement::Counter { packets: 1, bytes: 60 }), "{after}");
+    assert_eq!((before.bare(), before.handle), (after.bare(), after.handle));
+    both_list(lab);
+    perform(lab, &actions(r#"[{"kill":{"who":"box","from":"host","signal":"KILL"}}]"#));
+    printed(lab, "nft flush ruleset");
+}
+
+/// While somebody puts one table after the other there, each of fifty rules about one port.
+fn each_sample_is_of_one_ruleset(lab: &mut Lab) {
+    let writer = "port=1; while [ -e /tmp/writing ]; do port=$((port % 60000 + 1))
+        { echo 'table ip x'; echo 'delete table ip x'; echo 'table ip x { chain c {'
+          for i in 1 2 3 4 5 6 7 8 9 10; do for j in 1 2 3 4 5; do echo \"tcp dport $port accept\"; done; done
+          echo '} }'; } | nft -f -; done";
+    printed(lab, &format!(": > /tmp/writing; setsid sh -c '{}' >/dev/null 2>&1 &", writer.replace('\'', "'\\''")));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let (mut ports, mut samples) = (std::collections::HashSet::new(), 0);
+    while (ports.len() < 20 || samples < 200) && Instant::now() < deadline {
+        samples += 1;
+        let ruleset = ruleset(lab);
+        let Some(table) = ruleset.tables.first() else { continue };
+        let rules = &table.chains[0].rules;
+        assert_eq!((ruleset.tables.len(), table.chains.len(), rules.len()), (1, 1, 50));
+        assert!(rules.iter().all(|rule| rule.statements == rules[0].statements), "{ruleset}");
+        ports.insert(rules[0].to_string());
+    }
+    assert!(ports.len() >= 20, "{} rulesets in {samples} samples", ports.len());
+    printed(
+        lab,
+        "rm /tmp/writing; for i in $(seq 100); do pgrep -x nft || break; sleep 0.1; done; sleep 0.5; nft flush ruleset",
+    );
+}
+
+fn many_rules_are_read_quickly(lab: &mut Lab) {
+    let best = |lab: &mut Lab| {
+        let time = |lab: &mut Lab| {
+            let start = Instant::now();
+            sample(lab);
+            start.elapsed()
+        };
+        (0..20).map(|_| time(lab)).min().expect("a time")
+    };
+    let none = best(lab);
+    perform(lab, &actions(MADE));
+    let few = best(lab);
+    printed(
+        lab,
+        "{ echo 'table ip many { chain c {'; for i in $(seq 2000); do echo \"ip saddr 10.0.0.0/17 tcp dport $i counter accept\"
+           done; echo '} }'; } | nft -f -",
+    );
+    let many = best(lab);
+    let told = ruleset(lab);
+    assert_eq!(told.tables.last().map(|table| table.chains[0].rules.len()), Some(2000));
+    printed(lab, "nft flush ruleset");
+    println!("a sample of all panels without tables: {none:?}; with 3 tables: {few:?}; with 2000 rules more: {many:?}");
+    assert!(many < Duration::from_millis(250), "{many:?}");
+}
