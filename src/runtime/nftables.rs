@@ -192,6 +192,9 @@ impl Mechanism for NftChain {
             let fix = "write `prerouting`, `input`, `output` or `postrouting`";
             misuses.push(Misuse::new("hook", "addresses are not changed at the hook forward", fix));
         }
+        if self.hook == Hook::Ingress {
+            misuses.push(Misuse::new("hook", "a chain at the hook ingress is for one link", "write `prerouting`"));
+        }
         if self.r#type == ChainType::Nat && self.policy == Some(Policy::Drop) {
             let fix = "leave it out, and drop in a chain of type filter";
             misuses.push(Misuse::new("policy", "a chain of type nat sees the first packet of a connection only", fix));
@@ -393,6 +396,7 @@ mod tests {
         assert_eq!(chain("nat", "prerouting", "srcnat", "accept"), ["priority"]);
         assert_eq!(chain("filter", "input", "soon", "accept"), ["priority"]);
         assert_eq!(chain("nat", "forward", "0", "drop"), ["hook", "policy"]);
+        assert_eq!(chain("filter", "ingress", "0", "drop"), ["hook"]);
         let rule = |rule: &str| format!(r#"{{"nft_rule":{{"in":"host","table":"lab","chain":"c","rule":"{rule}"}}}}"#);
         assert_eq!(misused(&rule("ip6 saddr fd00::1 drop")), ["rule"]);
         assert_eq!(misused(&rule("accept comment x")), ["rule"]);

@@ -47,11 +47,14 @@ pub enum Hook {
     Output,
     /// About to leave.
     Postrouting,
+    /// Just come by one link, and seen by nobody else yet.
+    Ingress,
 }
 
 impl Hook {
     /// All of them, each at the place of its number (`enum nf_inet_hooks`, <linux/netfilter.h>).
-    pub const ALL: [Self; 5] = [Self::Prerouting, Self::Input, Self::Forward, Self::Output, Self::Postrouting];
+    pub const ALL: [Self; 6] =
+        [Self::Prerouting, Self::Input, Self::Forward, Self::Output, Self::Postrouting, Self::Ingress];
 }
 
 impl fmt::Display for Hook {
@@ -62,6 +65,7 @@ impl fmt::Display for Hook {
             Self::Forward => "forward",
             Self::Output => "output",
             Self::Postrouting => "postrouting",
+            Self::Ingress => "ingress",
         })
     }
 }
@@ -207,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(number: i32, hook in 0usize..5) {
+        fn what_is_written_is_read(number: i32, hook in 0..Hook::ALL.len()) {
             let written = Priority(number).text(Hook::ALL[hook]);
             let words = written.parse::<PriorityWords>().expect("a priority");
             prop_assert_eq!(words.priority.0, number);

@@ -1,8 +1,8 @@
 //! nftables: what the kernel does with packets on their way, rule by rule (nft(8), <linux/netfilter/nf_tables.h>).
 //!
 //! Requests go over netlink, in batches that the kernel does altogether or not at all; no program is run. A rule is written and
-//! shown in the words of nft(8), which the kernel does not know: for it a rule is a program of small instructions. [`Rule::compile`]
-//! makes them as nft(8) does, and what is read back is told as nft(8) tells it.
+//! shown in the words of nft(8), which the kernel does not know: for it a rule is a program of small instructions. They are made
+//! as nft(8) makes them, and what is read back is told as nft(8) tells it.
 //!
 //! Of nft(8)'s language it is what lessons need. What else a rule has is shown under the kernel's name for it.
 

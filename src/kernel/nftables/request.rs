@@ -214,6 +214,7 @@ fn hook_name(number: u32) -> String {
         2 => "NF_INET_FORWARD".to_owned(),
         3 => "NF_INET_LOCAL_OUT".to_owned(),
         4 => "NF_INET_POST_ROUTING".to_owned(),
+        5 => "NF_INET_INGRESS".to_owned(),
         other => other.to_string(),
     }
 }

@@ -102,7 +102,7 @@ impl Predicate for Counts {
 
     fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
         let chain = chain(view, &self.of, self.family, &self.table, &self.chain)?;
-        match same(chain, &self.rule, self.family).map(|rule| rule.packets()).max() {
+        match same(chain, &self.rule, self.family).map(Rule::packets).max() {
             None => Err(rules(chain)),
             Some(None) => Ok((false, "that rule has no counter".to_owned())),
             Some(Some(counted)) => Ok((counted >= self.packets, format!("it has counted {counted}"))),
