@@ -1,7 +1,7 @@
 //! An action: one typed thing that a step does. One definition gives its execution, sentence, shell line and effects.
 //!
 //! Each mechanism is one file of this module and implements [`Mechanism`]; [`Action`] only gathers them, under the names
-//! that lessons use. Adding a mechanism is: a file, a line in the enum, an arm in [`Action::mechanism`].
+//! that lessons use. Adding a mechanism is: a file, and a line in one of the two lists.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,124 +24,162 @@ use crate::kernel::trace::{CallError, Trace};
 /// The name by which lessons call the lab host's own processes.
 pub const HOST: &str = "host";
 
-/// One typed thing that a step does, as lessons write it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// Make a new box.
-    Box(MakeBox),
-    /// The box forks; its handle moves to the child.
-    Fork(Fork),
-    /// The box becomes another program.
-    Exec(Exec),
-    /// Run a program and wait for it.
-    Run(Run),
-    /// Send a signal.
-    Kill(Kill),
-    /// Leave shared namespaces for new ones.
-    Unshare(Unshare),
-    /// Set the host name.
-    SetHostname(SetHostname),
-    /// Mount a new proc on `/proc`.
-    MountProc(MountProc),
-    /// Make a rootfs.
-    Rootfs(Rootfs),
-    /// Make a directory.
-    Mkdir(file::Mkdir),
-    /// Write a file.
-    Write(file::Write),
-    /// Change the root directory.
-    Chroot(root::Chroot),
-    /// Change the working directory.
-    Chdir(root::Chdir),
-    /// Change the root mount of a mount namespace.
-    PivotRoot(root::PivotRoot),
-    /// Mount a file system, or a directory.
-    Mount(mount::Mount),
-    /// Change the propagation of a mount.
-    Propagation(mount::Propagation),
-    /// Take a mount away.
-    Umount(mount::Umount),
-    /// Become another user.
-    Become(Become),
-    /// Set the supplementary groups.
-    SetGroups(SetGroups),
-    /// Allow or deny setgroups in the own user namespace.
-    WriteSetgroups(WriteSetgroups),
-    /// Write the map of group ids of the own user namespace.
-    WriteGidMap(WriteGidMap),
-    /// Write the map of user ids of the own user namespace.
-    WriteUidMap(WriteUidMap),
-    /// Map ranges of ids for a box, by the set-uid helpers.
-    NewIdMap(NewIdMap),
-    /// Read a file.
-    ReadFile(ReadFile),
-    /// Shift a clock in the time namespace of the children to come.
-    SetClockOffset(SetClockOffset),
-    /// Make a segment of shared memory.
-    ShmCreate(ShmCreate),
-    /// Look for a segment by its key.
-    ShmFind(ShmFind),
-    /// Make a set of semaphores.
-    SemCreate(SemCreate),
-    /// Make a System V message queue.
-    MsgCreate(MsgCreate),
-    /// Take a System V IPC object away.
-    IpcRemove(IpcRemove),
-    /// Make a POSIX message queue.
-    MqCreate(MqCreate),
-    /// Make a cgroup.
-    CgroupCreate(CgroupCreate),
-    /// Move a process into a cgroup.
-    CgroupAttach(CgroupAttach),
-    /// Write a file of a cgroup: a limit, a switch.
-    CgroupSet(CgroupSet),
-    /// Let a cgroup of version 2 use these devices only.
-    DeviceRules(DeviceRules),
-    /// Take a cgroup away.
-    CgroupRemove(CgroupRemove),
-    /// Set a link up.
-    LinkUp(link::LinkUp),
-    /// Set a link down.
-    LinkDown(link::LinkDown),
-    /// Give a link an address.
-    AddAddress(link::AddAddress),
-    /// Take an address from a link.
-    DeleteAddress(link::DeleteAddress),
-    /// Make a route.
-    AddRoute(route::AddRoute),
-    /// Take a route away.
-    DeleteRoute(route::DeleteRoute),
-    /// Make a pair of links.
-    AddVeth(veth::AddVeth),
-    /// Make a bridge.
-    AddBridge(bridge::AddBridge),
-    /// Make a link a port of a bridge.
-    SetMaster(bridge::SetMaster),
-    /// Let a port of a bridge send back what came in by it.
-    Hairpin(bridge::Hairpin),
-    /// Move a link into another network namespace.
-    MoveLink(veth::MoveLink),
-    /// Take a link away.
-    DeleteLink(veth::DeleteLink),
-    /// Open a TCP connection.
-    Connect(socket::Connect),
-    /// Listen on a TCP port.
-    Listen(socket::Listen),
-    /// Make a table of nftables.
-    NftTable(nftables::NftTable),
-    /// Make a chain in it.
-    NftChain(nftables::NftChain),
-    /// Add a rule to a chain.
-    NftRule(nftables::NftRule),
-    /// Take a table away.
-    NftDeleteTable(nftables::NftDeleteTable),
-    /// Join namespaces that exist.
-    Setns(join::Setns),
-    /// Keep a namespace by a mount.
-    Pin(pin::Pin),
-    /// Take that mount away.
-    Unpin(pin::Unpin),
+/// Defines [`Action`] and the ways from it to its mechanism, from two lists: the actions that their actor performs alone, and those
+/// that the lab host, or another process, has a part in.
+macro_rules! actions {
+    (
+        $(#[$meta:meta])*
+        alone { $($(#[$doc:meta])* $one:ident($of:ty),)* }
+        together { $($(#[$its_doc:meta])* $other:ident($of_other:ty),)* }
+    ) => {
+        $(#[$meta])*
+        pub enum Action {
+            $($(#[$doc])* $one($of),)*
+            $($(#[$its_doc])* $other($of_other),)*
+        }
+
+        impl Action {
+            /// The mechanism behind the name.
+            pub fn mechanism(&self) -> &dyn Mechanism {
+                match self {
+                    $(Self::$one(it) => it,)*
+                    $(Self::$other(it) => it,)*
+                }
+            }
+
+            /// The deed of an action that its actor performs alone.
+            pub fn alone(&self) -> Option<&dyn Perform> {
+                match self {
+                    $(Self::$one(it) => Some(it),)*
+                    $(Self::$other(_) => None,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// One typed thing that a step does, as lessons write it.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    alone {
+        /// Run a program and wait for it.
+        Run(Run),
+        /// Leave shared namespaces for new ones.
+        Unshare(Unshare),
+        /// Set the host name.
+        SetHostname(SetHostname),
+        /// Mount a new proc on `/proc`.
+        MountProc(MountProc),
+        /// Make a rootfs.
+        Rootfs(Rootfs),
+        /// Make a directory.
+        Mkdir(file::Mkdir),
+        /// Write a file.
+        Write(file::Write),
+        /// Change the root directory.
+        Chroot(root::Chroot),
+        /// Change the working directory.
+        Chdir(root::Chdir),
+        /// Change the root mount of a mount namespace.
+        PivotRoot(root::PivotRoot),
+        /// Mount a file system, or a directory.
+        Mount(mount::Mount),
+        /// Change the propagation of a mount.
+        Propagation(mount::Propagation),
+        /// Take a mount away.
+        Umount(mount::Umount),
+        /// Become another user.
+        Become(Become),
+        /// Set the supplementary groups.
+        SetGroups(SetGroups),
+        /// Allow or deny setgroups in the own user namespace.
+        WriteSetgroups(WriteSetgroups),
+        /// Write the map of group ids of the own user namespace.
+        WriteGidMap(WriteGidMap),
+        /// Write the map of user ids of the own user namespace.
+        WriteUidMap(WriteUidMap),
+        /// Read a file.
+        ReadFile(ReadFile),
+        /// Shift a clock in the time namespace of the children to come.
+        SetClockOffset(SetClockOffset),
+        /// Make a segment of shared memory.
+        ShmCreate(ShmCreate),
+        /// Look for a segment by its key.
+        ShmFind(ShmFind),
+        /// Make a set of semaphores.
+        SemCreate(SemCreate),
+        /// Make a System V message queue.
+        MsgCreate(MsgCreate),
+        /// Take a System V IPC object away.
+        IpcRemove(IpcRemove),
+        /// Make a POSIX message queue.
+        MqCreate(MqCreate),
+        /// Make a cgroup.
+        CgroupCreate(CgroupCreate),
+        /// Move a process into a cgroup.
+        CgroupAttach(CgroupAttach),
+        /// Write a file of a cgroup: a limit, a switch.
+        CgroupSet(CgroupSet),
+        /// Let a cgroup of version 2 use these devices only.
+        DeviceRules(DeviceRules),
+        /// Take a cgroup away.
+        CgroupRemove(CgroupRemove),
+        /// Set a link up.
+        LinkUp(link::LinkUp),
+        /// Set a link down.
+        LinkDown(link::LinkDown),
+        /// Give a link an address.
+        AddAddress(link::AddAddress),
+        /// Take an address from a link.
+        DeleteAddress(link::DeleteAddress),
+        /// Make a route.
+        AddRoute(route::AddRoute),
+        /// Take a route away.
+        DeleteRoute(route::DeleteRoute),
+        /// Make a pair of links.
+        AddVeth(veth::AddVeth),
+        /// Make a bridge.
+        AddBridge(bridge::AddBridge),
+        /// Make a link a port of a bridge.
+        SetMaster(bridge::SetMaster),
+        /// Let a port of a bridge send back what came in by it.
+        Hairpin(bridge::Hairpin),
+        /// Take a link away.
+        DeleteLink(veth::DeleteLink),
+        /// Open a TCP connection.
+        Connect(socket::Connect),
+        /// Listen on a TCP port.
+        Listen(socket::Listen),
+        /// Make a table of nftables.
+        NftTable(nftables::NftTable),
+        /// Make a chain in it.
+        NftChain(nftables::NftChain),
+        /// Add a rule to a chain.
+        NftRule(nftables::NftRule),
+        /// Take a table away.
+        NftDeleteTable(nftables::NftDeleteTable),
+        /// Join namespaces that exist.
+        Setns(join::Setns),
+        /// Keep a namespace by a mount.
+        Pin(pin::Pin),
+        /// Take that mount away.
+        Unpin(pin::Unpin),
+    }
+    together {
+        /// Make a new box.
+        Box(MakeBox),
+        /// The box forks; its handle moves to the child.
+        Fork(Fork),
+        /// The box becomes another program.
+        Exec(Exec),
+        /// Send a signal.
+        Kill(Kill),
+        /// Map ranges of ids for a box, by the set-uid helpers.
+        NewIdMap(NewIdMap),
+        /// Move a link into another network namespace.
+        MoveLink(veth::MoveLink),
+    }
 }
 
 /// What every action can tell.
@@ -270,129 +308,6 @@ pub struct Performed {
 }
 
 impl Action {
-    /// The mechanism behind the name.
-    pub fn mechanism(&self) -> &dyn Mechanism {
-        match self {
-            Self::Box(it) => it,
-            Self::Fork(it) => it,
-            Self::Exec(it) => it,
-            Self::Run(it) => it,
-            Self::Kill(it) => it,
-            Self::Unshare(it) => it,
-            Self::SetHostname(it) => it,
-            Self::MountProc(it) => it,
-            Self::Rootfs(it) => it,
-            Self::Mkdir(it) => it,
-            Self::Write(it) => it,
-            Self::Chroot(it) => it,
-            Self::Chdir(it) => it,
-            Self::PivotRoot(it) => it,
-            Self::Mount(it) => it,
-            Self::Propagation(it) => it,
-            Self::Umount(it) => it,
-            Self::Become(it) => it,
-            Self::SetGroups(it) => it,
-            Self::WriteSetgroups(it) => it,
-            Self::WriteGidMap(it) => it,
-            Self::WriteUidMap(it) => it,
-            Self::NewIdMap(it) => it,
-            Self::ReadFile(it) => it,
-            Self::SetClockOffset(it) => it,
-            Self::ShmCreate(it) => it,
-            Self::ShmFind(it) => it,
-            Self::SemCreate(it) => it,
-            Self::MsgCreate(it) => it,
-            Self::IpcRemove(it) => it,
-            Self::MqCreate(it) => it,
-            Self::CgroupCreate(it) => it,
-            Self::CgroupAttach(it) => it,
-            Self::CgroupSet(it) => it,
-            Self::DeviceRules(it) => it,
-            Self::CgroupRemove(it) => it,
-            Self::LinkUp(it) => it,
-            Self::LinkDown(it) => it,
-            Self::AddAddress(it) => it,
-            Self::DeleteAddress(it) => it,
-            Self::AddRoute(it) => it,
-            Self::DeleteRoute(it) => it,
-            Self::AddVeth(it) => it,
-            Self::AddBridge(it) => it,
-            Self::SetMaster(it) => it,
-            Self::Hairpin(it) => it,
-            Self::MoveLink(it) => it,
-            Self::DeleteLink(it) => it,
-            Self::Connect(it) => it,
-            Self::Listen(it) => it,
-            Self::NftTable(it) => it,
-            Self::NftChain(it) => it,
-            Self::NftRule(it) => it,
-            Self::NftDeleteTable(it) => it,
-            Self::Setns(it) => it,
-            Self::Pin(it) => it,
-            Self::Unpin(it) => it,
-        }
-    }
-
-    /// The deed of an action that its actor performs alone.
-    pub fn alone(&self) -> Option<&dyn Perform> {
-        match self {
-            Self::Run(it) => Some(it),
-            Self::Unshare(it) => Some(it),
-            Self::SetHostname(it) => Some(it),
-            Self::MountProc(it) => Some(it),
-            Self::LinkUp(it) => Some(it),
-            Self::LinkDown(it) => Some(it),
-            Self::AddAddress(it) => Some(it),
-            Self::DeleteAddress(it) => Some(it),
-            Self::AddRoute(it) => Some(it),
-            Self::DeleteRoute(it) => Some(it),
-            Self::AddVeth(it) => Some(it),
-            Self::AddBridge(it) => Some(it),
-            Self::SetMaster(it) => Some(it),
-            Self::Hairpin(it) => Some(it),
-            Self::DeleteLink(it) => Some(it),
-            Self::Connect(it) => Some(it),
-            Self::Listen(it) => Some(it),
-            Self::NftTable(it) => Some(it),
-            Self::NftChain(it) => Some(it),
-            Self::NftRule(it) => Some(it),
-            Self::NftDeleteTable(it) => Some(it),
-            Self::Setns(it) => Some(it),
-            Self::Pin(it) => Some(it),
-            Self::Unpin(it) => Some(it),
-            Self::Rootfs(it) => Some(it),
-            Self::Mkdir(it) => Some(it),
-            Self::Write(it) => Some(it),
-            Self::Chroot(it) => Some(it),
-            Self::Chdir(it) => Some(it),
-            Self::PivotRoot(it) => Some(it),
-            Self::Mount(it) => Some(it),
-            Self::Propagation(it) => Some(it),
-            Self::Umount(it) => Some(it),
-            Self::Become(it) => Some(it),
-            Self::SetGroups(it) => Some(it),
-            Self::WriteSetgroups(it) => Some(it),
-            Self::WriteGidMap(it) => Some(it),
-            Self::WriteUidMap(it) => Some(it),
-            Self::ReadFile(it) => Some(it),
-            Self::SetClockOffset(it) => Some(it),
-            Self::ShmCreate(it) => Some(it),
-            Self::ShmFind(it) => Some(it),
-            Self::SemCreate(it) => Some(it),
-            Self::MsgCreate(it) => Some(it),
-            Self::IpcRemove(it) => Some(it),
-            Self::MqCreate(it) => Some(it),
-            Self::CgroupCreate(it) => Some(it),
-            Self::CgroupAttach(it) => Some(it),
-            Self::CgroupSet(it) => Some(it),
-            Self::DeviceRules(it) => Some(it),
-            Self::CgroupRemove(it) => Some(it),
-            Self::Box(_) | Self::Fork(_) | Self::Exec(_) | Self::Kill(_) | Self::NewIdMap(_) | Self::MoveLink(_) => {
-                None
-            }
-        }
-    }
-
     /// The deed of an action that the lab host performs on a box.
     pub fn on_box(&self) -> Option<&dyn PerformOn> {
         match self {

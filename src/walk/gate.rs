@@ -15,9 +15,10 @@ use super::walker::Walker;
 use crate::agent::client::Keeper;
 use crate::explain::Explanation;
 use crate::kernel::namespace::Namespace;
+use crate::kernel::nftables::Rule;
 use crate::lesson::{Kind, Lesson, Verdict};
 use crate::probe::cgroups::files::is_use;
-use crate::probe::{IdMap, Names, Observation, Panel};
+use crate::probe::{Change, ChangeKind, IdMap, Names, Observation, Panel};
 use crate::session::{Position, Session};
 
 /// How long a wrong line is given to make a check true that it must not make true.
@@ -165,6 +166,15 @@ fn undone(walk: &mut Walk, step: usize) -> Result<Verdict, Explanation> {
     })
 }
 
+/// Whether a rule of nftables is what it was, but for its counters.
+fn is_counted(change: &Change) -> bool {
+    let rule = |text: &str| text.parse::<Rule>().map(|rule| rule.bare());
+    match &change.kind {
+        ChangeKind::Changed { before } => rule(before).is_ok_and(|before| rule(&change.row.value) == Ok(before)),
+        _ => false,
+    }
+}
+
 /// The failing action of a *fail* step, alone: the live state is the same before and after.
 fn changes_nothing(walk: &mut Walk, step: usize) -> Result<Verdict, Explanation> {
     let lesson = Arc::clone(&walk.walker.lesson);
@@ -179,6 +189,8 @@ fn changes_nothing(walk: &mut Walk, step: usize) -> Result<Verdict, Explanation>
     let mut changes = crate::probe::diff(&rows, walk.walker.rows());
     // Where the box is in a group, to fail takes processor time too.
     changes.retain(|change| change.row.panel != Panel::Cgroups || !is_use(&change.row.key));
+    // A packet that a rule has counted on its way to nobody is no effect either.
+    changes.retain(|change| !is_counted(change));
     walk.walker.rebuild()?;
     Ok(Verdict {
         claim: "the failing call changes nothing".into(),

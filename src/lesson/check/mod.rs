@@ -26,270 +26,229 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::view::{Seen, View, inode, lives, value};
 use crate::probe::{Names, Observation};
 
-/// A predicate. In a by-hand check `box` means the subject: what the learner's shell made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Check {
-    /// The process lives (a zombie does not).
-    Exists(process::Exists),
-    /// It does not live.
-    Gone(process::Gone),
-    /// Nobody has forked since it was made.
-    Unforked(process::Unforked),
-    /// Its program's name (`comm`).
-    Comm(process::Comm),
-    /// The pid that it has in its own pid namespace.
-    PidInside(process::PidInside),
-    /// The `/proc` that it sees lists exactly the members of its own pid namespace.
-    ProcShowsOwn(process::ProcShowsOwn),
-    /// A program runs in its pid namespace, as a child of PID 1 there.
-    Adopted(process::Adopted),
-    /// No process of this name lives in the lab.
-    NoProcess(process::NoProcess),
-    /// Two processes are in different namespaces of a kind.
-    NamespaceDiffers(namespace::Differs),
-    /// Two processes are in the same namespace of a kind.
-    NamespaceSame(namespace::Same),
-    /// The user namespace of a process owns a namespace.
-    OwnedBy(namespace::OwnedBy),
-    /// The host name that a process sees.
-    Hostname(hostname::Is),
-    /// The path of a root directory.
-    RootIs(root::Is),
-    /// Two processes have the same root directory.
-    RootSame(root::Same),
-    /// Two processes have different root directories.
-    RootDiffers(root::Differs),
-    /// A working directory is outside of the root directory.
-    CwdOutsideRoot(root::CwdOutside),
-    /// A path leads to something, seen from a root directory.
-    Found(root::Found),
-    /// A path leads to nothing, seen from a root directory.
-    NotFound(root::NotFound),
-    /// Something is mounted at a place.
-    Mounted(mount::Mounted),
-    /// Nothing is mounted at a place.
-    NotMounted(mount::NotMounted),
-    /// The propagation of a mount.
-    Propagation(mount::Propagation),
-    /// A user id, as the lab host knows it.
-    Uid(credentials::UidIs),
-    /// A user id, as the process itself is told.
-    UidInside(credentials::UidInsideIs),
-    /// An id is mapped in a user namespace.
-    Maps(credentials::Maps),
-    /// No id is mapped there.
-    NoMap(credentials::NoMap),
-    /// What the file setgroups says.
-    Setgroups(credentials::Setgroups),
-    /// A capability is effective.
-    Capable(credentials::Capable),
-    /// A file belongs to the user that a process is.
-    FileOwnedBy(credentials::FileOwnedBy),
-    /// A clock is so many seconds ahead of the lab host's.
-    ClockAhead(clock::AheadIs),
-    /// How many objects of a kind are in a process's IPC namespace.
-    IpcCount(ipc::Count),
-    /// A segment of shared memory there.
-    ShmSegment(ipc::Segment),
-    /// A POSIX message queue there.
-    PosixQueue(ipc::Queue),
-    /// A limit of that namespace.
-    IpcLimit(ipc::Limit),
-    /// The cgroup in which the lab host sees a process.
-    Cgroup(cgroup::In),
-    /// The cgroup in which a process sees itself.
-    CgroupInside(cgroup::InsideIs),
-    /// There is a cgroup below the lab host's own.
-    CgroupExists(cgroup::Exists),
-    /// There is none.
-    CgroupGone(cgroup::Gone),
-    /// The root of a cgroup mount, as a process sees it.
-    CgroupMounted(cgroup::Mounted),
-    /// What a file of a cgroup says.
-    CgroupFile(limit::FileIs),
-    /// The least that a number in a file of a cgroup is.
-    CgroupAtLeast(limit::AtLeast),
-    /// How many processes are in a cgroup.
-    CgroupMembers(limit::Members),
-    /// How many times a number in a file of one cgroup is that of another.
-    CgroupTimes(limit::Times),
-    /// The processors on which a process may run.
-    CpusAllowed(limit::CpusAllowed),
-    /// Which devices a cgroup may use, by a BPF program.
-    DeviceRules(device::Rules),
-    /// A link is in the network namespace of a process.
-    LinkExists(network::LinkExists),
-    /// No link of that name is in the network namespace of a process.
-    LinkGone(network::LinkGone),
-    /// A link is up, or down.
-    LinkState(network::LinkState),
-    /// A link is a port of a bridge.
-    LinkMaster(network::LinkMaster),
-    /// A port of a bridge may send back what came in by it.
-    Hairpin(network::Hairpin),
-    /// There is no link but the loopback device.
-    OnlyLoopback(network::OnlyLoopback),
-    /// A link has an address.
-    AddressOn(network::AddressOn),
-    /// A link has no address that was given to it.
-    NoAddress(network::NoAddress),
-    /// A route leads to a network.
-    RouteTo(traffic::RouteTo),
-    /// A setting of a network namespace has a value.
-    Sysctl(traffic::Sysctl),
-    /// Somebody listens on a TCP port.
-    Listens(traffic::Listens),
-    /// Somebody from an address is connected to a TCP port.
-    ConnectedFrom(traffic::ConnectedFrom),
-    /// A chain of nftables is there.
-    NftChain(nftables::HasChain),
-    /// A rule is in a chain of nftables.
-    NftRule(nftables::HasRule),
-    /// A rule has counted so many packets.
-    NftCounts(nftables::Counts),
-    /// There is no table of a name.
-    NoNftTable(nftables::NoTable),
-    /// A namespace is mounted on a file.
-    Pinned(keep::Pinned),
-    /// A process is in the namespace that is mounted on a file.
-    InPinned(keep::InPinned),
-    /// No namespace of a kind is left but that of a process.
-    NoOther(keep::NoOther),
-    /// A process shares a namespace with a program.
-    SharesWith(keep::SharesWith),
+/// Defines an enum that gathers structs under the names that lessons use, and the way from it to what all of them implement.
+macro_rules! gather {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident { $($(#[$doc:meta])* $one:ident($of:ty),)* }
+        fn $method:ident(&self) -> &dyn $what:ident;
+    ) => {
+        $(#[$meta])*
+        pub enum $name {
+            $($(#[$doc])* $one($of),)*
+        }
+
+        impl $name {
+            fn $method(&self) -> &dyn $what {
+                match self {
+                    $(Self::$one(it) => it,)*
+                }
+            }
+        }
+    };
 }
 
-/// A value that a probe can give: the answer to a question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Value {
-    /// The host name that a process sees.
-    Hostname(hostname::Seen),
-    /// The pid in its own pid namespace.
-    PidInside(process::OwnPid),
-    /// The pid as the lab host numbers it.
-    Pid(process::Pid),
-    /// The parent's pid as the lab host numbers it.
-    Ppid(process::Ppid),
-    /// How many processes `/proc` shows to a process.
-    ProcessesVisible(process::Visible),
-    /// How many namespace links differ from another process's.
-    NamespacesThatDiffer(namespace::HowManyDiffer),
-    /// The path of a root directory.
-    Root(root::Link),
-    /// The inode of a root directory.
-    RootInode(root::Inode),
-    /// The type of a mounted file system.
-    Fstype(mount::Fstype),
-    /// The user id, as the lab host knows it.
-    Uid(credentials::Uid),
-    /// The user id, as the process itself is told.
-    UidInside(credentials::UidInside),
-    /// Which id outside stands behind one inside.
-    IdOutside(credentials::IdOutside),
-    /// The seconds by which a clock is ahead of the lab host's.
-    ClockAhead(clock::Ahead),
-    /// The whole days for which the machine seems to be up.
-    DaysUp(clock::DaysUp),
-    /// How many objects of a kind are in a process's IPC namespace.
-    IpcCount(ipc::HowMany),
-    /// How many files are in `/dev/shm`.
-    DevShmFiles(ipc::DevShm),
-    /// The cgroup in which the lab host sees a process.
-    Cgroup(cgroup::Path),
-    /// The cgroup in which a process sees another one, or itself.
-    CgroupSeen(cgroup::PathSeen),
-    /// The root of the lab host's cgroup mount, as a process sees it.
-    CgroupMountRoot(cgroup::MountRoot),
-    /// What a file of a cgroup says.
-    CgroupFile(limit::File),
-    /// The id of the BPF program that decides on a cgroup's devices.
-    DeviceProgram(device::Id),
-    /// How many cgroup hierarchies a process is in.
-    Hierarchies(cgroup::Hierarchies),
-    /// How many links a network namespace has.
-    Links(network::Links),
-    /// The flags of a link.
-    LinkFlags(network::LinkFlags),
-    /// How many routes lead to a network.
-    RoutesTo(traffic::RoutesTo),
-    /// Who is connected to a TCP port.
-    PeersOf(traffic::PeersOf),
-    /// The index of a link.
-    LinkIndex(network::LinkIndex),
+gather! {
+    /// A predicate. In a by-hand check `box` means the subject: what the learner's shell made.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Check {
+        /// The process lives (a zombie does not).
+        Exists(process::Exists),
+        /// It does not live.
+        Gone(process::Gone),
+        /// Nobody has forked since it was made.
+        Unforked(process::Unforked),
+        /// Its program's name (`comm`).
+        Comm(process::Comm),
+        /// The pid that it has in its own pid namespace.
+        PidInside(process::PidInside),
+        /// The `/proc` that it sees lists exactly the members of its own pid namespace.
+        ProcShowsOwn(process::ProcShowsOwn),
+        /// A program runs in its pid namespace, as a child of PID 1 there.
+        Adopted(process::Adopted),
+        /// No process of this name lives in the lab.
+        NoProcess(process::NoProcess),
+        /// Two processes are in different namespaces of a kind.
+        NamespaceDiffers(namespace::Differs),
+        /// Two processes are in the same namespace of a kind.
+        NamespaceSame(namespace::Same),
+        /// The user namespace of a process owns a namespace.
+        OwnedBy(namespace::OwnedBy),
+        /// The host name that a process sees.
+        Hostname(hostname::Is),
+        /// The path of a root directory.
+        RootIs(root::Is),
+        /// Two processes have the same root directory.
+        RootSame(root::Same),
+        /// Two processes have different root directories.
+        RootDiffers(root::Differs),
+        /// A working directory is outside of the root directory.
+        CwdOutsideRoot(root::CwdOutside),
+        /// A path leads to something, seen from a root directory.
+        Found(root::Found),
+        /// A path leads to nothing, seen from a root directory.
+        NotFound(root::NotFound),
+        /// Something is mounted at a place.
+        Mounted(mount::Mounted),
+        /// Nothing is mounted at a place.
+        NotMounted(mount::NotMounted),
+        /// The propagation of a mount.
+        Propagation(mount::Propagation),
+        /// A user id, as the lab host knows it.
+        Uid(credentials::UidIs),
+        /// A user id, as the process itself is told.
+        UidInside(credentials::UidInsideIs),
+        /// An id is mapped in a user namespace.
+        Maps(credentials::Maps),
+        /// No id is mapped there.
+        NoMap(credentials::NoMap),
+        /// What the file setgroups says.
+        Setgroups(credentials::Setgroups),
+        /// A capability is effective.
+        Capable(credentials::Capable),
+        /// A file belongs to the user that a process is.
+        FileOwnedBy(credentials::FileOwnedBy),
+        /// A clock is so many seconds ahead of the lab host's.
+        ClockAhead(clock::AheadIs),
+        /// How many objects of a kind are in a process's IPC namespace.
+        IpcCount(ipc::Count),
+        /// A segment of shared memory there.
+        ShmSegment(ipc::Segment),
+        /// A POSIX message queue there.
+        PosixQueue(ipc::Queue),
+        /// A limit of that namespace.
+        IpcLimit(ipc::Limit),
+        /// The cgroup in which the lab host sees a process.
+        Cgroup(cgroup::In),
+        /// The cgroup in which a process sees itself.
+        CgroupInside(cgroup::InsideIs),
+        /// There is a cgroup below the lab host's own.
+        CgroupExists(cgroup::Exists),
+        /// There is none.
+        CgroupGone(cgroup::Gone),
+        /// The root of a cgroup mount, as a process sees it.
+        CgroupMounted(cgroup::Mounted),
+        /// What a file of a cgroup says.
+        CgroupFile(limit::FileIs),
+        /// The least that a number in a file of a cgroup is.
+        CgroupAtLeast(limit::AtLeast),
+        /// How many processes are in a cgroup.
+        CgroupMembers(limit::Members),
+        /// How many times a number in a file of one cgroup is that of another.
+        CgroupTimes(limit::Times),
+        /// The processors on which a process may run.
+        CpusAllowed(limit::CpusAllowed),
+        /// Which devices a cgroup may use, by a BPF program.
+        DeviceRules(device::Rules),
+        /// A link is in the network namespace of a process.
+        LinkExists(network::LinkExists),
+        /// No link of that name is in the network namespace of a process.
+        LinkGone(network::LinkGone),
+        /// A link is up, or down.
+        LinkState(network::LinkState),
+        /// A link is a port of a bridge.
+        LinkMaster(network::LinkMaster),
+        /// A port of a bridge may send back what came in by it.
+        Hairpin(network::Hairpin),
+        /// There is no link but the loopback device.
+        OnlyLoopback(network::OnlyLoopback),
+        /// A link has an address.
+        AddressOn(network::AddressOn),
+        /// A link has no address that was given to it.
+        NoAddress(network::NoAddress),
+        /// A route leads to a network.
+        RouteTo(traffic::RouteTo),
+        /// A setting of a network namespace has a value.
+        Sysctl(traffic::Sysctl),
+        /// Somebody listens on a TCP port.
+        Listens(traffic::Listens),
+        /// Somebody from an address is connected to a TCP port.
+        ConnectedFrom(traffic::ConnectedFrom),
+        /// A chain of nftables is there.
+        NftChain(nftables::HasChain),
+        /// A rule is in a chain of nftables.
+        NftRule(nftables::HasRule),
+        /// A rule has counted so many packets.
+        NftCounts(nftables::Counts),
+        /// There is no table of a name.
+        NoNftTable(nftables::NoTable),
+        /// A namespace is mounted on a file.
+        Pinned(keep::Pinned),
+        /// A process is in the namespace that is mounted on a file.
+        InPinned(keep::InPinned),
+        /// No namespace of a kind is left but that of a process.
+        NoOther(keep::NoOther),
+        /// A process shares a namespace with a program.
+        SharesWith(keep::SharesWith),
+    }
+    fn predicate(&self) -> &dyn Predicate;
+}
+
+gather! {
+    /// A value that a probe can give: the answer to a question.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Value {
+        /// The host name that a process sees.
+        Hostname(hostname::Seen),
+        /// The pid in its own pid namespace.
+        PidInside(process::OwnPid),
+        /// The pid as the lab host numbers it.
+        Pid(process::Pid),
+        /// The parent's pid as the lab host numbers it.
+        Ppid(process::Ppid),
+        /// How many processes `/proc` shows to a process.
+        ProcessesVisible(process::Visible),
+        /// How many namespace links differ from another process's.
+        NamespacesThatDiffer(namespace::HowManyDiffer),
+        /// The path of a root directory.
+        Root(root::Link),
+        /// The inode of a root directory.
+        RootInode(root::Inode),
+        /// The type of a mounted file system.
+        Fstype(mount::Fstype),
+        /// The user id, as the lab host knows it.
+        Uid(credentials::Uid),
+        /// The user id, as the process itself is told.
+        UidInside(credentials::UidInside),
+        /// Which id outside stands behind one inside.
+        IdOutside(credentials::IdOutside),
+        /// The seconds by which a clock is ahead of the lab host's.
+        ClockAhead(clock::Ahead),
+        /// The whole days for which the machine seems to be up.
+        DaysUp(clock::DaysUp),
+        /// How many objects of a kind are in a process's IPC namespace.
+        IpcCount(ipc::HowMany),
+        /// How many files are in `/dev/shm`.
+        DevShmFiles(ipc::DevShm),
+        /// The cgroup in which the lab host sees a process.
+        Cgroup(cgroup::Path),
+        /// The cgroup in which a process sees another one, or itself.
+        CgroupSeen(cgroup::PathSeen),
+        /// The root of the lab host's cgroup mount, as a process sees it.
+        CgroupMountRoot(cgroup::MountRoot),
+        /// What a file of a cgroup says.
+        CgroupFile(limit::File),
+        /// The id of the BPF program that decides on a cgroup's devices.
+        DeviceProgram(device::Id),
+        /// How many cgroup hierarchies a process is in.
+        Hierarchies(cgroup::Hierarchies),
+        /// How many links a network namespace has.
+        Links(network::Links),
+        /// The flags of a link.
+        LinkFlags(network::LinkFlags),
+        /// How many routes lead to a network.
+        RoutesTo(traffic::RoutesTo),
+        /// Who is connected to a TCP port.
+        PeersOf(traffic::PeersOf),
+        /// The index of a link.
+        LinkIndex(network::LinkIndex),
+    }
+    fn probe(&self) -> &dyn Probe;
 }
 
 impl Check {
-    fn predicate(&self) -> &dyn Predicate {
-        match self {
-            Self::Exists(it) => it,
-            Self::Gone(it) => it,
-            Self::Unforked(it) => it,
-            Self::Comm(it) => it,
-            Self::PidInside(it) => it,
-            Self::ProcShowsOwn(it) => it,
-            Self::Adopted(it) => it,
-            Self::NoProcess(it) => it,
-            Self::NamespaceDiffers(it) => it,
-            Self::LinkExists(it) => it,
-            Self::LinkGone(it) => it,
-            Self::LinkState(it) => it,
-            Self::LinkMaster(it) => it,
-            Self::Hairpin(it) => it,
-            Self::OnlyLoopback(it) => it,
-            Self::AddressOn(it) => it,
-            Self::NoAddress(it) => it,
-            Self::RouteTo(it) => it,
-            Self::Sysctl(it) => it,
-            Self::Listens(it) => it,
-            Self::ConnectedFrom(it) => it,
-            Self::NftChain(it) => it,
-            Self::NftRule(it) => it,
-            Self::NftCounts(it) => it,
-            Self::NoNftTable(it) => it,
-            Self::Pinned(it) => it,
-            Self::InPinned(it) => it,
-            Self::NoOther(it) => it,
-            Self::SharesWith(it) => it,
-            Self::NamespaceSame(it) => it,
-            Self::OwnedBy(it) => it,
-            Self::Hostname(it) => it,
-            Self::RootIs(it) => it,
-            Self::RootSame(it) => it,
-            Self::RootDiffers(it) => it,
-            Self::CwdOutsideRoot(it) => it,
-            Self::Found(it) => it,
-            Self::NotFound(it) => it,
-            Self::Mounted(it) => it,
-            Self::NotMounted(it) => it,
-            Self::Propagation(it) => it,
-            Self::Uid(it) => it,
-            Self::UidInside(it) => it,
-            Self::Maps(it) => it,
-            Self::NoMap(it) => it,
-            Self::Setgroups(it) => it,
-            Self::Capable(it) => it,
-            Self::FileOwnedBy(it) => it,
-            Self::ClockAhead(it) => it,
-            Self::IpcCount(it) => it,
-            Self::ShmSegment(it) => it,
-            Self::PosixQueue(it) => it,
-            Self::IpcLimit(it) => it,
-            Self::Cgroup(it) => it,
-            Self::CgroupInside(it) => it,
-            Self::CgroupExists(it) => it,
-            Self::CgroupGone(it) => it,
-            Self::CgroupMounted(it) => it,
-            Self::CgroupFile(it) => it,
-            Self::CgroupAtLeast(it) => it,
-            Self::CgroupMembers(it) => it,
-            Self::CgroupTimes(it) => it,
-            Self::CpusAllowed(it) => it,
-            Self::DeviceRules(it) => it,
-        }
-    }
-
     /// The path that has to be looked at for it.
     pub fn path(&self) -> Option<&str> {
         self.predicate().path()
@@ -312,38 +271,6 @@ impl Check {
 }
 
 impl Value {
-    fn probe(&self) -> &dyn Probe {
-        match self {
-            Self::Hostname(it) => it,
-            Self::PidInside(it) => it,
-            Self::Pid(it) => it,
-            Self::Ppid(it) => it,
-            Self::ProcessesVisible(it) => it,
-            Self::NamespacesThatDiffer(it) => it,
-            Self::Root(it) => it,
-            Self::RootInode(it) => it,
-            Self::Fstype(it) => it,
-            Self::Uid(it) => it,
-            Self::UidInside(it) => it,
-            Self::IdOutside(it) => it,
-            Self::ClockAhead(it) => it,
-            Self::DaysUp(it) => it,
-            Self::IpcCount(it) => it,
-            Self::DevShmFiles(it) => it,
-            Self::Cgroup(it) => it,
-            Self::CgroupSeen(it) => it,
-            Self::CgroupMountRoot(it) => it,
-            Self::CgroupFile(it) => it,
-            Self::DeviceProgram(it) => it,
-            Self::Hierarchies(it) => it,
-            Self::Links(it) => it,
-            Self::LinkFlags(it) => it,
-            Self::RoutesTo(it) => it,
-            Self::PeersOf(it) => it,
-            Self::LinkIndex(it) => it,
-        }
-    }
-
     /// What is asked for, in words: "the host name that box sees".
     pub fn words(&self) -> String {
         self.probe().words()
