@@ -8,6 +8,7 @@ pub mod entry;
 pub mod gate;
 pub mod hands;
 mod judge;
+mod look;
 pub mod run;
 pub mod script;
 pub mod verdicts;

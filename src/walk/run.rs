@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::hands::{Ended, Hands};
+use super::look::{CHECK_DEADLINE, LOOK_AGAIN};
 use super::script::Scripted;
 use super::verdicts::failure_verdict;
-use super::walker::{CHECK_DEADLINE, LOOK_AGAIN, Walker};
+use super::walker::Walker;
 use crate::agent::client::Keeper;
 use crate::explain::Explanation;
 use crate::kernel::trace::Call;

@@ -1,7 +1,6 @@
 //! A lesson on a lab host: performs steps by calls, evaluates checks, makes the lab host anew for every way back.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use super::verdicts::{by_hand, expected_answers};
 use super::{Mode, StepReport};
@@ -10,15 +9,9 @@ use crate::agent::protocol::Sample;
 use crate::explain::Explanation;
 use crate::lesson::{Lesson, Step, Verdict};
 use crate::probe::processes::VISIBLE_PIDS;
-use crate::probe::{Change, ChangeKind, Names, Panel, Row, diff, rows};
+use crate::probe::{Change, ChangeKind, Row};
 use crate::runtime::action::Action;
 use crate::session::{How, Position, Session};
-
-/// How long a check may take to become true after the calls: the kernel ends processes in its own time.
-pub const CHECK_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Pause between two looks while a check is waited for.
-pub const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A walk through one lesson.
 #[derive(Debug)]
@@ -38,7 +31,7 @@ pub struct Walker {
     pub(super) sample: Sample,
     pub(super) rows: Arc<Vec<Row>>,
     pub(super) start: Vec<Row>,
-    before_step: Vec<Row>,
+    pub(super) before_step: Vec<Row>,
     /// Whether the check of the current step was seen not to hold by hand: only then can hands make it true.
     pub(super) hands_can_pass: bool,
 }
@@ -325,78 +318,6 @@ impl Walker {
         let actions: Vec<Action> = self.lesson.steps[step].actions.iter().filter(|it| wanted(it)).cloned().collect();
         let performed = if actions.is_empty() { Vec::new() } else { self.lab()?.perform(&actions)? };
         Ok(StepReport { step, actions: actions.into_iter().zip(performed).collect() })
-    }
-
-    /// Looks until the current step's check holds, or the time is up. `as_seen_by` says who is who.
-    fn wait_for_check(&mut self, as_seen_by: &dyn Fn(&Names) -> Names) -> Result<Vec<Verdict>, Explanation> {
-        let deadline = Instant::now() + CHECK_DEADLINE;
-        loop {
-            self.observe()?;
-            let names = as_seen_by(&self.sample.names);
-            let verdicts = self.evaluate(&names);
-            if verdicts.iter().all(|verdict| verdict.holds) || Instant::now() > deadline {
-                return Ok(verdicts);
-            }
-            std::thread::sleep(LOOK_AGAIN);
-        }
-    }
-
-    /// Looks until what was done before has come to its end in the kernel, or some seconds are over.
-    ///
-    /// # Errors
-    /// Where the lab host is gone.
-    pub fn settle(&mut self) -> Result<(), Explanation> {
-        let deadline = Instant::now() + CHECK_DEADLINE;
-        self.observe()?;
-        while self.sample.observation.networks_are_settling() && Instant::now() < deadline {
-            std::thread::sleep(LOOK_AGAIN);
-            self.observe()?;
-        }
-        Ok(())
-    }
-
-    /// Evaluates the current step's check on the last sample.
-    pub fn evaluate(&self, names: &Names) -> Vec<Verdict> {
-        self.step().check.iter().map(|check| check.evaluate(&self.sample.observation, names)).collect()
-    }
-
-    /// What the probe says to the current step's question.
-    pub fn read_value(&self, names: &Names) -> Option<String> {
-        self.step().question.as_ref()?.value.read(&self.sample.observation, names)
-    }
-
-    /// Takes a sample of everything. Whether it shows anything else than the last one.
-    ///
-    /// # Errors
-    /// Where the lab host is gone.
-    pub fn observe(&mut self) -> Result<bool, Explanation> {
-        let paths = self.step().paths();
-        let Some(sample) = self.lab()?.observe_anew(&Panel::ALL, &paths)? else { return Ok(false) };
-        let rows = rows(&sample.observation, &sample.names);
-        // Compared as rows: they leave out what changes all the time and means nothing, such as R and S.
-        // What paths lead to is in no row.
-        let found = sample.observation.roots != self.sample.observation.roots;
-        let differs = rows != *self.rows || sample.names != self.sample.names || found;
-        if differs {
-            self.rows = Arc::new(rows);
-            self.sample = sample;
-        }
-        Ok(differs)
-    }
-
-    /// The last sample.
-    pub fn sample(&self) -> &Sample {
-        &self.sample
-    }
-
-    /// The last sample as rows.
-    pub fn rows(&self) -> &Arc<Vec<Row>> {
-        &self.rows
-    }
-
-    /// What changed since before this step.
-    pub fn since_step(&self) -> Vec<Change> {
-        diff(&self.before_step, &self.rows)
     }
 
     /// One hint more, where there is one.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kernel::netlink::TcpSockets;
-use crate::kernel::nftables::{Base, Chain, ChainType, Family, Hook, Policy, Rule, Ruleset, Table};
+use crate::kernel::nftables::{Base, Chain, ChainType, Family, Hook, Policy, Priority, Rule, Ruleset, Table};
 use crate::probe::Network;
 
 /// A lab host with one table, `ip lab`, and in it a chain `post` with these rules.
@@ -26,7 +26,7 @@ fn a_chain_is_asked_at_one_hook() {
     let Some(Reading::Value(network)) = lab.observation.networks.get_mut(&70) else { panic!("a network") };
     let Reading::Value(ruleset) = &mut network.ruleset else { panic!("a ruleset") };
     let (kind, hook, policy) = (ChainType::Nat, Hook::Postrouting, Policy::Accept);
-    ruleset.tables[0].chains[0].base = Some(Base { kind, hook, priority: 100, policy });
+    ruleset.tables[0].chains[0].base = Some(Base { kind, hook, priority: Priority(100), policy });
     assert!(lab.check(check).holds);
     assert!(!lab.check("nft_chain: { of: host, table: lab, chain: post, hook: input }").holds);
     let other = lab.check("nft_chain: { of: host, table: lab, chain: post, hook: postrouting, policy: drop }");
