@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -17,6 +17,8 @@ use hardway::agent::client::Keeper;
 use hardway::kernel::children::readable;
 use hardway::kernel::host::{Person, Wish};
 use hardway::kernel::namespace::Namespace;
+use hardway::kernel::netlink::Netlink;
+use hardway::kernel::nftables::{Base, ChainType, Family, Hook, Nftables, Policy, Priority};
 use hardway::kernel::sys::{self, Forked};
 use hardway::kernel::trace::Trace;
 use hardway::lesson::{Lesson, builtin};
@@ -102,6 +104,7 @@ fn in_a_lab(keeper: Keeper) -> Keeper {
 
     // First: the larger this program has become, the longer takes a fork of it, which the bare calls begin with.
     step_by_calls(&mut keeper);
+    network(&mut keeper);
     observations(&mut keeper);
     keeper = groups(keeper);
     for lesson in builtin::all().into_iter().map(Arc::new) {
@@ -140,6 +143,129 @@ fn step_by_calls(keeper: &mut Keeper) {
     row("ratio", &format!("{:.2} ×", ours / through_agent), "≤ 1.5 ×");
     row("the same three calls bare", &format!("{bare:.0} µs"), "");
     row("ratio", &format!("{:.2} ×", ours / bare), "");
+}
+
+/// A bridge, two boxes on it, forwarding and masquerade, as the lessons make them; and the same requests to the kernel by processes
+/// that do nothing else.
+fn network(keeper: &mut Keeper) {
+    let host = [
+        r#"{"add_bridge":{"in":"host","link":"br0"}}"#,
+        r#"{"add_address":{"in":"host","link":"br0","address":"10.12.0.1/24"}}"#,
+        r#"{"link_up":{"in":"host","link":"br0"}}"#,
+        r#"{"write":{"in":"host","at":"/proc/sys/net/ipv4/ip_forward","text":"1"}}"#,
+        r#"{"nft_table":{"in":"host","table":"lab"}}"#,
+        r#"{"nft_chain":{"in":"host","table":"lab","chain":"leaving","type":"nat","hook":"postrouting","priority":"srcnat"}}"#,
+        r#"{"nft_rule":{"in":"host","table":"lab","chain":"leaving","rule":"ip saddr 10.12.0.0/24 oifname != \"br0\" masquerade"}}"#,
+    ];
+    let of_box = |number: u8| {
+        [
+            format!(r#"{{"box":{{"name":"box{number}"}}}}"#),
+            format!(r#"{{"unshare":{{"in":"box{number}","namespaces":["net"]}}}}"#),
+            format!(r#"{{"add_veth":{{"in":"box{number}","link":"eth0","peer":"v{number}"}}}}"#),
+            format!(r#"{{"move_link":{{"in":"box{number}","link":"v{number}","to":"host"}}}}"#),
+            format!(r#"{{"add_address":{{"in":"box{number}","link":"eth0","address":"10.12.0.{}/24"}}}}"#, number + 2),
+            format!(r#"{{"link_up":{{"in":"box{number}","link":"eth0"}}}}"#),
+            format!(r#"{{"add_route":{{"in":"box{number}","to":"0.0.0.0/0","via":"10.12.0.1"}}}}"#),
+            format!(r#"{{"set_master":{{"in":"host","link":"v{number}","master":"br0"}}}}"#),
+            format!(r#"{{"link_up":{{"in":"host","link":"v{number}"}}}}"#),
+        ]
+    };
+    let boxes = [0, 1].into_iter().flat_map(of_box);
+    let actions: Vec<Action> = host.map(str::to_owned).into_iter().chain(boxes).map(|text| action(&text)).collect();
+    let mut took: [Vec<Duration>; 2] = Default::default();
+    for _ in 0..SOME {
+        let mut lab = keeper.start_lab().expect("a lab host");
+        let begin = Instant::now();
+        let performed = lab.perform(&actions).expect("performed");
+        took[0].push(begin.elapsed());
+        assert!(performed.iter().all(|one| one.result.is_ok()), "{performed:?}");
+        took[1].push(bare_network());
+    }
+    let [ours, bare] = took.map(median);
+    row("a bridge, two boxes and NAT", &format!("{:.2} ms", ours / 1e3), "");
+    row("the same requests bare", &format!("{:.2} ms", bare / 1e3), "");
+    row("ratio", &format!("{:.2} ×", ours / bare), "≤ 1.5 ×");
+}
+
+/// How long the requests of [`network`] take in a network namespace that stands for the host.
+fn bare_network() -> Duration {
+    let rootless = hardway::kernel::host::effective_uid() != 0;
+    let own: &[Namespace] = if rootless { &[Namespace::User, Namespace::Net] } else { &[Namespace::Net] };
+    let (mut report, end) = hardway::kernel::stdio::pipe();
+    match sys::clone3(&mut Trace::new("bench"), own).expect("a child") {
+        Forked::Child => {
+            let micros = bare_requests().map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            hardway::kernel::stdio::report(&end, &micros);
+            hardway::kernel::stdio::exit_now(0);
+        }
+        Forked::Parent { pid, .. } => {
+            drop(end);
+            let mut text = String::new();
+            report.read_to_string(&mut text).expect("a report");
+            let _ = sys::wait4(&mut Trace::new("bench"), pid);
+            let micros: Option<u64> = serde_json::from_str(&text).expect("a number");
+            Duration::from_micros(micros.expect("all requests were granted"))
+        }
+    }
+}
+
+/// None where the kernel refused one of them.
+fn bare_requests() -> Option<Duration> {
+    let begin = Instant::now();
+    let mut trace = Trace::new("bench");
+    let [network, anywhere, gateway] =
+        ["10.12.0.1", "0.0.0.0", "10.12.0.1"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
+    let mut netlink = Netlink::open().ok()?;
+    netlink.add_bridge(&mut trace, "br0").ok()?;
+    netlink.add_address(&mut trace, "br0", network, 24).ok()?;
+    netlink.set_link(&mut trace, "br0", true).ok()?;
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1").ok()?;
+    let mut nftables = Nftables::open().ok()?;
+    let (family, hook) = (Family::Ip, Hook::Postrouting);
+    let base = Base { kind: ChainType::Nat, hook, priority: Priority(100), policy: Policy::Accept };
+    let rule = "ip saddr 10.12.0.0/24 oifname != \"br0\" masquerade".parse().ok()?;
+    nftables.add_table(&mut trace, family, "lab").ok()?;
+    nftables.add_chain(&mut trace, family, "lab", "leaving", Some(&base)).ok()?;
+    nftables.add_rule(&mut trace, family, "lab", "leaving", &rule).ok()?;
+    let host = i32::try_from(std::process::id()).ok()?;
+    let mut children = Vec::new();
+    for number in 0..2 {
+        let (mut done, end) = hardway::kernel::stdio::pipe();
+        let (mut stay, go) = hardway::kernel::stdio::pipe();
+        let peer = format!("v{number}");
+        match sys::clone3(&mut trace, &[Namespace::Net]).ok()? {
+            Forked::Child => {
+                drop((done, go));
+                let requests = |trace: &mut Trace| {
+                    let mut netlink = Netlink::open().ok()?;
+                    netlink.add_veth(trace, "eth0", &peer).ok()?;
+                    netlink.move_link(trace, &peer, host).ok()?;
+                    netlink.add_address(trace, "eth0", IpAddr::from([10, 12, 0, number + 2]), 24).ok()?;
+                    netlink.set_link(trace, "eth0", true).ok()?;
+                    netlink.add_route(trace, anywhere, 0, gateway).ok()
+                };
+                hardway::kernel::stdio::report(&end, &requests(&mut trace).is_some());
+                drop(end);
+                // Its network namespace lasts as long as it does.
+                let _ = stay.read(&mut [0]);
+                hardway::kernel::stdio::exit_now(0);
+            }
+            Forked::Parent { pid, .. } => {
+                drop((end, stay));
+                let mut text = String::new();
+                done.read_to_string(&mut text).ok().filter(|_| text == "true")?;
+                children.push((pid, go));
+                netlink.set_master(&mut trace, &peer, "br0").ok()?;
+                netlink.set_link(&mut trace, &peer, true).ok()?;
+            }
+        }
+    }
+    let took = begin.elapsed();
+    for (pid, go) in children {
+        drop(go);
+        let _ = sys::wait4(&mut trace, pid);
+    }
+    Some(took)
 }
 
 /// Samples of every panel: of a new lab host with one box, and with ten, each in namespaces of its own of every kind.
