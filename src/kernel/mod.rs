@@ -21,6 +21,7 @@ pub mod netlink;
 pub mod ownership;
 pub mod path;
 pub mod perf;
+pub mod piped;
 pub mod program;
 pub mod stdio;
 pub mod storage;
