@@ -72,6 +72,37 @@ pub struct Exchange {
     pub milliseconds: u64,
 }
 
+impl Exchange {
+    /// As lines for a person, with what acts on a terminal escaped.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{} {}", self.command.as_str(), printable(&self.plugin))];
+        lines.extend(self.variables.iter().map(|(key, value)| format!("  {key}={}", printable(value))));
+        for (name, text) in [("stdin", &self.stdin), ("stdout", &self.stdout), ("stderr", &self.stderr)] {
+            lines.extend(text.lines().map(|line| format!("  {name}: {}", printable(line))));
+        }
+        if self.stderr_cut {
+            lines.push("  stderr: …".to_owned());
+        }
+        let ended = match self.status {
+            Some(Ending::Exited(status)) => format!("status {status}"),
+            Some(Ending::Signalled(signal)) => format!("ended by signal {signal}"),
+            Some(Ending::Late) => "killed: too late".to_owned(),
+            Some(Ending::TooLong) => "killed: too long an answer".to_owned(),
+            None => "not started".to_owned(),
+        };
+        lines.push(format!("  = {ended}, {} ms", self.milliseconds));
+        lines
+    }
+}
+
+/// The text with control characters and those escaped that turn the direction of writing.
+fn printable(text: &str) -> String {
+    let acts = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().flat_map(|c| if acts(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
 /// How plugins are found and run.
 #[derive(Clone, Debug)]
 pub struct Plugins {
