@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::error::shown;
 use super::json::Object;
 use super::names;
 use super::result::AddResult;
@@ -76,7 +77,8 @@ impl NetworkList {
     /// What is wrong, why, and what would be right.
     pub fn parse(text: &[u8], origin: &str) -> Result<Self, Explanation> {
         let bad = |why: String, fix: &str| {
-            Explanation::new(format!("{} is no network configuration", origin.escape_debug()), why, fix)
+            // Parts of the text are in it, as long as they are.
+            Explanation::new(format!("{} is no network configuration", origin.escape_debug()), shown(&why), fix)
         };
         if text.len() > MAX_FILE {
             return Err(bad(format!("it has more than {MAX_FILE} bytes"), "make it shorter"));

@@ -95,6 +95,8 @@ fn bad(what: &str, text: &str, why: &str, fix: &str) -> Explanation {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

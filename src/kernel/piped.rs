@@ -74,9 +74,9 @@ pub fn run(command: &mut Command, input: &[u8], limits: &Limits) -> io::Result<R
     let pidfd = pidfd_open(i32::try_from(child.id()).unwrap_or(i32::MAX))?;
     let mut stdin = child.stdin.take();
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
-    stdin.iter().for_each(|pipe| nonblocking(pipe));
-    stdout.iter().for_each(|pipe| nonblocking(pipe));
-    stderr.iter().for_each(|pipe| nonblocking(pipe));
+    stdin.iter().for_each(nonblocking);
+    stdout.iter().for_each(nonblocking);
+    stderr.iter().for_each(nonblocking);
     let mut ran =
         Ran { stdout: Vec::new(), stderr: Vec::new(), stderr_cut: false, ending: Ending::Late, took: Duration::ZERO };
     let mut rest = input;
@@ -201,6 +201,8 @@ impl Drop for Group {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     const LIMITS: Limits = Limits { stdout: 1000, stderr: 10, at_most: Duration::from_secs(20) };

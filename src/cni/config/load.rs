@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{MAX_FILE, NetworkList};
+use crate::cni::error::shown;
 use crate::cni::json::Object;
 use crate::explain::Explanation;
 
@@ -25,10 +26,9 @@ pub fn file(path: &Path) -> Result<NetworkList, Explanation> {
             let bad = |why: String, fix: String| {
                 Explanation::new(format!("{} is no configuration of a plugin", origin.escape_debug()), why, fix)
             };
-            let object = Object::parse(&read(&path)?).map_err(|error| {
-                bad(error.to_string().escape_debug().to_string(), "write an object with a `type`".into())
-            })?;
-            list.push(object).map_err(|(why, fix)| bad(why, fix))?;
+            let object = Object::parse(&read(&path)?)
+                .map_err(|error| bad(shown(&error.to_string()), "write an object with a `type`".into()))?;
+            list.push(object).map_err(|(why, fix)| bad(shown(&why), fix))?;
         }
     }
     if list.plugins.is_empty() {
@@ -122,6 +122,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Explanation> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::fs;
 
     use super::*;

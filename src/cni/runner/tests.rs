@@ -1,5 +1,7 @@
 //! The runner over plugins that are shell scripts.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
