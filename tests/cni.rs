@@ -33,17 +33,19 @@ impl Machine {
                 return Err(format!("{PLUGINS}/{plugin} is not installed (Debian: containernetworking-plugins)"));
             }
         }
-        for program in ["iptables", "ip", "nsenter", "ruby"] {
+        let programs = world.path().join("bin");
+        fs::create_dir(&programs).unwrap();
+        for program in ["iptables", "iptables-save", "ip", "nsenter", "ruby"] {
             let found = bounded(Command::new("sh").args(["-c", &format!("command -v {program}")]), ANSWER);
             if !found.status.success() {
                 return Err(format!("{program} is not installed"));
             }
+            std::os::unix::fs::symlink(found.stdout.trim(), programs.join(program)).unwrap();
         }
         let mut holder = Command::new("unshare");
         holder.args(["--net", "--mount", "--propagation", "private", "sh", "-c"]);
         holder.arg(
-            "mount -t tmpfs test /run && mount -t tmpfs test /var/lib && mkdir /run/netns /run/bin &&
-             ln -s \"$(command -v iptables)\" /run/bin && ip link set lo up &&
+            "mount -t tmpfs test /run && mount -t tmpfs test /var/lib && mkdir /run/netns && ip link set lo up &&
              touch /run/ready && exec sleep 900",
         );
         let holder = holder.spawn().map_err(|error| error.to_string())?;
@@ -85,7 +87,8 @@ impl Machine {
         // Plugins find no ip6tables: where there is one, the reference's portmap 1.1.1 looks at CHECK for the rules of IPv4 in its tables
         // too, and never finds them.
         let line = format!(
-            "PATH=/run/bin {} cni {arguments} --json --conf-dir {} --path {PLUGINS}",
+            "PATH={}/bin {} cni {arguments} --json --conf-dir {} --path {PLUGINS}",
+            self.world.path().display(),
             self.world.binary.display(),
             conf.display()
         );
@@ -347,5 +350,24 @@ fn ten_at_once() {
             let links = machine.links();
             if links.len() == 2 { Ok(()) } else { Err(format!("{links:?}")) }
         });
+    });
+}
+
+/// The soak has a machine of its own, and says what is left there.
+#[test]
+fn a_short_soak() {
+    on_a_machine("a_short_soak", |machine| {
+        machine.network(
+            "net",
+            "1.0.0",
+            &json!([bridge(), { "type": "portmap", "capabilities": { "portMappings": true } }]),
+        );
+        let before = (machine.links(), machine.rules(), machine.files("/run"), machine.files("/var/lib"));
+        let soaked = machine.well("soak --net net --cycles 2 --at-once 4 --timeout 120");
+        assert_eq!((&soaked["attachments"], &soaked["failed"]), (&json!(8), &json!(0)), "{soaked:#}");
+        assert_eq!(soaked["left"]["links"], json!(["cni-test"]), "{soaked:#}");
+        let files = soaked["left"]["files"].as_array().unwrap();
+        assert!(files.iter().all(|path| !path.as_str().unwrap().contains("/10.77.0.")), "{soaked:#}");
+        assert_eq!((machine.links(), machine.rules(), machine.files("/run"), machine.files("/var/lib")), before);
     });
 }

@@ -28,6 +28,9 @@ pub enum CniCommand {
     /// Ask the plugins of a network which versions of the specification they support: VERSION
     #[command(after_help = help::CNI_VERSION)]
     Version(Network),
+    /// Run a network's plugins again and again, on a machine of their own made of namespaces, and tell what they leave
+    #[command(after_help = help::CNI_SOAK)]
+    Soak(Soak),
 }
 
 /// A network, and how its plugins are run.
@@ -91,4 +94,30 @@ pub struct Gc {
     /// No attachment is valid
     #[arg(long, conflicts_with = "valid")]
     pub none_valid: bool,
+}
+
+/// `hardway cni soak`.
+#[derive(Debug, Args)]
+pub struct Soak {
+    /// The network, by its name in --conf-dir or by a file (.conflist, .conf)
+    #[arg(long, value_name = "NAME|FILE")]
+    pub net: String,
+    /// Where networks are looked for
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_CONF_DIR)]
+    pub conf_dir: PathBuf,
+    /// Where plugins are looked for, as CNI_PATH has it
+    #[arg(long, value_name = "DIR:DIR", default_value = DEFAULT_PATH)]
+    pub path: String,
+    /// How often
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub cycles: u64,
+    /// How many containers there are in each cycle
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub at_once: u64,
+    /// How many seconds each plugin may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
 }

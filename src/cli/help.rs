@@ -180,6 +180,16 @@ Examples:
 
 Exit status: 0 every plugin supports the version of the list; 1 not so.";
 
+/// Examples of `cni soak`.
+pub const CNI_SOAK: &str = "\
+Examples:
+  sudo hardway cni soak --net ./dbnet.conflist --cycles 100 --at-once 10
+
+Each container is added, checked and deleted. Nothing of it is left on the machine: /run, /var/lib, mounts
+and network are the soak's own, and end with it.
+
+Exit status: 0 all went well, and nothing is left but what is for all containers; 1 not so.";
+
 /// Examples of `doctor`.
 pub const DOCTOR: &str = "\
 Examples:

@@ -1,5 +1,7 @@
 //! `hardway cni`: what a container runtime does with CNI plugins, each exchange for all to see.
 
+mod soak;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ pub fn run(command: &CniCommand) -> Result<ExitCode, Explanation> {
         CniCommand::Status(options) => status(options),
         CniCommand::Gc(options) => gc(options),
         CniCommand::Version(options) => version(options),
+        CniCommand::Soak(options) => soak::soak(options),
     }
 }
 
@@ -175,21 +178,29 @@ impl Session {
     }
 }
 
-/// The network: a file, or a name. One whose file is gone is still known from its attachments.
+/// The network. One whose file is gone is still known from its attachments.
 fn network(options: &Network, cache: &Cache, attachment: Option<&Attachment>) -> Result<NetworkList, Explanation> {
-    let path = Path::new(&options.net);
-    let is_file = path.extension().is_some_and(|it| ["conflist", "conf", "json"].iter().any(|known| it == *known));
-    if options.net.contains('/') || (is_file && path.is_file()) {
-        return load::file(path);
-    }
-    names::network(&options.net)?;
-    load::find(&options.conf_dir, &options.net).or_else(|missing| {
+    named(&options.net, &options.conf_dir).or_else(|missing| {
+        if names::network(&options.net).is_err() {
+            return Err(missing);
+        }
         let kept = match attachment {
             Some(attachment) => cache.entry(&options.net, attachment)?.and_then(|entry| entry.list),
             None => cache.entries(&options.net)?.into_iter().find_map(|entry| entry.list),
         };
         kept.ok_or(missing)
     })
+}
+
+/// The network of a file, or of a name in a directory.
+fn named(net: &str, directory: &Path) -> Result<NetworkList, Explanation> {
+    let path = Path::new(net);
+    let is_file = path.extension().is_some_and(|it| ["conflist", "conf", "json"].iter().any(|known| it == *known));
+    if net.contains('/') || (is_file && path.is_file()) {
+        return load::file(path);
+    }
+    names::network(net)?;
+    load::find(directory, net)
 }
 
 fn cache_directory(wished: Option<PathBuf>) -> Result<PathBuf, Explanation> {
