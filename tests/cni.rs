@@ -154,16 +154,9 @@ const CACHE: &str = "/var/lib/hardway/cni";
 #[test]
 fn an_attachment_lives_and_goes() {
     on_a_machine("an_attachment_lives_and_goes", |machine| {
-        // loopback knows no prevResult to pass on, so it is a network of its own, as runtimes have it.
-        machine.network("lo", "1.0.0", &json!([{ "type": "loopback" }]));
-        machine.network(
-            "net",
-            "1.0.0",
-            &json!([bridge(), { "type": "portmap", "capabilities": { "portMappings": true } }]),
-        );
+        let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
+        machine.network("net", "1.0.0", &json!([bridge(), portmap, { "type": "loopback" }]));
         machine.printed("ip netns add blue && ip netns add red");
-        let lo = machine.well("add --net lo --id c1 --netns /run/netns/blue --ifname lo");
-        assert_eq!(lo["exchanges"].as_array().unwrap().len(), 1);
         let ports = r#"'portMappings=[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]'"#;
         let added = machine.well(&format!("add --net net --id c1 --netns /run/netns/blue --capability {ports}"));
         let result = &added["result"];
@@ -175,6 +168,7 @@ fn an_attachment_lives_and_goes() {
 
         let gateway = result["ips"][0]["gateway"].as_str().unwrap();
         traffic_flows(machine, &address, gateway);
+        assert!(machine.printed("ip -n blue link show lo").contains(",UP"), "loopback has set it up");
 
         let checked = machine.well("check --net net --id c1");
         let first = &checked["exchanges"][0];
@@ -206,8 +200,7 @@ fn an_attachment_lives_and_goes() {
             "{left:#?}"
         );
         let again = machine.well("del --net net --id c1");
-        assert_eq!(again["exchanges"].as_array().unwrap().len(), 2);
-        machine.well("del --net lo --id c1 --ifname lo --netns /run/netns/blue");
+        assert_eq!(again["exchanges"].as_array().unwrap().len(), 3);
         assert!(!machine.printed("ip -n blue -json link").contains("eth0"));
         // The other one's namespace goes first, and its configuration too: what is kept of it is enough.
         machine.printed("ip netns del red && ip netns del blue");

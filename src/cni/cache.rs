@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 
 use super::attachment::Attachment;
 use super::config::{MAX_FILE, NetworkList};
+use super::error::shown;
 use super::names;
 use super::result::AddResult;
 use crate::explain::Explanation;
@@ -286,7 +287,7 @@ fn make(directory: &Path) -> io::Result<()> {
 fn trouble(deed: &str, path: &Path, why: &str) -> Explanation {
     Explanation::new(
         format!("What is kept of attachments can not be {deed}"),
-        format!("{}: {}", path.display().to_string().escape_debug(), why.escape_debug()),
+        format!("{}: {}", path.display().to_string().escape_debug(), shown(why)),
         "look at the owner and permissions there, or name another directory with --cache",
     )
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::attachment::Attachment;
 use super::cache::{Cache, Found};
 use super::config::{Added, NetworkList, Plugin, ValidAttachment};
-use super::error::{ErrorObject, Failure};
+use super::error::{ErrorObject, Failure, shown};
 use super::exchange::{Command, Exchange, Plugins, garbage};
 use super::names;
 use super::result::AddResult;
@@ -80,6 +80,10 @@ impl Runner {
                 Explanation::new("ADD needs a network namespace", "none was named", "name one with --netns").into()
             );
         }
+        if list.plugins.is_empty() {
+            let why = format!("the network {} has no plugin", list.name);
+            return Err(Explanation::new("Nothing can be added", why, "add plugins to its configuration").into());
+        }
         // All are found before any is run, so that nothing has to be taken back for one that is not there.
         for plugin in &list.plugins {
             self.plugins.find(&plugin.kind)?;
@@ -112,7 +116,7 @@ impl Runner {
             Found::Other => {
                 "network, container and interface of another attachment become the same name of a file".to_owned()
             }
-            Found::Broken(why) => format!("what is kept of it can not be used: {}", why.escape_debug()),
+            Found::Broken(why) => format!("what is kept of it can not be used: {}", shown(&why)),
         };
         Err(Explanation::new(
             format!("{ifname} of container {id} can not be added to the network {}", list.name),
