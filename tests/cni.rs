@@ -28,7 +28,7 @@ impl Machine {
     /// Why there can be none.
     fn new() -> Result<Self, String> {
         let world = World::new(Mode::Root)?;
-        for plugin in ["bridge", "host-local", "portmap", "loopback"] {
+        for plugin in ["bridge", "host-local", "portmap", "loopback", "tuning"] {
             if !PathBuf::from(PLUGINS).join(plugin).exists() {
                 return Err(format!("{PLUGINS}/{plugin} is not installed (Debian: containernetworking-plugins)"));
             }
@@ -247,36 +247,45 @@ fn traffic_flows(machine: &Machine, container: &str, host: &str) {
     assert_eq!(machine.printed(&line), "well\nwell\n");
 }
 
-/// An ADD that fails in the middle leaves nothing, and the first error is the one that is told.
+/// An ADD that fails in the middle leaves nothing, and the first error is the one that is told. What could not be taken back is known.
 #[test]
 fn an_add_that_fails_leaves_nothing() {
     on_a_machine("an_add_that_fails_leaves_nothing", |machine| {
+        let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
+        let tuning = json!({ "type": "tuning", "sysctl": { "net.ipv4.no_such_value": "1" } });
+        machine.network("net", "1.0.0", &json!([bridge(), tuning, portmap]));
+        machine.printed("ip netns add blue");
+        let ran = |object: &Value| -> Vec<String> {
+            let one = |one: &Value| format!("{} {}", one["command"].as_str().unwrap(), one["plugin"].as_str().unwrap());
+            object["exchanges"].as_array().unwrap().iter().map(one).collect()
+        };
+        let (status, object, stderr) = machine.cni("add --net net --id c1 --netns /run/netns/blue");
+        let all =
+            ["ADD bridge", "ADD tuning", "DEL tuning", "DEL bridge"].map(|one| one.replace(' ', " /usr/lib/cni/"));
+        assert_eq!((status, ran(&object)), (1, all.to_vec()), "{object:#}");
+        assert!(object["error"]["msg"].is_string() && stderr.contains("tuning failed (ADD)"), "{object:#}");
+        let nothing_left = || {
+            assert!(!machine.printed("ip -n blue -json link").contains("eth0"));
+            assert!(machine.files(LEASES).iter().all(|path| !path.contains("/10.77.0.")));
+        };
+        nothing_left();
+        assert_eq!(machine.files(CACHE), [format!("{CACHE}/lock")]);
+
+        // The reference's portmap refuses this at DEL as well.
         machine.network(
             "net",
             "1.0.0",
             &json!([bridge(), { "type": "portmap", "capabilities": { "portMappings": true } }]),
         );
-        machine.printed("ip netns add blue");
         let bad = r#"'portMappings=[{"hostPort":8080,"containerPort":0,"protocol":"tcp"}]'"#;
-        let (status, object, stderr) =
-            machine.cni(&format!("add --net net --id c1 --netns /run/netns/blue --capability {bad}"));
-        let ran: Vec<String> = object["exchanges"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| format!("{} {}", one["command"].as_str().unwrap(), one["plugin"].as_str().unwrap()))
-            .collect();
-        assert_eq!(ran.len(), 4, "{object:#}");
-        assert_eq!(
-            (status, ran[1].as_str(), ran[2].as_str()),
-            (1, "ADD /usr/lib/cni/portmap", "DEL /usr/lib/cni/portmap")
-        );
-        assert!(
-            object["error"]["msg"].as_str().unwrap().contains("port") && stderr.contains("portmap failed (ADD)"),
-            "{object:#}"
-        );
-        assert!(!machine.printed("ip -n blue -json link").contains("eth0"));
-        assert!(machine.files(LEASES).iter().all(|path| !path.contains("/10.77.0.")));
+        let arguments = format!("add --net net --id c1 --netns /run/netns/blue --capability {bad}");
+        let (status, object, stderr) = machine.cni(&arguments);
+        assert_eq!((status, ran(&object).len()), (1, 4), "{object:#}");
+        assert!(stderr.contains("portmap failed (ADD)") && stderr.contains("then: "), "{stderr}");
+        nothing_left();
+        assert_eq!(machine.files(CACHE).len(), 2);
+        let good = r#"'portMappings=[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]'"#;
+        machine.well(&format!("del --net net --id c1 --capability {good}"));
         assert_eq!(machine.files(CACHE), [format!("{CACHE}/lock")]);
     });
 }
@@ -362,5 +371,35 @@ fn a_short_soak() {
         let files = soaked["left"]["files"].as_array().unwrap();
         assert!(files.iter().all(|path| !path.as_str().unwrap().contains("/10.77.0.")), "{soaked:#}");
         assert_eq!((machine.links(), machine.rules(), machine.files("/run"), machine.files("/var/lib")), before);
+    });
+}
+
+/// hardway is killed in the middle of an ADD: the attachment is known, and can be taken away.
+#[test]
+fn killed_in_the_middle() {
+    on_a_machine("killed_in_the_middle", |machine| {
+        machine.network("net", "1.0.0", &json!([bridge(), { "type": "slow" }]));
+        machine.printed("ip netns add blue");
+        let plugins = machine.world.path().join("bin");
+        // By cat(1): this process never has the file open for writing while another test forks.
+        let text = "#!/bin/sh\n[ $CNI_COMMAND = ADD ] && touch /run/waits && sleep 3\ntrue\n";
+        machine.printed(&format!("printf '{text}' | cat >{0}/slow && chmod 755 {0}/slow", plugins.display()));
+        let hardway = format!(
+            "{} cni \"$@\" --net net --id c1 --conf-dir {} --path {PLUGINS}:{}",
+            machine.world.binary.display(),
+            machine.world.path().join("conf").display(),
+            plugins.display()
+        );
+        let line = format!(
+            "hw() {{ exec {hardway}; }}; (hw add --netns /run/netns/blue) & pid=$!
+             for turn in $(seq 400); do [ -e /run/waits ] && break; sleep 0.05; done
+             kill -9 $pid; wait $pid; ls /var/lib/cni/networks/net | grep -c '^10\\.'; (hw check) 2>&1; (hw add --netns /run/netns/blue) 2>&1
+             (hw del) || exit 1; ls /var/lib/cni/networks/net | grep -c '^10\\.'; true"
+        );
+        let printed = machine.printed(&line);
+        assert!(printed.starts_with("1\n") && printed.ends_with("is detached from net\n0\n"), "{printed}");
+        assert!(printed.contains("no result of an ADD") && printed.contains("an ADD was begun"), "{printed}");
+        assert!(!machine.printed("ip -n blue -json link").contains("eth0"));
+        assert_eq!(machine.files(CACHE), [format!("{CACHE}/lock")]);
     });
 }

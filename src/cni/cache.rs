@@ -48,7 +48,7 @@ pub struct Entry {
     pub attachment: Attachment,
     /// The configuration of its ADD; none where it can not be read any more.
     pub list: Option<NetworkList>,
-    /// The final result of its ADD, in the version that it was written in.
+    /// The final result of its ADD, in the version that it was written in; none where ADD was begun and did not end well.
     pub result: Option<AddResult>,
 }
 
@@ -142,12 +142,12 @@ impl Cache {
         })
     }
 
-    /// Keeps an attachment. Where this returns, it is on the disk.
+    /// Keeps an attachment, with its result once there is one. Where this returns, it is on the disk.
     pub(super) fn keep(
         &self,
         list: &NetworkList,
         attachment: &Attachment,
-        result: &AddResult,
+        result: Option<&AddResult>,
     ) -> Result<(), Explanation> {
         let path = self.place(&list.name, attachment)?;
         let write = || -> io::Result<()> {
@@ -160,7 +160,7 @@ impl Cache {
                 netns: attachment.netns.clone(),
                 cni_args: (!attachment.args.is_empty()).then(|| attachment.args.clone()),
                 capability_args: (!attachment.capabilities.is_empty()).then(|| attachment.capabilities.clone()),
-                result: Some(serde_json::value::to_raw_value(result)?),
+                result: result.map(serde_json::value::to_raw_value).transpose()?,
             };
             make(&self.results())?;
             // Unlike every other one, of other processes too.

@@ -69,7 +69,8 @@ pub type Tell<'a> = &'a mut dyn FnMut(Exchange);
 
 impl Runner {
     /// ADD: attaches a container. The plugins run in order, each with the result of the one before as `prevResult`; the last result is
-    /// kept. Where one fails, DEL is run in reverse order for those that were run, that one included, since it may have done half of its work.
+    /// kept. That ADD was begun is kept before any is run: whatever ends this process, DEL and GC know of the attachment. Where one fails,
+    /// DEL is run in reverse order for those that were run, that one included, since it may have done half of its work.
     ///
     /// # Errors
     /// What may not be said to a plugin; that the attachment is there already; the first error of a plugin, and behind it those of taking back.
@@ -90,6 +91,7 @@ impl Runner {
         }
         let _lock = self.cache.lock_container(&attachment.container_id)?;
         self.is_free(list, attachment)?;
+        self.cache.keep(list, attachment, None)?;
         let mut result = None;
         for (at, plugin) in list.plugins.iter().enumerate() {
             match self.add_one(list, plugin, attachment, result.as_ref(), tell) {
@@ -98,7 +100,7 @@ impl Runner {
             }
         }
         let result = result.unwrap_or_default();
-        match self.cache.keep(list, attachment, &result) {
+        match self.cache.keep(list, attachment, Some(&result)) {
             Ok(()) => Ok(result),
             Err(explanation) => {
                 let last = list.plugins.len().saturating_sub(1);
@@ -112,7 +114,8 @@ impl Runner {
         let (id, ifname) = (&attachment.container_id, &attachment.ifname);
         let why = match self.cache.find(&list.name, attachment)? {
             Found::Nothing => return Ok(()),
-            Found::Entry(_) => "its result is kept from an ADD without a DEL".to_owned(),
+            Found::Entry(entry) if entry.result.is_some() => "its result is kept from an ADD without a DEL".to_owned(),
+            Found::Entry(_) => "an ADD was begun, and neither ended well nor was all of it taken back".to_owned(),
             Found::Other => {
                 "network, container and interface of another attachment become the same name of a file".to_owned()
             }
@@ -157,7 +160,7 @@ impl Runner {
         self.plugins.run(&plugin.kind, command, Some(attachment), list.request(plugin, &added), tell)
     }
 
-    /// Takes back what was done up to a plugin; the failure, and what failed then.
+    /// Takes back what was done up to a plugin; the failure, and what failed then. Where that is nothing, nothing is kept.
     fn taken_back(
         &self,
         mut failure: Failure,
@@ -173,6 +176,14 @@ impl Runner {
                 failure.also.push(other.explanation);
             }
         }
+        let forgotten = if failure.also.is_empty() {
+            self.cache.forget(&list.name, attachment)
+        } else {
+            let (id, ifname) = (&attachment.container_id, &attachment.ifname);
+            let fix = format!("hardway cni del --net {} --id {id} --ifname {ifname} tries again", list.name);
+            Err(Explanation::new("Not all of it could be taken back", &fix, &fix))
+        };
+        failure.also.extend(forgotten.err());
         failure
     }
 

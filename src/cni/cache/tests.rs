@@ -31,7 +31,7 @@ fn what_is_kept_comes_back_whole() {
     let cache = Cache::at(dir.path().join("new/one"));
     let (list, one) = (list("net"), attachment("c1", "eth0"));
     assert!(cache.entry("net", &one).unwrap().is_none() && cache.entries("net").unwrap().is_empty());
-    cache.keep(&list, &one, &result()).unwrap();
+    cache.keep(&list, &one, Some(&result())).unwrap();
     let path = dir.path().join("new/one/results/net-c1-eth0");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let id_alone = Attachment { container_id: "c1".into(), ifname: "eth0".into(), ..Attachment::default() };
@@ -65,7 +65,7 @@ fn what_libcni_has_written_is_read() {
 fn two_attachments_of_one_file_name_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::at(dir.path());
-    cache.keep(&list("a-b"), &attachment("c", "eth0"), &result()).unwrap();
+    cache.keep(&list("a-b"), &attachment("c", "eth0"), Some(&result())).unwrap();
     let other = attachment("b-c", "eth0");
     assert!(cache.entry("a", &other).unwrap().is_none() && matches!(cache.find("a", &other), Ok(Found::Other)));
     cache.forget("a", &other).unwrap();
@@ -77,7 +77,7 @@ fn no_name_leads_elsewhere_and_what_is_broken_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let cache = Cache::at(dir.path());
     for (network, id, ifname) in [("../x", "c", "eth0"), ("n", "../c", "eth0"), ("n", "c", "../e"), ("n", "", "eth0")] {
-        assert!(cache.keep(&list("n"), &attachment(id, ifname), &result()).is_err() || network != "n");
+        assert!(cache.keep(&list("n"), &attachment(id, ifname), Some(&result())).is_err() || network != "n");
         assert!(cache.entry(network, &attachment(id, ifname)).is_err(), "{network} {id} {ifname}");
     }
     let long = attachment(&"x".repeat(250), "eth0");

@@ -190,18 +190,24 @@ fn an_add_that_fails_is_taken_back() {
     assert_eq!((error.code, error.details.as_str()), (7, "b"), "the first error is the one that is told");
     assert_eq!(failure.explanation.fix, "change the configuration as the message says");
     assert!(failure.also[0].what.ends_with("/bin/a failed (DEL)"), "{failure:?}");
-    assert_eq!(world.kept(), 0);
+    // Not all was taken back, so it is still known, and can be.
+    assert_eq!(world.kept(), 1);
+    assert!(failure.also[1].why.contains("cni del --net net --id c --ifname eth0"), "{failure:?}");
+    let again = world.add(&failing, &attachment("c")).unwrap_err();
+    assert!(again.explanation.why.contains("an ADD was begun") && world.log().is_empty(), "{again:?}");
+    assert!(world.check(&failing, &id_alone("c")).is_err() && world.log().is_empty());
+    world.del(&list("1.0.0", &abc()), &id_alone("c")).unwrap();
+    assert_eq!(world.seen.last().unwrap().variables["CNI_ARGS"], "K=V");
+    assert_eq!((world.log().len(), world.kept()), (3, 0));
     // One that is not there is noticed before any is run.
     let failure =
         world.add(&list("1.0.0", &json!([{ "type": "a" }, { "type": "none" }])), &attachment("c")).unwrap_err();
     assert!(failure.explanation.what.contains("no plugin `none`") && world.log().is_empty(), "{failure:?}");
-    // What can not be kept is taken back as well.
-    let good = list("1.0.0", &json!([{ "type": "a" }, { "type": "b" }]));
-    fs::remove_dir_all(world.dir.path().join("cache/results")).ok();
+    // Where nothing can be kept, nothing is begun.
+    fs::remove_dir(world.dir.path().join("cache/results")).unwrap();
     fs::write(world.dir.path().join("cache/results"), "").unwrap();
-    assert!(world.add(&good, &attachment("c")).is_err());
-    let commands = world.commands();
-    assert!(commands.is_empty() || commands == ["ADD a", "ADD b", "DEL b", "DEL a"], "{commands:?}");
+    let failure = world.add(&list("1.0.0", &abc()), &attachment("c")).unwrap_err();
+    assert!(failure.explanation.what.contains("can not be") && world.log().is_empty(), "{failure:?}");
 }
 
 #[test]
