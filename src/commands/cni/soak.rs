@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use hardway::cni::attachment::Attachment;
 use hardway::cni::cache::Cache;
 use hardway::cni::config::NetworkList;
+use hardway::cni::error::Failure;
 use hardway::cni::exchange::Plugins;
 use hardway::cni::runner::Runner;
 use hardway::explain::Explanation;
@@ -128,7 +129,7 @@ fn life(runner: &Runner, list: &NetworkList, id: &str) -> Result<(), Explanation
     });
     let mut trace = Trace::new("soak");
     let gone = sys::umount2(&mut trace, &path, MntFlags::MNT_DETACH).and_then(|()| sys::unlink(&mut trace, &path));
-    lived.map_err(|failure| failure.whole())?;
+    lived.map_err(Failure::whole)?;
     gone.map_err(trouble)
 }
 
