@@ -137,11 +137,10 @@ impl NetworkList {
         let flags = [("disableCheck", self.disable_check), ("disableGC", self.disable_gc)];
         let mut object = Object::default();
         let texts = [("cniVersion", self.version.as_str()), ("name", &self.name)];
-        // Texts, booleans and what was JSON already can always be written.
-        texts.iter().for_each(|(key, value)| drop(object.set(key, value)));
-        flags.iter().filter(|(_, is)| *is).for_each(|(key, is)| drop(object.set(key, is)));
-        let _ = object.set("loadOnlyInlinedPlugins", &true);
-        let _ = object.set("plugins", &plugins);
+        texts.iter().for_each(|(key, value)| object.set(key, value));
+        flags.iter().filter(|(_, is)| *is).for_each(|(key, is)| object.set(key, is));
+        object.set("loadOnlyInlinedPlugins", &true);
+        object.set("plugins", &plugins);
         object.to_text()
     }
 
@@ -149,9 +148,8 @@ impl NetworkList {
     /// first, and with what belongs to the request.
     pub fn request(&self, plugin: &Plugin, added: &Added<'_>) -> String {
         let mut object = Object::default();
-        // As above: all of this can be written.
-        let _ = object.set("cniVersion", &self.version);
-        let _ = object.set("name", &self.name);
+        object.set("cniVersion", &self.version);
+        object.set("name", &self.name);
         let ours = |key: &str| {
             ["cniVersion", "name", "capabilities", "runtimeConfig", "prevResult"].contains(&key)
                 || key.starts_with("cni.dev/")
@@ -162,16 +160,16 @@ impl NetworkList {
         let wanted: BTreeMap<&str, &Value> =
             plugin.capabilities.iter().filter_map(|key| Some((key.as_str(), added.capabilities?.get(key)?))).collect();
         if !wanted.is_empty() {
-            let _ = object.set("runtimeConfig", &wanted);
+            object.set("runtimeConfig", &wanted);
         }
         if let Some(result) = added.prev_result {
-            let _ = object.set("prevResult", result);
+            object.set("prevResult", result);
         }
         if let Some(valid) = added.valid {
-            let _ = object.set("cni.dev/valid-attachments", &valid);
+            object.set("cni.dev/valid-attachments", &valid);
             // The first release of libcni with GC wrote this name, and plugins built with it read no other: they would take every
             // address that is in use for a stale one.
-            let _ = object.set("cni.dev/attachments", &valid);
+            object.set("cni.dev/attachments", &valid);
         }
         object.to_text()
     }

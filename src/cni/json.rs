@@ -44,17 +44,14 @@ impl Object {
         })
     }
 
-    /// Puts a value in the place of the one that is there, or at the end.
-    ///
-    /// # Errors
-    /// A value that JSON can not express.
-    pub fn set(&mut self, key: &str, value: &impl Serialize) -> Result<(), serde_json::Error> {
-        let value = serde_json::value::to_raw_value(value)?;
+    /// Puts a value in the place of the one that is there, or at the end. What JSON can not express (an object whose keys are no texts) is
+    /// `null`.
+    pub fn set(&mut self, key: &str, value: &impl Serialize) {
+        let value = serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned());
         match self.0.iter_mut().find(|(own, _)| own == key) {
             Some((_, old)) => *old = value,
             None => self.0.push((key.to_owned(), value)),
         }
-        Ok(())
     }
 
     /// Takes keys away.
@@ -126,8 +123,8 @@ mod tests {
         let mut object = Object::parse(text.as_bytes()).unwrap();
         assert_eq!(object.keys().collect::<Vec<_>>(), ["z", "type", "a", "é\n"]);
         assert_eq!(object.text("z"), Some("1.10"));
-        object.set("type", &"y").unwrap();
-        object.set("new", &[1, 2]).unwrap();
+        object.set("type", &"y");
+        object.set("new", &[1, 2]);
         object.remove(|key| key.starts_with('é'));
         assert_eq!(object.to_text(), r#"{"z":1.10,"type":"y","a":{"y":2,  "b":18446744073709551616000},"new":[1,2]}"#);
         assert_eq!(object.get::<String>("type"), Ok(Some("y".to_owned())));
