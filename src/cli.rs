@@ -1,5 +1,6 @@
 //! The command line: one definition gives parsing and help.
 
+pub mod cni;
 pub mod help;
 
 use std::path::PathBuf;
@@ -75,6 +76,9 @@ pub enum Command {
     /// Tools for authors of lessons
     #[command(subcommand)]
     Lesson(LessonCommand),
+    /// Attach containers to networks by CNI plugins, as container runtimes do
+    #[command(subcommand)]
+    Cni(cni::CniCommand),
     /// What this machine offers, which lessons work here, and how to fix the rest
     #[command(after_help = help::DOCTOR)]
     Doctor {

@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` has the map.
 
 pub mod agent;
+pub mod cni;
 pub mod course;
 pub mod explain;
 pub mod kernel;

@@ -12,6 +12,8 @@ use hardway::probe::Panel;
 use proptest::prelude::*;
 use serde::Serialize;
 
+#[path = "../fuzz/properties/cni.rs"]
+mod cni;
 #[path = "../fuzz/properties/frame.rs"]
 mod frame;
 #[path = "../fuzz/properties/lesson.rs"]
@@ -73,6 +75,22 @@ fn frames() -> Vec<Vec<u8>> {
     ]
 }
 
+/// A list, a single plugin, results of the old form and the new, an error.
+fn cni_texts() -> Vec<Vec<u8>> {
+    [
+        r#"{"cniVersion":"1.1.0","cniVersions":["0.3.1","1.0.0"],"name":"net","disableCheck":true,"disableGC":"false","plugins":[{"type":"bridge",
+            "ipam":{"type":"host-local"},"n":1.50},{"type":"portmap","capabilities":{"portMappings":true},"cni.dev/x":1}]}"#,
+        r#"{"cniVersion":"0.4.0","name":"n","type":"ptp","loadOnlyInlinedPlugins":false,"dns":{"nameservers":["10.1.0.1"]}}"#,
+        r#"{"cniVersion":"1.1.0","interfaces":[{"name":"eth0","mac":"00:11:22:33:44:55","mtu":1500,"sandbox":"/n","socketPath":"/s","pciID":"p"}],
+            "ips":[{"address":"10.1.0.5/16","gateway":"10.1.0.1","interface":0}],"routes":[{"dst":"::/0","gw":"fd00::1","mtu":1,"advmss":2,
+            "priority":3,"table":4,"scope":253}],"dns":{"domain":"d","search":["a"],"options":["o"]}}"#,
+        r#"{"cniVersion":"0.3.1","ips":[{"version":"6","address":"fd00::5/64","gateway":""}],"interfaces":null,"dns":{}}"#,
+        r#"{"cniVersion":"1.0.0","code":7,"msg":"Invalid Configuration","details":"too small"}"#,
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
 #[test]
 fn seeds_are_right_and_written_down_where_that_is_wished() {
     for (number, frame) in frames().into_iter().enumerate() {
@@ -82,6 +100,12 @@ fn seeds_are_right_and_written_down_where_that_is_wished() {
         assert_eq!(frame::holds(&frame), 1, "{}", String::from_utf8_lossy(&frame));
         assert_eq!(frame::holds(&[&frame[..], &frame[1..]].concat()), 2);
     }
+    for (number, text) in cni_texts().into_iter().enumerate() {
+        if let Some(corpus) = std::env::var_os("HARDWAY_FUZZ_CORPUS") {
+            std::fs::write(Path::new(&corpus).join(format!("cni/{number}")), &text).unwrap();
+        }
+        assert!(cni::holds(&text), "{}", String::from_utf8_lossy(&text));
+    }
 }
 
 proptest! {
@@ -90,6 +114,11 @@ proptest! {
     #[test]
     fn frames_are_messages_or_refused(bytes in nearly(frames())) {
         frame::holds(&bytes);
+    }
+
+    #[test]
+    fn configurations_and_results_are_understood_or_refused(bytes in nearly(cni_texts())) {
+        cni::holds(&bytes);
     }
 
     #[test]

@@ -40,6 +40,11 @@ pub const FILES: &[(&str, &str)] = &[
         "Ledgers of root's and of other people's sessions: what is to be taken back should hardway be killed. Without a runtime \
          directory: /tmp/hardway-UID.",
     ),
+    (
+        "/var/lib/hardway/cni",
+        "What cni keeps of root's attachments from add to del; other people's are in $XDG_STATE_HOME/hardway/cni.",
+    ),
+    ("/etc/cni/net.d", "Networks for cni. Plugins are looked for in /opt/cni/bin and /usr/lib/cni."),
     ("/etc/subuid, /etc/subgid", "Ranges of ids that an ordinary user's lab host may map (subuid(5))."),
 ];
 
@@ -125,6 +130,65 @@ Examples:
 
 The script needs bash and util-linux, and no hardway. It makes a lab host of its own and leaves nothing behind.
 `hardway run --via script` proves that it leads where the lesson leads.";
+
+/// Examples of `cni add`.
+pub const CNI_ADD: &str = "\
+Examples:
+  hardway cni add --net dbnet --id c1 --netns /run/netns/blue
+  hardway cni add --net ./dbnet.conflist --id c1 --netns /run/netns/blue -v \\
+      --capability 'portMappings=[{\"hostPort\":8080,\"containerPort\":80,\"protocol\":\"tcp\"}]'
+
+Plugins change the network namespace that hardway runs in: links, rules, forwarding.
+Where one fails, DEL is run for those that were run, and the first error is told.
+
+Exit status: 0 attached, and the result on standard output; 1 not so.";
+
+/// Examples of `cni del`.
+pub const CNI_DEL: &str = "\
+Examples:
+  hardway cni del --net dbnet --id c1        the rest is known from add; a second time does no harm
+
+Exit status: 0 nothing of it is left; 1 a plugin failed, and del can be run again.";
+
+/// Examples of `cni check`.
+pub const CNI_CHECK: &str = "\
+Examples:
+  hardway cni check --net dbnet --id c1
+
+Exit status: 0 it is as add left it, or disableCheck forbids to ask; 1 not so.";
+
+/// Examples of `cni status`.
+pub const CNI_STATUS: &str = "\
+Examples:
+  hardway cni status --net dbnet
+
+Exit status: 0 the plugins are ready, or the list is older than STATUS (1.1.0); 1 not so.";
+
+/// Examples of `cni gc`.
+pub const CNI_GC: &str = "\
+Examples:
+  hardway cni gc --net dbnet                    containers whose network namespace is gone are stale
+  hardway cni gc --net dbnet --valid c1:eth0    all others are
+  hardway cni gc --net dbnet --none-valid       all are
+
+Exit status: 0 nothing stale is left; 1 a plugin failed.";
+
+/// Examples of `cni version`.
+pub const CNI_VERSION: &str = "\
+Examples:
+  hardway cni version --net dbnet
+
+Exit status: 0 every plugin supports the version of the list; 1 not so.";
+
+/// Examples of `cni soak`.
+pub const CNI_SOAK: &str = "\
+Examples:
+  sudo hardway cni soak --net ./dbnet.conflist --cycles 100 --at-once 10
+
+Each container is added, checked and deleted. Nothing of it is left on the machine: /run, /var/lib, mounts
+and network are the soak's own, and end with it.
+
+Exit status: 0 all went well, and nothing is left but what is for all containers; 1 not so.";
 
 /// Examples of `doctor`.
 pub const DOCTOR: &str = "\

@@ -1,6 +1,7 @@
 //! What each command does: one file a family.
 
 mod cleanup;
+mod cni;
 mod doctor;
 mod enter;
 mod lesson;
@@ -34,6 +35,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
         Some(Command::Lesson(LessonCommand::Test { lessons, json, ids })) => lesson::test(&lessons, json, ids),
         Some(Command::Lesson(LessonCommand::Schema)) => Ok(lesson::schema()),
         Some(Command::Lesson(LessonCommand::Script { lesson, until })) => lesson::script(&lesson, until.as_deref()),
+        Some(Command::Cni(command)) => cni::run(&command),
         Some(Command::Doctor { json, ids }) => doctor::run(json, ids),
         Some(Command::State { pid, json }) => state::state(pid, json),
         Some(Command::Enter { whom, lab }) => enter::enter(whom.as_deref(), lab),

@@ -22,6 +22,7 @@ pub mod nftables;
 pub mod ownership;
 pub mod path;
 pub mod perf;
+pub mod piped;
 pub mod program;
 pub mod stdio;
 pub mod storage;

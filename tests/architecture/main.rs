@@ -53,6 +53,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("agent", &["runtime", "probe", "kernel", "explain"]),
     // Work for limits to bite into: a program by itself.
     ("workload", &["kernel"]),
+    // A runtime's side of CNI: programs that are run, and files.
+    ("cni", &["kernel", "explain"]),
     ("oci", &["runtime", "explain"]),
     ("registry", &["rootfs_fetch", "explain"]),
     // A lesson over a lab host, and the two ways to show it. The screens take the kernel's data, and make no calls.
