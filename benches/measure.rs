@@ -261,8 +261,10 @@ fn bare_requests() -> Option<Duration> {
         }
     }
     let took = begin.elapsed();
-    for (pid, go) in children {
-        drop(go);
+    // All of them first: a later child has the earlier one's pipe, too.
+    let (pids, pipes): (Vec<i32>, Vec<_>) = children.into_iter().unzip();
+    drop(pipes);
+    for pid in pids {
         let _ = sys::wait4(&mut trace, pid);
     }
     Some(took)
