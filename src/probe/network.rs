@@ -25,6 +25,8 @@ pub struct Network {
     pub tcp: Reading<TcpSockets>,
     /// The settings that could be read; none where the only link is the loopback device.
     pub sysctls: BTreeMap<Sysctl, String>,
+    /// What the numbers stand for by which it knows other namespaces: their inodes. Of those that some link here is connected to.
+    pub ids: BTreeMap<i32, u64>,
 }
 
 /// A namespace that is kept by a mount of its file.
@@ -46,9 +48,15 @@ impl Network {
             let (mut links, addresses, routes) = (netlink.links()?, netlink.addresses()?, netlink.routes()?);
             links.sort_by_key(|link| link.index);
             let sysctls = if links.len() > 1 { Sysctl::read(proc) } else { BTreeMap::new() };
-            Ok::<_, io::Error>(Self { links, addresses, routes, tcp: TcpSockets::read().into(), sysctls })
+            let (tcp, ids) = (TcpSockets::read().into(), BTreeMap::new());
+            Ok::<_, io::Error>(Self { links, addresses, routes, tcp, sysctls, ids })
         };
         Reading::from(read())
+    }
+
+    /// Whether some link is connected to one of another namespace.
+    pub(super) fn is_connected(&self) -> bool {
+        self.links.iter().any(|link| link.peer_namespace.is_some())
     }
 
     /// The link of this name.
@@ -88,7 +96,7 @@ impl Pin {
     const NAMED: &str = "/run/netns/";
 
     /// The name of a network namespace that ip(8) would find.
-    fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         self.at.strip_prefix(Self::NAMED).filter(|name| self.kind == "net" && !name.contains('/'))
     }
 
@@ -410,6 +418,7 @@ mod tests {
             routes: Vec::new(),
             tcp: Reading::Value(TcpSockets::default()),
             sysctls: BTreeMap::new(),
+            ids: BTreeMap::new(),
         };
         let rows = rows(&pinned(network), &Names::default());
         let told: Vec<_> = rows.iter().map(|row| (row.key.as_str(), row.value.as_str())).collect();
@@ -442,8 +451,8 @@ mod tests {
             tentative,
         };
         let settling = |links: Vec<Link>, tentative| {
-            let (tcp, sysctls) = (Reading::Value(TcpSockets::default()), BTreeMap::new());
-            let network = Network { links, addresses: vec![address(tentative)], routes: Vec::new(), tcp, sysctls };
+            let (tcp, sysctls, ids) = (Reading::Value(TcpSockets::default()), BTreeMap::new(), BTreeMap::new());
+            let network = Network { links, addresses: vec![address(tentative)], routes: Vec::new(), tcp, sysctls, ids };
             pinned(network).networks_are_settling()
         };
         let known = Link { state: "UP".to_owned(), ..bridge.clone() };
@@ -475,7 +484,7 @@ mod tests {
                 tentative: false,
             };
             let addresses = links.iter().map(address).collect();
-            let network = Network { links, addresses, routes: Vec::new(), tcp: Reading::Value(TcpSockets::default()), sysctls: BTreeMap::new() };
+            let network = Network { links, addresses, routes: Vec::new(), tcp: Reading::Value(TcpSockets::default()), sysctls: BTreeMap::new(), ids: BTreeMap::new() };
             let rows = rows(&pinned(network), &Names::default());
             let identities: HashSet<_> = rows.iter().map(crate::probe::Row::identity).collect();
             prop_assert_eq!(identities.len(), rows.len());

@@ -13,7 +13,7 @@ mod request;
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -209,6 +209,18 @@ impl Netlink {
     /// The kernel's errno.
     pub fn routes(&mut self) -> io::Result<Vec<Route>> {
         self.dump(request::all_routes(), Route::parse)
+    }
+
+    /// The number by which this namespace knows another one, of which this is an open file (`ip netns list-id`); none where it has
+    /// none.
+    ///
+    /// # Errors
+    /// The kernel's errno: `EINVAL` for a file that is no network namespace.
+    pub fn namespace_id(&mut self, other: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+        let mut id = None;
+        let message = request::namespace_id(other.as_raw_fd().unsigned_abs());
+        self.exchange(message, NLM_F_REQUEST, |payload| id = answer::namespace_id(payload))?;
+        Ok(id)
     }
 
     fn dump<T>(&mut self, message: impl NetlinkSerializable, parse: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<T>> {

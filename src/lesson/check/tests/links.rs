@@ -38,6 +38,7 @@ fn network() -> Reading<Network> {
         routes: vec![route([10, 0, 0, 0], 24, 3), route([10, 0, 0, 0], 24, 4), route([10, 0, 0, 0], 8, 4)],
         tcp: Reading::Value(sockets()),
         sysctls: [(Sysctl::IpForward, "1".to_owned())].into(),
+        ids: [].into(),
     })
 }
 
