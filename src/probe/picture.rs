@@ -32,6 +32,13 @@ pub struct Space {
     pub lines: Vec<Entry>,
 }
 
+impl Space {
+    /// The first of the words that it is called by.
+    pub fn word(&self) -> &str {
+        self.name.split(", ").next().unwrap_or_default()
+    }
+}
+
 /// One line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
@@ -101,7 +108,7 @@ impl Picture {
         let Peer::Line(at, line) = entry.peer else { return None };
         let other = self.spaces.get(at)?;
         let name = &other.lines.get(line)?.parts.first()?.text;
-        Some(if at == space { name.clone() } else { format!("{}:{name}", other.name) })
+        Some(if at == space { name.clone() } else { format!("{}:{name}", other.word()) })
     }
 }
 
@@ -229,21 +236,18 @@ impl<'a> Drawing<'a> {
             for (index, row) in rows {
                 if let Some([key, value]) = self.words(row, &row.value) {
                     let change = self.changes.kind(one.inode, row);
-                    let mark = change.clone();
-                    let change = match change {
+                    let part = |text, change| Part { text, tone: Tone::Plain, change };
+                    let parts = match &change {
                         Some(ChangeKind::Changed { before }) => {
-                            let before = self.words(row, &before).map_or(before, |[_, value]| value);
-                            Some(ChangeKind::Changed { before })
+                            let before = self.words(row, before).map_or_else(|| before.clone(), |[_, value]| value);
+                            let [same, before, now] = apart(&before, &value);
+                            let same = Some(same).filter(|same| !same.is_empty()).map(|same| part(same, None));
+                            let turned = part(now, Some(ChangeKind::Changed { before }));
+                            std::iter::once(part(key, None)).chain(same).chain([turned]).collect()
                         }
-                        other => other,
+                        other => vec![part(key, other.clone()), part(value, other.clone())],
                     };
-                    let tone = Tone::Plain;
-                    let name = change.clone().filter(|kind| *kind == ChangeKind::Added);
-                    let parts = vec![
-                        Part { text: key, tone, change: name },
-                        Part { text: value, tone, change },
-                    ];
-                    lines.push(Entry { parts, rows: vec![index], mark, ..Entry::default() });
+                    lines.push(Entry { parts, rows: vec![index], mark: change, ..Entry::default() });
                 }
             }
             for (row, changes) in gone_rows(filter) {
@@ -293,6 +297,15 @@ fn route(value: &str) -> String {
     let metric = after("metric").filter(|_| after("proto") != Some(&"kernel")).map(|it| format!("metric {it}"));
     let table = after("table").map(|it| format!("table {it}"));
     [by, metric, table].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// What two values begin with alike, word by word, and the rest of each: of a long rule the counter is what moves.
+fn apart(before: &str, now: &str) -> [String; 3] {
+    let [before, now] = [before, now].map(|text| text.split(' ').collect::<Vec<_>>());
+    let alike = before.iter().zip(&now).take_while(|(one, other)| one == other).count();
+    // Where one is all that the other begins with, its last word is told, so that there is something to tell.
+    let alike = alike.min(before.len() - 1).min(now.len() - 1);
+    [now[..alike].join(" "), before[alike..].join(" "), now[alike..].join(" ")]
 }
 
 fn gone_entry(branch: String, words: Vec<String>, gone: Vec<usize>) -> Entry {

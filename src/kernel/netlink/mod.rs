@@ -9,6 +9,7 @@
 
 mod answer;
 mod diag;
+mod notices;
 mod request;
 
 use std::io;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::answer::{Address, Link, Route, Table};
 pub use self::diag::{Connection, Listener};
+pub use self::notices::notices;
 use super::children::readable;
 use super::trace::{CallError, Trace};
 

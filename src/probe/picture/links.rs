@@ -30,7 +30,11 @@ impl Drawing<'_> {
             }
             if let Some(below) = link.peer.filter(|peer| *peer != link.index) {
                 let known = network.links.iter().find(|it| it.index == below && link.peer_namespace.is_none());
-                say(format!("@{}", known.map_or_else(|| format!("if{below}"), |it| it.name.clone())), Tone::Plain, None);
+                say(
+                    format!("@{}", known.map_or_else(|| format!("if{below}"), |it| it.name.clone())),
+                    Tone::Plain,
+                    None,
+                );
             }
         }
         let word = |up| if up { "UP" } else { "DOWN" };
@@ -41,10 +45,11 @@ impl Drawing<'_> {
         let before = ChangeKind::Changed { before: word(was_up).to_owned() };
         let turned = if was_up == link.is_up() { new } else { Some(before) };
         say(word(link.is_up()).to_owned(), if link.is_up() { Tone::Up } else { Tone::Down }, turned.clone());
-        for (address, (index, row)) in network.addresses.iter().zip(addresses) {
-            if address.link != link.index || (address.is_link_local() && !self.whole) {
-                continue;
-            }
+        // Those that somebody gave it first; what every loopback device has by itself may be cut.
+        let mut all: Vec<_> = network.addresses.iter().zip(addresses).collect();
+        all.retain(|(address, _)| address.link == link.index && (self.whole || !address.is_link_local()));
+        all.sort_by_key(|(address, _)| address.scope == "host");
+        for (address, (index, row)) in all {
             let change = self.changes.kind(one.inode, row);
             say(format!("{}/{}", address.ip, address.prefix), Tone::Plain, change.clone());
             if address.tentative {
@@ -88,7 +93,9 @@ impl Drawing<'_> {
             let mut changes = changes.to_vec();
             let mut words = vec![row.key.clone()];
             for (other, more) in gone {
-                let Some(rest) = other.key.strip_prefix(&row.key).and_then(|rest| rest.strip_prefix(' ')) else { continue };
+                let Some(rest) = other.key.strip_prefix(&row.key).and_then(|rest| rest.strip_prefix(' ')) else {
+                    continue;
+                };
                 if other.source.starts_with("RTM_GETADDR") && (self.whole || !is_made_by_itself(rest)) {
                     words.push(rest.to_owned());
                     changes.extend(*more);
@@ -123,7 +130,18 @@ pub(super) fn tree(links: &[Link]) -> Vec<(String, usize)> {
             }
             let below: Vec<usize> =
                 (0..links.len()).filter(|port| master(&links[*port]) == Some(links[at].index)).collect();
-            let indent: String = branch.chars().map(|c| if c == '├' { '│' } else if c == '└' { ' ' } else { c }).collect();
+            let indent: String = branch
+                .chars()
+                .map(|c| {
+                    if c == '├' {
+                        '│'
+                    } else if c == '└' {
+                        ' '
+                    } else {
+                        c
+                    }
+                })
+                .collect();
             for (nth, port) in below.iter().enumerate().rev() {
                 let corner = if nth + 1 == below.len() { "└ " } else { "├ " };
                 stack.push((format!("{indent}{corner}"), *port));

@@ -18,8 +18,7 @@ use crate::tui::theme::Theme;
 /// Adds the panel. Says whether there is anything to fold.
 pub(super) fn add(doc: &mut Doc, state: &State<'_>) -> bool {
     let view = state.view;
-    let picture =
-        Picture::of(&view.observation, &view.names, &view.rows, state.model.changes(), state.model.unfolded);
+    let picture = Picture::of(&view.observation, &view.names, &view.rows, state.model.changes(), state.model.unfolded);
     if picture.spaces.is_empty() {
         return table::add(doc, state, Panel::Network);
     }
@@ -66,7 +65,7 @@ fn frames(picture: &Picture, state: &State<'_>, words: bool) -> Vec<Frame> {
     let theme = state.theme;
     let mut frames = Vec::new();
     for (at, space) in picture.spaces.iter().enumerate() {
-        let style = theme.who(space.name.split(", ").next().unwrap_or_default()).patch(theme.strong);
+        let style = theme.who(space.word()).patch(theme.strong);
         let mut title = vec![Span::styled(clean(&space.name), style)];
         if space.new {
             title.push(Span::styled(" new", theme.added));
@@ -118,3 +117,6 @@ fn words(part: &Part, theme: &Theme) -> Vec<Span<'static>> {
         _ => vec![Span::styled(clean(&part.text), style)],
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,10 @@ struct Plan {
 
 /// Draws boxes and wires in at most so many columns; none where there is no room for the wires.
 pub(super) fn draw(frames: &[Frame], wires: &[Wire], columns: usize, border: Style) -> Option<Drawing> {
-    let below = [2, 1].map(|step| Some(below(frames, wires.len(), columns, step)));
+    let whole = frames.iter().map(natural).max().unwrap_or(0);
+    // Lanes are close to each other where text would be cut otherwise.
+    let roomy = Some(below(frames, wires.len(), columns, 2)).filter(|plan| plan.left >= whole);
+    let below = [roomy, Some(below(frames, wires.len(), columns, 1))];
     let plans = std::iter::once(beside(frames, wires.len(), columns)).chain(below);
     let enough = |plan: &Plan| wires.is_empty() || plan.left >= NARROWEST;
     plans.flatten().filter(enough).find_map(|plan| drawn(frames, wires, plan, border))
@@ -93,7 +96,7 @@ fn beside(frames: &[Frame], wires: usize, columns: usize) -> Option<Plan> {
 
 fn below(frames: &[Frame], wires: usize, columns: usize, step: usize) -> Plan {
     let gutter = if wires == 0 { 0 } else { step * wires + 2 - step };
-    let wanted = frames.iter().map(natural).max().unwrap_or(0);
+    let wanted = frames.iter().map(natural).max().unwrap_or(0).max(NARROWEST);
     Plan { left: wanted.min(columns.saturating_sub(gutter)), gutter, right: 0, step }
 }
 
@@ -132,7 +135,9 @@ fn drawn(frames: &[Frame], wires: &[Wire], plan: Plan, border: Style) -> Option<
         let mut spans = Vec::new();
         let mut targets = Vec::new();
         for (side, columns) in [plan.left, plan.right].into_iter().enumerate() {
-            let here = |at: &usize| tops[*at].0 == side && (tops[*at].1..tops[*at].1 + frames[*at].lines.len() + 2).contains(&row);
+            let here = |at: &usize| {
+                tops[*at].0 == side && (tops[*at].1..tops[*at].1 + frames[*at].lines.len() + 2).contains(&row)
+            };
             let x = if side == 0 { 0 } else { plan.left + plan.gutter };
             match (0..frames.len()).find(here) {
                 Some(at) => {
@@ -155,7 +160,14 @@ fn drawn(frames: &[Frame], wires: &[Wire], plan: Plan, border: Style) -> Option<
 }
 
 /// One line of a box, its edges included; those to which a wire leads are of the wire's style.
-fn part(spans: &mut Vec<Span<'static>>, frame: &Frame, line: usize, columns: usize, border: Style, wired: [Option<Style>; 2]) {
+fn part(
+    spans: &mut Vec<Span<'static>>,
+    frame: &Frame,
+    line: usize,
+    columns: usize,
+    border: Style,
+    wired: [Option<Style>; 2],
+) {
     let inner = columns.saturating_sub(2);
     if line == 0 {
         let title = truncate(Line::from(frame.title.clone()), inner.saturating_sub(4));
@@ -183,9 +195,9 @@ fn part(spans: &mut Vec<Span<'static>>, frame: &Frame, line: usize, columns: usi
 fn order(ends: &[[End; 2]]) -> Option<Vec<usize>> {
     let before = |one: usize, other: usize| {
         one != other
-            && ends[one].iter().any(|left| {
-                !left.at_right && ends[other].iter().any(|right| right.at_right && right.row == left.row)
-            })
+            && ends[one]
+                .iter()
+                .any(|left| !left.at_right && ends[other].iter().any(|right| right.at_right && right.row == left.row))
     };
     let mut left: Vec<usize> = (0..ends.len()).collect();
     // Short ones are nearest to their boxes: so fewer cross.
@@ -242,3 +254,6 @@ fn sign(bits: u8) -> &'static str {
     const SIGNS: [&str; 16] = [" ", "─", "─", "─", "│", "┘", "└", "┴", "│", "┐", "┌", "┬", "│", "┤", "├", "┼"];
     SIGNS[usize::from(bits & 15)]
 }
+
+#[cfg(test)]
+mod tests;
