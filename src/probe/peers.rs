@@ -64,8 +64,11 @@ mod tests {
         }
     }
 
-    fn observed(networks: &[(u64, &[Link], &[(i32, u64)])]) -> Observation {
-        let network = |(inode, links, ids): &(u64, &[Link], &[(i32, u64)])| {
+    /// A namespace, its links, and what its numbers stand for.
+    type One<'a> = (u64, &'a [Link], &'a [(i32, u64)]);
+
+    fn observed(networks: &[One<'_>]) -> Observation {
+        let network = |(inode, links, ids): &One<'_>| {
             let tcp = Reading::Value(TcpSockets::default());
             let network = Network {
                 links: links.to_vec(),

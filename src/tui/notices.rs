@@ -76,7 +76,10 @@ async fn listen(fd: OwnedFd, says: Says, to: Sender<bool>) {
         let mut groups = false;
         // A socket of netlink that has lost messages says so once (ENOBUFS), and takes none until it has been read to its end.
         let mut lost = false;
-        while says != Says::Trigger {
+        loop {
+            if says == Says::Trigger {
+                break;
+            }
             match fd.get_ref().read(&mut events) {
                 Ok(length @ 1..) => groups |= says == Says::Inotify && came_or_went(&events[..length]),
                 Err(error) if says == Says::Netlink && !lost && error.kind() != ErrorKind::WouldBlock => lost = true,

@@ -78,7 +78,7 @@ impl Reader {
 
 /// The network namespace behind an open file. This thread stays there.
 fn entered(inode: Option<u64>, file: io::Result<Rc<File>>, proc: &Path, met: &mut Met) -> Reading<Network> {
-    let enter = |file: Rc<File>| enter::namespace(&*file, Namespace::Net).map(|()| file);
+    let enter = |file: Rc<File>| enter::namespace(&file, Namespace::Net).map(|()| file);
     match file.and_then(enter) {
         Ok(file) => {
             let network = Network::read(proc);

@@ -44,9 +44,6 @@ pub(super) struct Wire {
 pub(super) struct Drawing {
     /// Its lines, each with what stands in them beside each other.
     pub lines: Vec<(Line<'static>, Vec<(u16, Target)>)>,
-    /// For each wire the column of its lane.
-    #[cfg_attr(not(test), allow(dead_code, reason = "what tests follow the wires by"))]
-    pub lanes: Vec<usize>,
 }
 
 /// Where the columns are.
@@ -67,7 +64,7 @@ pub(super) fn draw(frames: &[Frame], wires: &[Wire], columns: usize, border: Sty
     let roomy = Some(below(frames, wires.len(), columns, 2)).filter(|plan| plan.left >= whole);
     let below = [roomy, Some(below(frames, wires.len(), columns, 1))];
     let plans = std::iter::once(beside(frames, wires.len(), columns)).chain(below);
-    let enough = |plan: &Plan| wires.is_empty() || plan.left >= NARROWEST;
+    let enough = |plan: &Plan| wires.is_empty() || plan.right > 0 || plan.left >= NARROWEST;
     plans.flatten().filter(enough).find_map(|plan| drawn(frames, wires, plan, border))
 }
 
@@ -110,20 +107,18 @@ struct End {
 fn drawn(frames: &[Frame], wires: &[Wire], plan: Plan, border: Style) -> Option<Drawing> {
     let mut heights = [0, 0];
     let mut tops = Vec::new();
-    for at in 0..frames.len() {
+    for (at, frame) in frames.iter().enumerate() {
         let side = usize::from(plan.right > 0 && at > 0);
         tops.push((side, heights[side]));
-        heights[side] += frames[at].lines.len() + 2;
+        heights[side] += frame.lines.len() + 2;
     }
     let end = |(frame, line): (usize, usize)| End { row: tops[frame].1 + 1 + line, at_right: tops[frame].0 == 1 };
     let ends: Vec<[End; 2]> = wires.iter().map(|wire| wire.ends.map(end)).collect();
     let rows = heights[0].max(heights[1]);
     let order = order(&ends)?;
     let mut gutter = vec![vec![(0_u8, border); plan.gutter]; rows];
-    let mut lanes = vec![0; wires.len()];
     for (lane, at) in order.into_iter().enumerate() {
         let x = 1 + lane * plan.step;
-        lanes[at] = plan.left + x;
         lay(&mut gutter, ends[at], x, wires[at].style, border);
     }
     let wired = |row: usize, at_right: bool| {
@@ -156,7 +151,7 @@ fn drawn(frames: &[Frame], wires: &[Wire], plan: Plan, border: Style) -> Option<
         }
         lines.push((Line::from(spans), targets));
     }
-    Some(Drawing { lines, lanes })
+    Some(Drawing { lines })
 }
 
 /// One line of a box, its edges included; those to which a wire leads are of the wire's style.

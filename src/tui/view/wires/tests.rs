@@ -15,49 +15,56 @@ fn text(drawing: &Drawing) -> Vec<String> {
     drawing.lines.iter().map(|(line, _)| line.to_string()).collect()
 }
 
-/// What is drawn in a column of a line.
-fn at(line: &str, column: usize) -> char {
-    let mut x = 0;
-    for c in line.chars() {
-        if x == column {
-            return c;
-        }
-        x += width(&c.to_string());
-    }
-    ' '
+/// A drawing as characters by row and column.
+fn grid(lines: &[String]) -> Vec<Vec<char>> {
+    let cells = |line: &String| {
+        let wide =
+            |c: char| std::iter::once(c).chain(std::iter::repeat_n('\0', width(&c.to_string()).saturating_sub(1)));
+        // Marks without a width stand on the letter before them.
+        line.chars().filter(|c| width(&c.to_string()) > 0).flat_map(wide).collect()
+    };
+    lines.iter().map(cells).collect()
 }
 
-/// Follows a wire from one end to the other: to its lane, along it, and to the other box.
-fn follow(lines: &[String], lane: usize, from: usize, to: usize) -> Result<(), String> {
-    let step = |c: char, straight: char| c == straight || c == '┼';
-    for row in [from, to] {
-        let out = |range: &mut dyn Iterator<Item = usize>, edge: char| {
-            range.map(|x| at(&lines[row], x)).take_while(|c| *c != edge).all(|c| step(c, '─'))
-        };
-        let left = at(&lines[row], lane.wrapping_sub(1));
-        let ok = match at(&lines[row], lane) {
-            '┐' | '┘' => out(&mut (0..lane).rev(), '├'),
-            '┌' | '└' => out(&mut (lane + 1..lane + 400), '┤'),
-            '─' if from == to && left != ' ' => true,
-            other => return Err(format!("{other:?} where the wire turns, in line {row}, column {lane}")),
-        };
-        if !ok {
-            return Err(format!("line {row} does not lead to the lane {lane}"));
-        }
-    }
-    let (top, bottom) = (from.min(to), from.max(to));
-    match (top + 1..bottom).find(|row| !step(at(&lines[*row], lane), '│')) {
-        Some(row) => Err(format!("the lane {lane} is cut in line {row}")),
-        None => Ok(()),
+/// The lane to which a wire leads from the line in which there is this name, and its row; straight ones have none.
+fn lane_of(cells: &[Vec<char>], name: &str) -> Result<(usize, Option<usize>), String> {
+    let text: Vec<char> = name.chars().collect();
+    let found = |row: &Vec<char>| row.windows(text.len()).position(|part| part == text);
+    let (row, x) =
+        cells.iter().enumerate().find_map(|(at, row)| Some((at, found(row)?))).ok_or(format!("no {name}"))?;
+    let line = &cells[row];
+    let edge = |c: &char| ['│', '├', '┤'].contains(c);
+    let right = (x..line.len()).find(|x| edge(&line[*x])).ok_or("no edge")?;
+    let left = (0..x).rfind(|x| edge(&line[*x])).ok_or("no edge")?;
+    let mut way: Box<dyn Iterator<Item = usize>> = match (line[left], line[right]) {
+        ('│', '├') => Box::new(right + 1..line.len()),
+        ('┤', '│') => Box::new((0..left).rev()),
+        other => return Err(format!("the edges of {name} are {other:?}")),
+    };
+    let end = way.find(|x| !['─', '┼'].contains(&line[*x])).ok_or("the wire has no end")?;
+    match line[end] {
+        '┐' | '┘' if end > right => Ok((row, Some(end))),
+        '┌' | '└' if end < left => Ok((row, Some(end))),
+        '┤' | '├' => Ok((row, None)),
+        other => Err(format!("from {name} the wire leads to {other:?}")),
     }
 }
 
-/// The row of the drawing in which a line of a box is.
-fn row_of(lines: &[String], name: &str) -> usize {
-    lines.iter().position(|line| line.contains(name)).unwrap_or_else(|| panic!("no {name} in {lines:#?}"))
+/// Follows a wire from one end to the other: to its lane, along it, and to the other box. Its lane.
+fn follow(cells: &[Vec<char>], names: [&str; 2]) -> Result<Option<usize>, String> {
+    let ((from, lane), (to, other)) = (lane_of(cells, names[0])?, lane_of(cells, names[1])?);
+    if lane != other || (lane.is_none() && from != to) {
+        return Err(format!("{names:?} are in different lanes: {lane:?}, {other:?}"));
+    }
+    let Some(x) = lane else { return Ok(None) };
+    let cut = (from.min(to) + 1..from.max(to)).find(|row| !['│', '┼'].contains(&cells[*row][x]));
+    cut.map_or(Ok(lane), |row| Err(format!("the wire of {names:?} is cut in line {row}")))
 }
 
-fn model() -> impl Strategy<Value = (Vec<Vec<String>>, Vec<[(usize, usize); 2]>)> {
+/// Lines of boxes, and ends of wires.
+type Model = (Vec<Vec<String>>, Vec<[(usize, usize); 2]>);
+
+fn model() -> impl Strategy<Value = Model> {
     let line = prop_oneof![3 => Just(String::new()), 1 => "[a-z ]{0,30}", 1 => "(漢|é|\u{202e}|❤\u{fe0f}){0,12}"];
     prop::collection::vec(prop::collection::vec(line, 0..6), 1..6)
         .prop_flat_map(|frames| {
@@ -92,18 +99,21 @@ proptest! {
             return Ok(());
         };
         let lines = text(&drawing);
-        let lanes: std::collections::BTreeSet<usize> = drawing.lanes.iter().copied().collect();
-        prop_assert_eq!(lanes.len(), wires.len(), "a lane for each");
         if columns >= 8 {
             prop_assert!(lines.iter().all(|line| width(line) <= columns), "{:#?}", lines);
         }
         if columns < NARROWEST {
             return Ok(());
         }
-        for (wire, lane) in wires.iter().zip(&drawing.lanes) {
-            let [from, to] = wire.ends.map(|(at, line)| row_of(&lines, &format!("<{at}.{line}>")));
-            let followed = follow(&lines, *lane, from, to);
-            prop_assert!(followed.is_ok(), "{:?}\n{:#?}", followed, lines);
+        let cells = grid(&lines);
+        let mut lanes = std::collections::BTreeSet::new();
+        for wire in &wires {
+            let [one, other] = wire.ends.map(|(at, line)| format!("<{at}.{line}>"));
+            match follow(&cells, [&one, &other]) {
+                Ok(Some(lane)) => prop_assert!(lanes.insert(lane), "two wires in one lane\n{:#?}", lines),
+                Ok(None) => {}
+                Err(told) => prop_assert!(false, "{}\n{:#?}", told, lines),
+            }
         }
         // Every line can be chosen, once.
         let targets = drawing.lines.iter().map(|(_, targets)| targets.len()).sum::<usize>();
