@@ -21,7 +21,6 @@ impl Drawing<'_> {
         let mut rows: Vec<usize> = own.iter().map(|(index, _)| *index).collect();
         let mut marks = vec![of_link.clone(), of_flags.clone()];
         let new = of_link.clone().filter(|kind| *kind == ChangeKind::Added);
-        let other = of_link.as_ref().is_some_and(|kind| *kind != ChangeKind::Added);
         let mut parts = vec![Part { text: link.name.clone(), tone: Tone::Name, change: new.clone() }];
         let mut say = |text: String, tone, change: Option<ChangeKind>| parts.push(Part { text, tone, change });
         if link.kind != "veth" {
@@ -66,8 +65,6 @@ impl Drawing<'_> {
         {
             let change = ChangeKind::Changed { before: "NO-CARRIER".to_owned() };
             say("LOWER_UP".to_owned(), Tone::Up, Some(change));
-        } else if other && turned.is_none() {
-            say("changed".to_owned(), Tone::Warn, None);
         }
         let added = marks.iter().flatten().find(|kind| **kind == ChangeKind::Added);
         let mark = added.or_else(|| marks.iter().flatten().next()).cloned();
