@@ -313,3 +313,64 @@ fn gone_entry(branch: String, words: Vec<String>, gone: Vec<usize>) -> Entry {
     let part = |text| Part { text, tone: Tone::Plain, change: Some(ChangeKind::Removed) };
     Entry { branch, parts: words.into_iter().map(part).collect(), gone, mark: removed, ..Entry::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::Reading;
+
+    fn row(subject: &str, key: &str, value: &str, source: &str) -> Row {
+        let text = |text: &str| text.to_owned();
+        Row {
+            panel: Panel::Network,
+            subject: text(subject),
+            key: text(key),
+            value: text(value),
+            source: text(source),
+            command: String::new(),
+            meaning: String::new(),
+        }
+    }
+
+    #[test]
+    fn of_a_long_value_what_moved_is_told() {
+        let told = |before, now| apart(before, now).join("|");
+        assert_eq!(
+            told("masquerade packets 0 bytes 0", "masquerade packets 3 bytes 252"),
+            "masquerade packets|0 bytes 0|3 bytes 252"
+        );
+        assert_eq!(told("0", "1"), "|0|1");
+        assert_eq!(told("ESTAB", "ESTAB TIME-WAIT"), "|ESTAB|ESTAB TIME-WAIT");
+        assert_eq!(route("via 10.0.0.1 dev eth0 proto static metric 100 table 7"), "via 10.0.0.1 metric 100 table 7");
+        assert_eq!(route("dev eth0 proto kernel metric 256"), "dev eth0");
+    }
+
+    #[test]
+    fn what_went_with_a_link_is_one_line_and_a_namespace_that_went_another() {
+        let here = "RTM_GETLINK dump in net:[7]";
+        let rows = [row("host (pid 1)", "lo", "UP", here), row("host (pid 1)", "nothing", "to read", here)];
+        let gone = [
+            row("host (pid 1)", "web0", "UP veth", here),
+            row("host (pid 1)", "web0 flags", "<UP>", here),
+            row("host (pid 1)", "web0 10.0.0.1/24", "scope global", "RTM_GETADDR dump in net:[7]"),
+            row("host (pid 1)", "to 10.0.0.0/24", "dev web0 proto kernel", "RTM_GETROUTE dump in net:[7]"),
+            row("host (pid 1)", "local 10.0.0.1", "dev web0 proto kernel table local", "RTM_GETROUTE dump in net:[7]"),
+            row("db (pid 9)", "lo", "DOWN", "RTM_GETLINK dump in net:[8]"),
+        ];
+        let changes = gone.map(|row| Change { kind: ChangeKind::Removed, row });
+        let mut observation = Observation::default();
+        observation.networks.insert(7, Reading::Missing("EPERM".parse().expect("a name")));
+        let picture = Picture::of(&observation, &Names::default(), &rows, &changes, false);
+        let words = |entry: &Entry| entry.parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join(" ");
+        let told: Vec<(String, Vec<usize>)> =
+            picture.spaces[0].lines.iter().map(|entry| (words(entry), entry.gone.clone())).collect();
+        let expected = [
+            ("web0 10.0.0.1/24", vec![0, 2, 1]),
+            ("lo UP", vec![]),
+            ("nothing to read", vec![]),
+            ("10.0.0.0/24 dev web0", vec![3]),
+        ];
+        assert_eq!(told, expected.map(|(words, gone)| (words.to_owned(), gone)));
+        assert_eq!(picture.gone, [("db (pid 9)".to_owned(), vec![5])]);
+    }
+}
