@@ -1,5 +1,6 @@
 //! The same session as lines: for dumb terminals, screen readers and logs. Nothing is drawn, nothing needs colour.
 
+mod network;
 mod show;
 
 use std::io::{BufRead, Write};
@@ -228,7 +229,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
                 News::Busy(what) => writeln!(self.output, "({what})")?,
                 News::Notice(what) => writeln!(self.output, "* {what}")?,
                 News::Trouble(explanation) => writeln!(self.output, "! {explanation}")?,
-                News::Looked | News::Gauged(_) | News::Watching(_) | News::Ended => {}
+                News::Looked | News::Gauged(_) | News::Watching(_) | News::WatchingNetworks(_) | News::Ended => {}
             }
         }
         let (Some(view), before) = (self.view.clone(), before.as_deref()) else {

@@ -1,4 +1,4 @@
-//! What is asked of a lab host between samples: the files of graphs, and to be told when groups change.
+//! What is asked of a lab host between samples: the files of graphs, and to be told when groups or networks change.
 //!
 //! Not under the usual harness: the keeper must be forked while this process has one thread.
 
@@ -32,6 +32,7 @@ fn main() {
         Some(own) => told_of_groups(&mut lab, own.version),
         None => println!("skipped: the lab host has no group of its own here"),
     }
+    told_of_networks(&mut lab);
     drop(lab);
     let left = keeper.end();
     assert!(left.is_empty(), "{left:?}");
@@ -66,6 +67,33 @@ fn told_of_groups(lab: &mut Lab, version: Version) {
     }
     perform(lab, &[r#"{"cgroup_remove":{"in":"host","name":"told"}}"#]);
     assert_eq!(events(&fds[0], Duration::from_secs(5)), Some(true), "the group went");
+}
+
+fn told_of_networks(lab: &mut Lab) {
+    let fds = lab.watch_networks().expect("an answer");
+    let [socket] = fds.as_slice() else { panic!("one socket: {fds:?}") };
+    let told = |at_most| {
+        let [ready] = readable([socket.as_fd()], Some(at_most));
+        // To the end, for what is told later to be news.
+        let mut messages = vec![0; 64 * 1024];
+        while ready && File::from(socket.try_clone().unwrap()).read(&mut messages).is_ok() {}
+        ready
+    };
+    let (now, soon) = (Duration::ZERO, Duration::from_secs(5));
+    lab.observe(&[Panel::Network], &[]).expect("a sample");
+    assert!(!told(now), "to look is no news");
+    perform(lab, &[r#"{"box":{"name":"web"}}"#, r#"{"unshare":{"in":"web","namespaces":["net"]}}"#]);
+    perform(lab, &[r#"{"add_veth":{"in":"web","link":"eth0","peer":"web0"}}"#]);
+    perform(lab, &[r#"{"move_link":{"in":"web","link":"web0","to":"host"}}"#]);
+    assert!(told(soon), "a link came");
+    lab.observe(&[Panel::Network], &[]).expect("a sample");
+    while told(Duration::from_millis(300)) {}
+    perform(lab, &[r#"{"add_address":{"in":"web","link":"eth0","address":"10.12.0.2/24"}}"#]);
+    if !told(Duration::from_millis(500)) {
+        println!("skipped: what happens in other namespaces is not told here (NETLINK_LISTEN_ALL_NSID)");
+    }
+    perform(lab, &[r#"{"add_address":{"in":"host","link":"web0","address":"10.12.0.1/24"}}"#]);
+    assert!(told(soon), "an address came");
 }
 
 /// Whether the kernel counts pressure, and takes triggers with short windows from this process: with CAP_SYS_RESOURCE, number 24.

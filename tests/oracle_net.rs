@@ -2,7 +2,7 @@
 //!
 //! Not under the usual harness: the keeper must be forked while this process has one thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -99,6 +99,7 @@ fn build(lab: &mut Lab) {
             {"add_address":{"in":"box","link":"lo","address":"10.77.0.1/32"}},
             {"add_veth":{"in":"host","link":"v0","peer":"eth0"}}, {"move_link":{"in":"host","link":"eth0","to":"box"}},
             {"listen":{"in":"box","at":"127.0.0.1:8080"}}, {"listen":{"in":"box","at":"[::]:8081"}},
+            {"connect":{"in":"box","to":"127.0.0.1:8080"}}, {"connect":{"in":"box","to":"10.77.0.1:8081"}},
             {"box":{"name":"other"}}, {"unshare":{"in":"other","namespaces":["net"]}},
             {"pin":{"in":"other","kind":"net","at":"/run/netns/a b"}},
             {"kill":{"who":"other","from":"host","signal":"KILL"}}]"#,
@@ -109,7 +110,9 @@ fn build(lab: &mut Lab) {
         lab,
         &format!(
             "ip link add br0 type bridge && ip link set br0 up && ip address add 10.9.0.1/24 dev br0 &&
-             ip link set v0 master br0 up &&
+             ip link set v0 master br0 up && ip link set v0 type bridge_slave hairpin on &&
+             echo 1 > /proc/sys/net/ipv4/ip_forward && echo 1 > /proc/sys/net/ipv6/conf/all/forwarding &&
+             echo 1 > /proc/sys/net/ipv4/conf/br0/route_localnet &&
              ip link add \"$(printf 'w\\033\\342\\200\\256x')\" type bridge && ip route add unreachable 10.99.0.0/16 &&
              ip route add 10.98.0.0/16 via 10.9.0.2 metric 7 && ip route add 10.98.0.0/16 via 10.9.0.3 metric 8 &&
              ip route add 10.97.0.0/16 dev br0 table 77 &&
@@ -203,6 +206,9 @@ fn expected(lab: &mut Lab, enter: &str) -> BTreeMap<String, String> {
         if let Some(master) = link["master"].as_str() {
             value.push_str(&format!(" master {master}"));
         }
+        if link["linkinfo"]["info_slave_data"]["hairpin"] == true {
+            value.push_str(" hairpin");
+        }
         if let (Some(peer), Some(namespace)) = (link["link_index"].as_u64(), link["link_netnsid"].as_i64()) {
             value.push_str(&format!(" peer if{peer} in netnsid {namespace}"));
         }
@@ -248,9 +254,29 @@ fn expected(lab: &mut Lab, enter: &str) -> BTreeMap<String, String> {
     if routes.is_empty() {
         rows.insert("routes".to_owned(), "none".to_owned());
     }
+    let mut ports = BTreeSet::new();
     for line in printed(lab, &format!("{enter}ss --no-header --listening --tcp --numeric")).lines() {
         let at = line.split_whitespace().nth(3).expect("an address").replace('*', "[::]");
+        ports.extend(at.rsplit(':').next().map(str::to_owned));
         rows.insert(format!("tcp {at}"), "LISTEN".to_owned());
+    }
+    for line in printed(lab, &format!("{enter}ss --no-header --tcp --numeric")).lines() {
+        let words: Vec<String> =
+            line.split_whitespace().map(|word| word.replace("[::ffff:", "").replace("]:", ":")).collect();
+        let ((_, port), (peer, _)) =
+            (words[3].rsplit_once(':').expect("a port"), words[4].rsplit_once(':').expect("a port"));
+        if ports.contains(port) {
+            rows.insert(format!("tcp {} from {peer}", words[3]), words[0].clone());
+        }
+    }
+    let sides = links.iter().filter(|link| link["link_type"] != "loopback" && link["master"].is_null()).count();
+    let names = ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.br0.route_localnet"];
+    for name in names.into_iter().filter(|_| links.len() > 1) {
+        let file = format!("/proc/sys/{}", name.replace('.', "/"));
+        let value = printed(lab, &format!("{enter}cat {file} 2>/dev/null || echo 0"));
+        if value.trim() != "0" || (sides > 1 && name == "net.ipv4.ip_forward") {
+            rows.insert(name.to_owned(), value.trim().to_owned());
+        }
     }
     let pins = printed(lab, "findmnt --noheadings --types nsfs --output TARGET || true");
     if enter.contains("/run/netns") {

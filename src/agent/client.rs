@@ -257,6 +257,18 @@ impl Lab {
         }
     }
 
+    /// A socket that can be read when something has happened to links, addresses or routes, of the lab host or of namespaces to which
+    /// a cable leads from there. None where the kernel gives none.
+    ///
+    /// # Errors
+    /// Where the lab host is gone.
+    pub fn watch_networks(&mut self) -> Result<Vec<OwnedFd>, Explanation> {
+        match self.ask_all(&Request::WatchNetworks, AGENT_DEADLINE)? {
+            (Reply::Watching, fds) => Ok(fds),
+            (other, _) => Err(unexpected(other)),
+        }
+    }
+
     /// Makes sure that the learner's shell runs; a duplicate of its terminal's master.
     ///
     /// # Errors

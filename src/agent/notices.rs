@@ -1,4 +1,4 @@
-//! Being told by the kernel when groups change, where it tells, so that what happened is not seen a second later.
+//! Being told by the kernel when groups or networks change, where it tells, so that what happened is not seen a second later.
 //!
 //! inotify(7) tells of groups that come and go and of writes to their files in both versions, and in version 2 of changes that the
 //! kernel itself makes to `cgroup.events`, `memory.events` and `pids.events`. A trigger of pressure (PSI, the kernel's
@@ -55,6 +55,11 @@ pub(super) fn watch(directories: &[String]) -> Result<Vec<OwnedFd>, Explanation>
         return Ok(Vec::new());
     }
     Ok(ours.receive_with::<()>(Some(PATIENCE)).map(|((), fds)| fds).unwrap_or_default())
+}
+
+/// A socket on which the kernel tells of links, addresses and routes; none where it gives none.
+pub(super) fn watch_networks() -> Option<OwnedFd> {
+    crate::kernel::netlink::notices().ok()
 }
 
 fn make(directories: &[String]) -> Vec<OwnedFd> {

@@ -67,6 +67,8 @@ pub enum Request {
     Gauge(Vec<String>),
     /// Tell when something happens in these directories of groups: descriptors travel with the answer.
     Watch(Vec<String>),
+    /// Tell when something happens to links, addresses and routes: a socket travels with the answer.
+    WatchNetworks,
     /// Make sure that a shell runs, on a terminal of this size (rows, columns). Its master travels with the answer.
     OpenShell(u16, u16),
     /// End the shell and all that runs under it.

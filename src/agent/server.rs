@@ -113,6 +113,12 @@ impl Server {
                 }
                 Err(explanation) => Reply::Failed(explanation),
             },
+            Request::WatchNetworks => {
+                // In the agent itself: it is in the lab host's namespace and never leaves it, and no path is looked up.
+                let made = notices::watch_networks();
+                let fds: Vec<BorrowedFd<'_>> = made.iter().map(AsFd::as_fd).collect();
+                return ui.send_with(&Reply::Watching, &fds);
+            }
             Request::OpenShell(rows, columns) => {
                 return match self.open_shell(rows, columns) {
                     Ok(shell) => ui.send_with(&Reply::ShellOpened, &[shell.master.as_fd()]),

@@ -187,6 +187,10 @@ pub(super) fn state(view: &View, name: &str, out: &mut dyn Write) -> Result<()> 
         return writeln!(out, "there is no panel {name}; there are {}, all", names.join(", "));
     }
     for panel in panels {
+        // Where networks are asked for by name, each value comes with its source.
+        if panel == Panel::Network && super::network::picture(view, out)? && name.is_empty() {
+            continue;
+        }
         let mut rows = view.rows.iter().filter(|row| row.panel == panel).peekable();
         if rows.peek().is_none() {
             writeln!(out, "{panel}: the last sample holds nothing of this kind")?;

@@ -31,6 +31,8 @@ pub struct Network {
     pub sysctls: BTreeMap<Sysctl, String>,
     /// What becomes of packets on their way (nft(8)).
     pub ruleset: Reading<Ruleset>,
+    /// What the numbers stand for by which it knows other namespaces: their inodes. Of those that some link here is connected to.
+    pub ids: BTreeMap<i32, u64>,
 }
 
 /// A namespace that is kept by a mount of its file.
@@ -53,10 +55,15 @@ impl Network {
             links.sort_by_key(|link| link.index);
             let sysctls = if links.len() > 1 { Sysctl::read(proc, &links) } else { BTreeMap::new() };
             let ruleset = Nftables::open().and_then(|mut nftables| nftables.ruleset());
-            let (tcp, ruleset) = (TcpSockets::read().into(), ruleset.into());
-            Ok::<_, io::Error>(Self { links, addresses, routes, tcp, sysctls, ruleset })
+            let (tcp, ruleset, ids) = (TcpSockets::read().into(), ruleset.into(), BTreeMap::new());
+            Ok::<_, io::Error>(Self { links, addresses, routes, tcp, sysctls, ruleset, ids })
         };
         Reading::from(read())
+    }
+
+    /// Whether some link is connected to one of another namespace.
+    pub(super) fn is_connected(&self) -> bool {
+        self.links.iter().any(|link| link.peer_namespace.is_some())
     }
 
     /// The link of this name.
@@ -96,7 +103,7 @@ impl Pin {
     const NAMED: &str = "/run/netns/";
 
     /// The name of a network namespace that ip(8) would find.
-    fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         self.at.strip_prefix(Self::NAMED).filter(|name| self.kind == "net" && !name.contains('/'))
     }
 
@@ -412,7 +419,7 @@ mod tests {
     pub(super) fn network() -> Network {
         let (links, addresses, routes) = Default::default();
         let (tcp, ruleset) = (Reading::Value(TcpSockets::default()), Reading::Value(Ruleset::default()));
-        Network { links, addresses, routes, tcp, sysctls: BTreeMap::new(), ruleset }
+        Network { links, addresses, routes, tcp, sysctls: BTreeMap::new(), ruleset, ids: BTreeMap::new() }
     }
 
     pub(super) fn pinned(network: Network) -> Observation {

@@ -14,6 +14,8 @@ pub enum Target {
     Rows(Vec<(u16, usize)>),
     /// Changes: indices into the shown list of them.
     Changes(Vec<usize>),
+    /// What stands beside each other in one line, with the column at which each begins.
+    Beside(Vec<(u16, Target)>),
     /// What is folded away.
     Unfold,
     /// A choice of the prediction.

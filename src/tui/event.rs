@@ -15,7 +15,7 @@ pub enum Message {
     Mouse(MouseEvent),
     /// The terminal has another size: columns, rows.
     Resized(u16, u16),
-    /// The walker says something; never [`News::Shell`] nor [`News::Watching`], whose descriptors the loop keeps.
+    /// The walker says something; never [`News::Shell`], [`News::Watching`] nor [`News::WatchingNetworks`], whose descriptors the loop keeps.
     News(News),
     /// A shell was opened.
     ShellOpened,

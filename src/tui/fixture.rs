@@ -1,6 +1,8 @@
 //! A hand-made lesson and kernel state for the tests of the screen. Nothing here is shown to a learner.
 #![allow(clippy::unwrap_used)]
 
+pub(crate) mod network;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

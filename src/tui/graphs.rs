@@ -61,6 +61,8 @@ pub struct Graphs {
     lab: Option<u64>,
     /// The directories of groups of which the kernel was asked to tell.
     pub watched: Vec<String>,
+    /// Whether it was asked to tell of networks.
+    pub networks: bool,
 }
 
 impl Graphs {
@@ -84,6 +86,7 @@ impl Graphs {
         if self.lab != lab {
             self.clear();
             self.watched.clear();
+            self.networks = false;
             self.lab = lab;
         }
     }

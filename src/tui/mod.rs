@@ -124,6 +124,7 @@ struct Loop {
     told: Receiver<bool>,
     to_told: mpsc::Sender<bool>,
     notices: Notices,
+    of_networks: Notices,
     next_sample: Instant,
     next_beat: Instant,
     deadline: Option<Instant>,
@@ -136,6 +137,7 @@ enum Woken {
     Message(Message),
     Shell(std::os::fd::OwnedFd),
     Watching(Vec<std::os::fd::OwnedFd>),
+    WatchingNetworks(Vec<std::os::fd::OwnedFd>),
     Stop,
     Nothing,
     TerminalGone,
@@ -167,6 +169,7 @@ impl Loop {
             told,
             to_told,
             notices: Notices::default(),
+            of_networks: Notices::default(),
             next_sample: Instant::now() + SAMPLE,
             next_beat: Instant::now(),
             deadline: None,
@@ -222,6 +225,7 @@ impl Loop {
             news = self.news.recv() => match news {
                 Some(News::Shell(master)) => Woken::Shell(master),
                 Some(News::Watching(fds)) => Woken::Watching(fds),
+                Some(News::WatchingNetworks(fds)) => Woken::WatchingNetworks(fds),
                 Some(news) => Woken::Message(Message::News(news)),
                 None => Woken::WalkerGone,
             },
@@ -268,6 +272,10 @@ impl Loop {
             }
             Woken::Watching(fds) => {
                 self.notices = Notices::start(fds, &self.to_told);
+                return Ok(None);
+            }
+            Woken::WatchingNetworks(fds) => {
+                self.of_networks = Notices::of_networks(fds, &self.to_told);
                 return Ok(None);
             }
             Woken::Message(message) => message,

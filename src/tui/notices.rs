@@ -1,7 +1,7 @@
-//! What the kernel tells of groups by itself: descriptors that a worker in the lab host made are listened to here.
+//! What the kernel tells of groups and networks by itself: descriptors that a worker in the lab host made are listened to here.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -27,8 +27,17 @@ impl Notices {
     pub fn start(fds: Vec<OwnedFd>, to: &Sender<bool>) -> Self {
         let mut listeners = JoinSet::new();
         for (at, fd) in fds.into_iter().enumerate() {
-            let interest = if at == 0 { Interest::READABLE } else { Interest::PRIORITY };
-            listeners.spawn(listen(fd, interest, to.clone()));
+            let says = if at == 0 { Says::Inotify } else { Says::Trigger };
+            listeners.spawn(listen(fd, says, to.clone()));
+        }
+        Self { listeners }
+    }
+
+    /// Listens to sockets of route netlink.
+    pub fn of_networks(fds: Vec<OwnedFd>, to: &Sender<bool>) -> Self {
+        let mut listeners = JoinSet::new();
+        for fd in fds {
+            listeners.spawn(listen(fd, Says::Netlink, to.clone()));
         }
         Self { listeners }
     }
@@ -44,7 +53,19 @@ impl Notices {
     }
 }
 
-async fn listen(fd: OwnedFd, interest: Interest, to: Sender<bool>) {
+/// What a descriptor says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// Events of inotify(7).
+    Inotify,
+    /// Nothing: that it is ready is all.
+    Trigger,
+    /// Messages of netlink(7).
+    Netlink,
+}
+
+async fn listen(fd: OwnedFd, says: Says, to: Sender<bool>) {
+    let interest = if says == Says::Trigger { Interest::PRIORITY } else { Interest::READABLE };
     // SAFETY: the file owns the descriptor, and nobody closes it or puts another in its place while the file lives.
     let Ok(fd) = (unsafe { AsyncFd::register_with_interest(File::from(fd), interest) }) else { return };
     let mut events = vec![0; 16 * 1024];
@@ -53,9 +74,16 @@ async fn listen(fd: OwnedFd, interest: Interest, to: Sender<bool>) {
         // Edge by edge: what comes from here on makes it ready again.
         ready.clear_ready();
         let mut groups = false;
-        if interest.is_readable() {
-            while let Ok(length @ 1..) = fd.get_ref().read(&mut events) {
-                groups |= came_or_went(&events[..length]);
+        // A socket of netlink that has lost messages says so once (ENOBUFS), and takes none until it has been read to its end.
+        let mut lost = false;
+        loop {
+            if says == Says::Trigger {
+                break;
+            }
+            match fd.get_ref().read(&mut events) {
+                Ok(length @ 1..) => groups |= says == Says::Inotify && came_or_went(&events[..length]),
+                Err(error) if says == Says::Netlink && !lost && error.kind() != ErrorKind::WouldBlock => lost = true,
+                _ => break,
             }
         }
         if to.send(groups).await.is_err() {

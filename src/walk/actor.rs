@@ -72,6 +72,10 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                 let fds = lab.as_mut().filter(|_| !directories.is_empty()).and_then(|lab| lab.watch(directories).ok());
                 return (self.tell)(News::Watching(fds.unwrap_or_default()));
             }
+            Order::WatchNetworks(watch) => {
+                let fds = lab.as_mut().filter(|_| *watch).and_then(|lab| lab.watch_networks().ok());
+                return (self.tell)(News::WatchingNetworks(fds.unwrap_or_default()));
+            }
             _ => {}
         }
         match self.try_order(order) {
@@ -158,7 +162,8 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                 look = walker.look()?;
                 passed = look == Look::Passed;
             }
-            Order::Open { .. } | Order::Close | Order::Gauge(_) | Order::Watch(_) | Order::Quit => {}
+            Order::Open { .. } | Order::Close | Order::Gauge(_) => {}
+            Order::Watch(_) | Order::WatchNetworks(_) | Order::Quit => {}
         }
         self.save();
         if passed {

@@ -85,6 +85,8 @@ pub enum Order {
     Gauge(Vec<String>),
     /// Tell when something happens in these directories of groups, as far as the kernel tells; of none: no more.
     Watch(Vec<String>),
+    /// Tell when something happens to links, addresses and routes; or no more.
+    WatchNetworks(bool),
     /// End everything.
     Quit,
 }
@@ -106,6 +108,8 @@ pub enum News {
     Gauged(Gauged),
     /// These descriptors become ready when something happens in a group ([`crate::agent::client::Lab::watch`]).
     Watching(Vec<OwnedFd>),
+    /// These become ready when something happens to a network ([`crate::agent::client::Lab::watch_networks`]).
+    WatchingNetworks(Vec<OwnedFd>),
     /// An order could not be carried out.
     Trouble(Explanation),
     /// A short word to the learner: "done by hand: check passed".

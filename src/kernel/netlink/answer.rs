@@ -230,6 +230,18 @@ impl Route {
     }
 }
 
+/// From the body of RTM_NEWNSID: `struct rtgenmsg`, padded to four bytes, and attributes (<linux/net_namespace.h>). −1 is no number
+/// (`NETNSA_NSID_NOT_ASSIGNED`).
+pub(super) fn namespace_id(message: &[u8]) -> Option<i32> {
+    let mut id = None;
+    each(message.get(4..)?, |kind, value| {
+        if kind == 1 {
+            id = number(value).map(u32::cast_signed).filter(|id| *id >= 0);
+        }
+    });
+    id
+}
+
 /// Calls `take` with type and value of each attribute, up to the first that is cut off.
 pub(in crate::kernel) fn each(attributes: &[u8], mut take: impl FnMut(u16, &[u8])) {
     for attribute in NlasIterator::new(attributes).map_while(Result::ok) {
@@ -372,7 +384,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (Link::parse(&bytes), Address::parse(&bytes), Route::parse(&bytes));
+            let _ = (Link::parse(&bytes), Address::parse(&bytes), Route::parse(&bytes), namespace_id(&bytes));
         }
     }
 }

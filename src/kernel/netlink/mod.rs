@@ -9,11 +9,12 @@
 
 mod answer;
 mod diag;
+mod notices;
 mod request;
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -35,6 +36,7 @@ pub(super) use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 pub use self::answer::{Address, Link, Route, Table};
 pub(super) use self::answer::{each, text};
 pub use self::diag::{Connection, Listener};
+pub use self::notices::notices;
 use super::children::readable;
 use super::trace::{CallError, Trace};
 
@@ -238,6 +240,18 @@ impl Netlink {
         self.dump(request::all_routes(), Route::parse)
     }
 
+    /// The number by which this namespace knows another one, of which this is an open file (`ip netns list-id`); none where it has
+    /// none.
+    ///
+    /// # Errors
+    /// The kernel's errno: `EINVAL` for a file that is no network namespace.
+    pub fn namespace_id(&mut self, other: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+        let mut id = None;
+        let message = request::namespace_id(other.as_raw_fd().unsigned_abs());
+        self.exchange(message, NLM_F_REQUEST, |payload| id = answer::namespace_id(payload))?;
+        Ok(id)
+    }
+
     fn dump<T>(&mut self, message: impl NetlinkSerializable, parse: impl Fn(&[u8]) -> Option<T>) -> io::Result<Vec<T>> {
         let mut all = Vec::new();
         self.exchange(message, NLM_F_REQUEST | NLM_F_DUMP, |payload| all.extend(parse(payload)))?;
@@ -334,7 +348,7 @@ impl Netlink {
 pub struct TcpSockets {
     /// Where somebody listens, sorted.
     pub listeners: Vec<Listener>,
-    /// Who is connected, sorted; looked for only where somebody listens.
+    /// Who is connected to their ports, sorted.
     pub connections: Vec<Connection>,
 }
 
@@ -348,12 +362,14 @@ impl TcpSockets {
         let mut listeners = netlink.dump(diag::Sockets::LISTENING, diag::listener)?;
         listeners.sort_unstable();
         listeners.dedup();
-        // The kernel looks through the connections of the whole machine for them. A client's own end tells what its user knows; the
-        // other end, from which address it seems to come.
+        // The kernel looks through the connections of the whole machine for them. What a client's own end tells its user knows; the
+        // other end tells from which address it seems to come.
         let mut connections = match listeners.is_empty() {
             true => Vec::new(),
             false => netlink.dump(diag::Sockets::CONNECTED, diag::connection)?,
         };
+        let is_listened_on = |port| listeners.iter().any(|one: &Listener| one.address.port() == port);
+        connections.retain(|one: &Connection| is_listened_on(one.local.port()));
         connections.sort_unstable();
         Ok(Self { listeners, connections })
     }

@@ -8,6 +8,7 @@ use rtnetlink::packet_route::link::{
     InfoBridgePort, InfoData, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
     LinkMessage,
 };
+use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol};
 use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
@@ -111,6 +112,13 @@ pub(super) fn all_links() -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
     RouteNetlinkMessage::GetLink(message)
+}
+
+/// The number by which the socket's namespace knows the one that this descriptor is of.
+pub(super) fn namespace_id(fd: u32) -> RouteNetlinkMessage {
+    let mut message = NsidMessage::default();
+    message.attributes.push(NsidAttribute::Fd(fd));
+    RouteNetlinkMessage::GetNsId(message)
 }
 
 /// Every address.

@@ -96,3 +96,11 @@ fn each_command_has_a_word_of_its_own() {
     assert_eq!(words.len(), count);
     has(&told(help), &["state [PANEL]", "empty line"]);
 }
+
+#[test]
+fn networks_are_told_with_where_their_cables_lead() {
+    let shown = crate::tui::fixture::network::network_view();
+    let text = told(|out| state(&shown, "", out));
+    insta::assert_snapshot!("networks", text);
+    assert!(!text.contains("RTM_GETLINK") && told(|out| state(&shown, "network", out)).contains("RTM_GETLINK"));
+}

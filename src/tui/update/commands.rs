@@ -225,14 +225,18 @@ fn step_pane(model: &mut Model, by: isize) {
 /// The lines of a pane that can be chosen, and which is.
 pub(in crate::tui) fn choices(model: &Model, pane: Pane) -> (Vec<(usize, Target)>, usize) {
     let Some((doc, _)) = doc(model, pane) else { return (Vec::new(), 0) };
-    let mut lines: Vec<(usize, Target)> = doc
-        .lines
-        .into_iter()
-        .enumerate()
-        .filter_map(|(at, (_, target))| {
-            target.filter(|target| matches!(target, Target::Rows(_) | Target::Changes(_))).map(|target| (at, target))
-        })
-        .collect();
+    let mut lines: Vec<(usize, Target)> = Vec::new();
+    // Of what stands side by side first all that is at the left.
+    let mut beside: Vec<(u16, usize, Target)> = Vec::new();
+    for (at, target) in doc.lines.into_iter().enumerate().map(|(at, (_, target))| (at, target)) {
+        if let Some(Target::Beside(targets)) = target {
+            beside.extend(targets.into_iter().map(|(column, target)| (column, at, target)));
+            continue;
+        }
+        flush(&mut lines, &mut beside);
+        lines.extend(target.filter(|it| matches!(it, Target::Rows(_) | Target::Changes(_))).map(|it| (at, it)));
+    }
+    flush(&mut lines, &mut beside);
     // A wrapped line is one choice.
     lines.dedup_by(|next, line| next.1 == line.1);
     let at = match pane {
@@ -242,6 +246,12 @@ pub(in crate::tui) fn choices(model: &Model, pane: Pane) -> (Vec<(usize, Target)
             .position(|(_, target)| matches!(target, Target::Changes(list) if list.contains(&model.change_at))),
     };
     (lines, at.unwrap_or(0))
+}
+
+/// Puts what stands side by side below each other, column by column.
+fn flush(lines: &mut Vec<(usize, Target)>, beside: &mut Vec<(u16, usize, Target)>) {
+    beside.sort_by_key(|(column, at, _)| (*column, *at));
+    lines.extend(beside.drain(..).map(|(_, at, target)| (at, target)));
 }
 
 /// Chooses a line, and scrolls so that it can be seen.

@@ -1,4 +1,5 @@
-//! Which graphs are seen: those are sampled, and no others. And of which groups the kernel is asked to tell by itself.
+//! Which graphs are seen: those are sampled, and no others. And of which groups, and whether of networks, the kernel is
+//! asked to tell by itself.
 
 use std::collections::HashSet;
 
@@ -13,6 +14,7 @@ use crate::walk::{Order, View};
 pub(super) fn follow(model: &mut Model, effects: &mut Vec<Effect>) {
     let Some(view) = model.view.clone() else {
         model.graphs.clear();
+        watch_networks(model, false, effects);
         return watch(model, Vec::new(), effects);
     };
     let host = view.observation.process(view.names.host).map(|host| host.start_time);
@@ -21,6 +23,7 @@ pub(super) fn follow(model: &mut Model, effects: &mut Vec<Effect>) {
     let gauges = view.observation.cgroups.groups.values();
     let gauges = gauges.flat_map(|group| Gauge::of(group).map(|gauge| (group.directory.as_str(), gauge)));
     model.graphs.see(gauges, seen);
+    watch_networks(model, watches(model, Panel::Network), effects);
     let wanted = if is_watched(model) { directories(&view) } else { Vec::new() };
     watch(model, wanted, effects);
 }
@@ -33,9 +36,21 @@ fn watch(model: &mut Model, wanted: Vec<String>, effects: &mut Vec<Effect>) {
     }
 }
 
+/// The same for networks.
+fn watch_networks(model: &mut Model, wanted: bool, effects: &mut Vec<Effect>) {
+    if model.graphs.networks != wanted && model.busy.is_none() && !model.ending {
+        model.graphs.networks = wanted;
+        effects.push(Effect::Send(Order::WatchNetworks(wanted)));
+    }
+}
+
 /// Whether the step is about groups.
 fn is_watched(model: &Model) -> bool {
-    model.step().is_some_and(|step| step.watch.contains(&Panel::Cgroups))
+    watches(model, Panel::Cgroups)
+}
+
+fn watches(model: &Model, panel: Panel) -> bool {
+    model.step().is_some_and(|step| step.watch.contains(&panel))
 }
 
 /// The lab host's own groups, the one at `/lab/cgroup` first, and those below them.

@@ -1,6 +1,6 @@
 //! What happens to the model: model × message → effects. No input or output here; the loop carries effects out.
 
-mod commands;
+pub(in crate::tui) mod commands;
 mod course;
 mod deeds;
 mod graphs;
@@ -187,7 +187,7 @@ fn on_news(model: &mut Model, news: News, effects: &mut Vec<Effect>) {
                 open_shell(model, effects);
             }
         }
-        News::Shell(_) | News::Watching(_) => {}
+        News::Shell(_) | News::Watching(_) | News::WatchingNetworks(_) => {}
         News::ShellEnded => {
             if matches!(model.shell.state, ShellState::Open) {
                 model.shell.state = ShellState::Ended;

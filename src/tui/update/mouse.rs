@@ -133,7 +133,12 @@ fn on_pane(model: &mut Model, place: &Place, at: Position, effects: &mut Vec<Eff
 fn target_at(model: &Model, place: &Place, at: Position) -> Option<(usize, Target)> {
     let (doc, _) = doc(model, place.pane)?;
     let line = usize::from(at.y - place.inner.y) + model.scroll_of(place.pane);
-    doc.lines.get(line).and_then(|(_, target)| target.clone()).map(|target| (line, target))
+    let column = at.x - place.inner.x;
+    let target = match doc.lines.get(line)?.1.clone()? {
+        Target::Beside(targets) => targets.into_iter().rfind(|(from, _)| *from <= column)?.1,
+        target => target,
+    };
+    Some((line, target))
 }
 
 fn on_popup(model: &mut Model, at: Position, wheel: Option<isize>, click: bool, effects: &mut Vec<Effect>) {

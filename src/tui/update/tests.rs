@@ -266,6 +266,20 @@ fn the_kernel_is_asked_to_tell_of_the_groups_that_there_are() {
 }
 
 #[test]
+fn the_kernel_is_asked_to_tell_of_networks_where_the_step_is_about_them() {
+    let mut shown = crate::tui::fixture::network::network_view();
+    let mut model = model(80, 24);
+    press(&mut model, "enter");
+    let mut news = |shown: &View| told(&update(&mut model, Message::News(News::View(Arc::new(shown.clone())))));
+    assert_eq!(news(&shown), ["Send(WatchNetworks(true))"]);
+    assert!(news(&shown).is_empty(), "they are watched already");
+    Arc::make_mut(&mut shown.observation).processes[0].start_time += 1;
+    assert_eq!(news(&shown), ["Send(WatchNetworks(true))"], "another lab host");
+    Arc::make_mut(&mut shown.lesson).steps[1].watch = vec![crate::probe::Panel::Processes];
+    assert_eq!(news(&shown), ["Send(WatchNetworks(false))"]);
+}
+
+#[test]
 fn the_shell_follows_the_size_of_its_pane() {
     let mut model = in_lesson(120, 40, view(1, false));
     with_shell(&mut model);

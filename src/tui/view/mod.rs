@@ -17,8 +17,10 @@ mod graph;
 mod grid;
 mod markdown;
 mod mounts;
+mod network;
 mod table;
 mod tree;
+mod wires;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;

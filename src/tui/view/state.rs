@@ -2,7 +2,7 @@
 
 use ratatui::text::{Line, Span};
 
-use super::{cgroups, grid, mounts, table, tree};
+use super::{cgroups, grid, mounts, network, table, tree};
 use crate::probe::{ChangeKind, Panel, Row};
 use crate::tui::app::{Frozen, Model, Pane};
 use crate::tui::command::Command;
@@ -107,6 +107,7 @@ fn add(doc: &mut Doc, state: &State<'_>, panel: Panel) -> String {
             true
         }
         Panel::Cgroups => cgroups::add(doc, state),
+        Panel::Network => network::add(doc, state),
         _ => table::add(doc, state, panel),
     };
     match (foldable, state.model.unfolded) {
@@ -131,8 +132,11 @@ pub(super) fn removed(doc: &mut Doc, state: &State<'_>, panel: Panel) {
 
 /// The first and the last line with the sign of a change.
 pub fn changed_lines(doc: &Doc) -> Option<(usize, usize)> {
-    let signed = |(line, _): &(Line<'_>, _)| {
-        line.spans.first().is_some_and(|span| span.content.ends_with(' ') && SIGNS.contains(&span.content.trim_end()))
+    let is_sign = |span: &Span<'_>| span.content.ends_with(' ') && SIGNS.contains(&span.content.trim_end());
+    let signed = |(line, target): &(Line<'_>, Option<Target>)| match target {
+        // In a picture it stands behind the edge of a box.
+        Some(Target::Beside(_)) => line.spans.iter().any(is_sign),
+        _ => line.spans.first().is_some_and(is_sign),
     };
     Some((doc.lines.iter().position(signed)?, doc.lines.iter().rposition(signed)?))
 }
@@ -176,6 +180,7 @@ pub fn is_selected(model: &Model, target: &Target) -> bool {
         Target::Changes(list) => {
             list.iter().filter_map(|index| model.changes().get(*index)).any(|change| is(&change.row))
         }
+        Target::Beside(targets) => targets.iter().any(|(_, target)| is_selected(model, target)),
         _ => false,
     }
 }

@@ -40,6 +40,7 @@ fn network() -> Reading<Network> {
         tcp: Reading::Value(sockets()),
         sysctls: [(Sysctl::IpForward, "1".to_owned())].into(),
         ruleset: Reading::Value(Ruleset::default()),
+        ids: [].into(),
     })
 }
 

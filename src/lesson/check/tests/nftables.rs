@@ -13,7 +13,7 @@ fn lab(rules: &[&str]) -> Lab {
     let table = Table { family: Family::Ip, name: "lab".to_owned(), chains: vec![chain] };
     let (links, addresses, routes) = Default::default();
     let (tcp, ruleset) = (Reading::Value(TcpSockets::default()), Reading::Value(Ruleset { tables: vec![table] }));
-    let network = Network { links, addresses, routes, tcp, sysctls: [].into(), ruleset };
+    let network = Network { links, addresses, routes, tcp, sysctls: [].into(), ruleset, ids: [].into() };
     lab.own(1, Namespace::Net, 70).observation.networks.insert(70, Reading::Value(network));
     lab
 }
