@@ -226,15 +226,18 @@ impl Teller<'_, '_, '_> {
         let source = self.place.source("RTM_GETADDR");
         for address in &self.network.addresses {
             let name = self.network.name(address.link);
-            let tentative = if address.tentative { ", tentative" } else { "" };
+            // What becomes valid by itself is no change that anybody made.
             let meaning = match address.scope.as_str() {
+                _ if address.tentative => {
+                    "An address that is not valid yet: the kernel asks whether somebody else has it (RFC 4862)."
+                }
                 "host" => "An address of this namespace alone: packets to it do not leave it.",
                 "link" => "An address that counts on this link only.",
                 _ => "An address that others may send to.",
             };
             let command = self.place.ip(&format!("address show dev {}", quote(&name)));
             let key = format!("{name} {}/{}", address.ip, address.prefix);
-            self.row(key, format!("scope {}{tentative}", address.scope), source.clone(), command, meaning);
+            self.row(key, format!("scope {}", address.scope), source.clone(), command, meaning);
         }
         if self.network.addresses.is_empty() {
             let meaning = "No link has an address: nothing can be sent from here, and nothing arrives.";
@@ -244,7 +247,7 @@ impl Teller<'_, '_, '_> {
 
     fn routes(&mut self) {
         let source = self.place.source("RTM_GETROUTE");
-        for route in &self.network.routes {
+        for route in self.network.routes.iter().filter(|route| !route.is_to_link_local()) {
             let family = if route.to.is_ipv6() { "-6 " } else { "" };
             let table = match route.table {
                 Table::Local => "local".to_owned(),

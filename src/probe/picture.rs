@@ -4,6 +4,7 @@
 //! All that is told is told by rows, so that each line can be explained, and marked with what became of it.
 
 mod changes;
+mod filter;
 mod links;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -234,8 +235,10 @@ impl<'a> Drawing<'a> {
         let gone_rows = |filter: bool| gone.iter().filter(move |(row, _)| is_filter(row) == filter);
         for (rows, filter) in [(first, false), (last, true)] {
             for (index, row) in rows {
-                if let Some([key, value]) = self.words(row, &row.value) {
-                    let change = self.changes.kind(one.inode, row);
+                let change = self.changes.kind(one.inode, row);
+                if let Some(entry) = filter::entry(index, row, change.as_ref()).filter(|_| filter) {
+                    lines.push(entry);
+                } else if let Some([key, value]) = self.words(row, &row.value) {
                     let part = |text, change| Part { text, tone: Tone::Plain, change };
                     let parts = match &change {
                         Some(ChangeKind::Changed { before }) => {
@@ -251,6 +254,10 @@ impl<'a> Drawing<'a> {
                 }
             }
             for (row, changes) in gone_rows(filter) {
+                if let Some(words) = filter::words(row).filter(|_| filter) {
+                    lines.push(gone_entry(String::new(), words, changes.to_vec()));
+                    continue;
+                }
                 let own = row.source.starts_with("RTM_GETLINK") || row.value == "none";
                 if let Some([key, value]) = self.words(row, &row.value).filter(|_| !own) {
                     lines.push(gone_entry(String::new(), vec![key, value], changes.to_vec()));

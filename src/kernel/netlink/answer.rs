@@ -186,6 +186,11 @@ impl Address {
 }
 
 impl Route {
+    /// Whether it is the one to an address that the kernel makes by itself ([`Address::is_link_local`]). It comes a while after that.
+    pub fn is_to_link_local(&self) -> bool {
+        self.table == Table::Local && matches!(self.to, IpAddr::V6(v6) if v6.is_unicast_link_local())
+    }
+
     /// From the body of a message: `struct rtmsg` and attributes (<linux/rtnetlink.h>). None for a route to broadcast or
     /// multicast addresses, and for one that is only remembered.
     pub(super) fn parse(message: &[u8]) -> Option<Self> {
