@@ -71,15 +71,12 @@ impl Network {
         self.links.iter().find(|link| link.name == name)
     }
 
-    /// Whether something is on its way that the kernel does by itself a while after it was asked for: an address of IPv6 becomes
-    /// valid once nobody has objected (RFC 4862), and a bridge is told later that its first port is up.
+    /// Whether something is on its way that the kernel does by itself a while later: a bridge is told that its first port is up.
     fn is_settling(&self) -> bool {
-        let carries = |index: u32| self.links.iter().any(|link| link.index == index && link.carries());
-        let waits = |link: &Link| {
-            let has_port = || self.links.iter().any(|port| port.master == Some(link.index) && port.carries());
-            link.kind == "bridge" && link.is_up() && link.state != "UP" && has_port()
-        };
-        self.addresses.iter().any(|address| address.tentative && carries(address.link)) || self.links.iter().any(waits)
+        let has_port =
+            |bridge: &Link| self.links.iter().any(|port| port.master == Some(bridge.index) && port.carries());
+        let waits = |link: &Link| link.kind == "bridge" && link.is_up() && link.state != "UP" && has_port(link);
+        self.links.iter().any(waits)
     }
 
     /// The name of the link with this index; `if5` where it is in another namespace.
@@ -454,26 +451,13 @@ mod tests {
     }
 
     #[test]
-    fn a_network_settles_when_addresses_are_valid_and_the_bridge_knows_its_port() {
+    fn a_network_settles_when_the_bridge_knows_its_port() {
         let bridge = Link { kind: "bridge".to_owned(), state: "UNKNOWN".to_owned(), master: None, ..link(2, "br0") };
         let port = Link { flags: 0x1_0001, ..link(3, "web0") };
-        let address = |tentative| Address {
-            link: 3,
-            ip: [10, 0, 0, 1].into(),
-            prefix: 24,
-            scope: "global".to_owned(),
-            tentative,
-        };
-        let settling = |links: Vec<Link>, tentative| {
-            let network = Network { links, addresses: vec![address(tentative)], ..network() };
-            pinned(network).networks_are_settling()
-        };
-        let known = Link { state: "UP".to_owned(), ..bridge.clone() };
-        assert!(settling(vec![bridge.clone(), port.clone()], false));
-        assert!(!settling(vec![bridge, link(3, "web0")], false), "a port that is down");
-        assert!(settling(vec![known.clone(), port.clone()], true));
-        assert!(!settling(vec![known.clone(), port], false));
-        assert!(!settling(vec![known, link(3, "web0")], true), "no cable, no end");
+        let settling = |links: Vec<Link>| pinned(Network { links, ..network() }).networks_are_settling();
+        assert!(settling(vec![bridge.clone(), port.clone()]));
+        assert!(!settling(vec![bridge.clone(), link(3, "web0")]), "a port that is down");
+        assert!(!settling(vec![Link { state: "UP".to_owned(), ..bridge }, port]));
     }
 
     #[test]
