@@ -195,7 +195,9 @@ impl<'a> Drawing<'a> {
             }
         }
         let host = self.observation.process(self.names.host).and_then(|it| it.namespaces.inode(Namespace::Net));
-        shown.sort_by_key(|one| host != Some(one.inode));
+        // Those with a name in the order in which they were named, whoever is in them.
+        let named = |inode: u64| self.observation.pins.iter().position(|pin| pin.inode == inode).unwrap_or(usize::MAX);
+        shown.sort_by_key(|one| (host != Some(one.inode), named(one.inode)));
         shown
     }
 
@@ -236,8 +238,8 @@ impl<'a> Drawing<'a> {
         for (rows, filter) in [(first, false), (last, true)] {
             for (index, row) in rows {
                 let change = self.changes.kind(one.inode, row);
-                if let Some(entry) = filter::entry(index, row, change.as_ref()).filter(|_| filter) {
-                    lines.push(entry);
+                if let Some(entries) = filter::entries(index, row, change.as_ref()).filter(|_| filter) {
+                    lines.extend(entries);
                 } else if let Some([key, value]) = self.words(row, &row.value) {
                     let part = |text, change| Part { text, tone: Tone::Plain, change };
                     let parts = match &change {

@@ -231,6 +231,11 @@ impl Walker {
     fn arrive(&mut self) -> Result<(), Explanation> {
         self.verdicts.clear();
         self.answer = None;
+        self.begin_here()
+    }
+
+    /// Counts differences from here on, and what hands may make true.
+    pub(super) fn begin_here(&mut self) -> Result<(), Explanation> {
         self.observe()?;
         self.hands_can_pass = !self.evaluate(&by_hand(&self.sample.names)).iter().all(|verdict| verdict.holds);
         self.mark();

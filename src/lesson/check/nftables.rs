@@ -148,10 +148,15 @@ fn chain<'a>(view: &View<'a>, of: &str, family: Family, table: &str, name: &str)
     })
 }
 
-/// The rules of a chain that say the same.
+/// The rules of a chain that say the same, in whatever order they look at a packet.
 fn same<'a>(chain: &'a Chain, wanted: &WrittenRule, family: Family) -> impl Iterator<Item = &'a Rule> {
-    let wanted = wanted.rule().canonical(family).bare();
-    chain.rules.iter().filter(move |rule| rule.bare() == wanted)
+    let sorted = |rule: &Rule| {
+        let mut words: Vec<String> = rule.statements.iter().map(ToString::to_string).collect();
+        words.sort_unstable();
+        words
+    };
+    let wanted = sorted(&wanted.rule().canonical(family).bare());
+    chain.rules.iter().filter(move |rule| sorted(&rule.bare()) == wanted)
 }
 
 fn rules(chain: &Chain) -> String {

@@ -4,18 +4,28 @@ use super::{Entry, Part, Tone};
 use crate::kernel::nftables::{Rule, Statement};
 use crate::probe::{ChangeKind, Row};
 
-/// The line of a table, a chain or a rule; none for another row.
-pub(super) fn entry(index: usize, row: &Row, change: Option<&ChangeKind>) -> Option<Entry> {
-    let (branch, parts) = parts(row, change)?;
-    Some(Entry { branch: branch.to_owned(), parts, rows: vec![index], mark: change.cloned(), ..Entry::default() })
+/// The lines of a table, a chain or a rule; none for another row. A rule has a line for what it looks at, and one for what it does.
+pub(super) fn entries(index: usize, row: &Row, change: Option<&ChangeKind>) -> Option<Vec<Entry>> {
+    let lines = lines(row, change)?.into_iter();
+    let entry = |(branch, parts): (&str, _)| Entry {
+        branch: branch.to_owned(),
+        parts,
+        rows: vec![index],
+        mark: change.cloned(),
+        ..Entry::default()
+    };
+    Some(lines.map(entry).collect())
 }
 
 /// The same in words, for one that is gone.
 pub(super) fn words(row: &Row) -> Option<Vec<String>> {
-    Some(parts(row, None)?.1.into_iter().map(|part| part.text).collect())
+    Some(lines(row, None)?.into_iter().flat_map(|(_, parts)| parts).map(|part| part.text).collect())
 }
 
-fn parts(row: &Row, change: Option<&ChangeKind>) -> Option<(&'static str, Vec<Part>)> {
+/// What is before each line, and its words.
+type Line = (&'static str, Vec<Part>);
+
+fn lines(row: &Row, change: Option<&ChangeKind>) -> Option<Vec<Line>> {
     let part = |text: String, tone, change| Part { text, tone, change };
     // What is new is new in all its words; what has changed has changed in one of them.
     let whole = change.filter(|kind| !matches!(kind, ChangeKind::Changed { .. })).cloned();
@@ -25,13 +35,13 @@ fn parts(row: &Row, change: Option<&ChangeKind>) -> Option<(&'static str, Vec<Pa
     };
     let (what, _) = row.key.split_once(' ')?;
     match what {
-        "table" => Some(("", vec![part(row.key.clone(), Tone::Plain, whole)])),
+        "table" => Some(vec![("", vec![part(row.key.clone(), Tone::Plain, whole)])]),
         "chain" => {
             let name = row.key.rsplit(' ').next()?.to_owned();
             let place = hooked(&row.value);
             let turned = was.map(|before| ChangeKind::Changed { before: hooked(before) });
             let tone = if row.value.contains("policy drop") { Tone::Warn } else { Tone::Plain };
-            Some(("  ", vec![part(name, Tone::Name, whole.clone()), part(place, tone, turned.or(whole))]))
+            Some(vec![("  ", vec![part(name, Tone::Name, whole.clone()), part(place, tone, turned.or(whole))])])
         }
         "rule" => {
             let rule: Rule = row.value.parse().ok()?;
@@ -40,9 +50,16 @@ fn parts(row: &Row, change: Option<&ChangeKind>) -> Option<(&'static str, Vec<Pa
             let turned = before.map(|before| ChangeKind::Changed { before });
             let count = counted(&rule).map(|text| part(text, Tone::Up, turned.or(whole.clone())));
             let is_counter = |statement: &Statement| matches!(statement, Statement::Counter { .. });
-            let rest: Vec<String> =
+            let mut rest: Vec<String> =
                 rule.statements.iter().filter(|it| !is_counter(it)).map(ToString::to_string).collect();
-            Some(("    ", count.into_iter().chain([part(rest.join(" "), Tone::Plain, whole)]).collect()))
+            let deed = rest.pop().unwrap_or_default();
+            let looks = Some(rest.join(" ")).filter(|text| !text.is_empty());
+            let deed = part(deed, Tone::Name, whole.clone());
+            let looks = looks.map(|text| part(text, Tone::Plain, whole));
+            Some(match looks {
+                Some(looks) => vec![("    ", count.into_iter().chain([looks]).collect()), ("      ", vec![deed])],
+                None => vec![("    ", count.into_iter().chain([deed]).collect())],
+            })
         }
         _ => None,
     }
@@ -73,8 +90,8 @@ mod tests {
             Some(ChangeKind::Changed { before }) => Some(before),
             _ => None,
         };
-        let parts = entry(0, &row, change.as_ref())?.parts;
-        Some(parts.into_iter().map(|part| (part.text, before(part.change))).collect())
+        let parts = entries(0, &row, change.as_ref())?.into_iter().flat_map(|entry| entry.parts);
+        Some(parts.map(|part| (part.text, before(part.change))).collect())
     }
 
     #[test]
@@ -84,7 +101,7 @@ mod tests {
         let rule = |text: &str| (text.to_owned(), None);
         assert_eq!(
             told("rule ip lab leaving handle 6", &now, None),
-            Some(vec![rule("2 ×"), rule("ip saddr 10.0.0.1 masquerade")])
+            Some(vec![rule("2 ×"), rule("ip saddr 10.0.0.1"), rule("masquerade")])
         );
         assert_eq!(
             told("rule ip lab leaving handle 6", &now, Some(&before)).map(|told| told[0].clone()),

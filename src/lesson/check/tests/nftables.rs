@@ -45,6 +45,7 @@ fn a_rule_is_the_same_whatever_it_has_counted() {
     assert!(check("ip saddr 10.12.0.0/24 counter masquerade").holds);
     assert!(check("ip saddr 10.12.0.7/24 counter masquerade").holds, "as nft(8) writes it");
     assert!(check("drop").holds);
+    assert!(check("counter ip saddr 10.12.0.0/24 masquerade").holds, "in another order");
     let other = check("ip saddr 10.12.0.0/24 masquerade");
     assert_eq!((other.holds, other.seen.as_str()), (false, format!("its rules: `drop`, `{RULE}`").as_str()));
     assert_eq!(
