@@ -180,6 +180,13 @@ Examples:
 
 Exit status: 0 every plugin supports the version of the list; 1 not so.";
 
+/// Examples of `cni install`.
+pub const CNI_INSTALL: &str = "\
+Examples:
+  sudo hardway cni install /opt/cni/bin     bridge, host-local, portmap and others, for any runtime
+
+hardway cni add needs none of it: what is in no directory of --path is run from hardway itself.";
+
 /// Examples of `cni soak`.
 pub const CNI_SOAK: &str = "\
 Examples:

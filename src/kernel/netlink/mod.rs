@@ -9,7 +9,11 @@
 
 mod answer;
 mod diag;
+mod plug;
+mod queue;
+mod raw;
 mod request;
+mod rule;
 
 use std::io;
 use std::net::IpAddr;
@@ -35,6 +39,8 @@ pub(super) use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 pub use self::answer::{Address, Link, Route, Table};
 pub(super) use self::answer::{each, text};
 pub use self::diag::{Connection, Listener};
+pub use self::plug::{NewLink, NewVeth, Path};
+pub use self::rule::SourceRule;
 use super::children::readable;
 use super::trace::{CallError, Trace};
 
