@@ -3,8 +3,10 @@
 //!
 //! They speak with the kernel over netlink and run no other program, but for the plugin that a configuration names for addresses.
 
+mod bandwidth;
 mod bridge;
 mod cable;
+mod firewall;
 mod frame;
 mod host_local;
 mod ipam;
@@ -13,7 +15,9 @@ mod net;
 mod portmap;
 mod ptp;
 mod rules;
+mod sbr;
 mod static_addresses;
+mod tuning;
 
 use std::fs;
 use std::io;
@@ -30,12 +34,16 @@ pub const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The plugins, by the type that configurations name.
 const PLUGINS: &[(&str, fn() -> Outcome)] = &[
+    ("bandwidth", run::<bandwidth::Bandwidth>),
     ("bridge", run::<bridge::Bridge>),
+    ("firewall", run::<firewall::Firewall>),
     ("host-local", run::<host_local::HostLocal>),
     ("loopback", run::<loopback::Loopback>),
     ("portmap", run::<portmap::Portmap>),
     ("ptp", run::<ptp::Ptp>),
+    ("sbr", run::<sbr::Sbr>),
     ("static", run::<static_addresses::Static>),
+    ("tuning", run::<tuning::Tuning>),
 ];
 
 /// The types of all plugins.
