@@ -8,7 +8,7 @@ use super::net::{Net, Sandbox};
 use super::rules::hash;
 use crate::cni::config::ValidAttachment;
 use crate::cni::result::AddResult;
-use crate::kernel::netlink::{Link, NewLink};
+use crate::kernel::netlink::{Link, Netlink, NewLink};
 
 /// How long a packet may wait, in milliseconds.
 const LATENCY: u64 = 25;
@@ -80,7 +80,7 @@ impl Bandwidth {
     fn limit(&self, call: &Call, [to, from]: [Option<Bucket>; 2]) -> Result<(), Fault> {
         let peer = Sandbox::of(call)?.enter(|net| net.link(&call.ifname))?.peer;
         let mut net = Net::here()?;
-        let links = net.read(|netlink| netlink.links())?;
+        let links = net.read(Netlink::links)?;
         let is_peer = |link: &&Link| Some(link.index) == peer && link.kind == "veth";
         let host = links.iter().find(is_peer).ok_or_else(|| {
             fault(code::STATE, format!("{} of container {} has no other end on the host", call.ifname, call.id), "")
@@ -141,7 +141,7 @@ impl Plugin for Bandwidth {
     fn gc(&self, call: &Call) -> Result<(), Fault> {
         let kept: Vec<String> = call.valid()?.iter().map(|one| ifb(call, one)).collect();
         let mut net = Net::here()?;
-        let links = net.read(|netlink| netlink.links())?;
+        let links = net.read(Netlink::links)?;
         let stale =
             |link: &&Link| link.kind == "ifb" && link.name.starts_with(&prefix(call)) && !kept.contains(&link.name);
         links.iter().filter(stale).try_for_each(|link| remove(&mut net, &link.name))

@@ -8,7 +8,7 @@ use super::ipam::Ipam;
 use super::net::{Net, Sandbox};
 use super::rules::{Purpose, hash, masquerading};
 use crate::cni::result::{AddResult, Cidr, Dns, Ip, Route};
-use crate::kernel::netlink::{Link, NewLink};
+use crate::kernel::netlink::{Link, Netlink, NewLink};
 
 /// The rules that masquerade.
 const MASQUERADE: Purpose = Purpose("masq");
@@ -96,7 +96,7 @@ impl Bridge {
     fn be_gateway(&self, net: &mut Net, bridge: u32, ips: &[Ip]) -> Result<(), Fault> {
         for (gateway, prefix) in ips.iter().filter_map(|ip| Some((ip.gateway?, ip.address.prefix))) {
             let own = Cidr { address: gateway, prefix };
-            let all = net.read(|netlink| netlink.addresses())?;
+            let all = net.read(Netlink::addresses)?;
             for other in all.iter().filter(|it| it.link == bridge && same_family(it.ip, gateway) && !it.is_link_local())
             {
                 let other = Cidr { address: other.ip, prefix: other.prefix };

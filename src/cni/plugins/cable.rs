@@ -8,7 +8,7 @@ use super::frame::{Call, Fault, code, fault, mac, mac_text, same_family};
 use super::net::{Net, Sandbox, sysctl};
 use super::rules::hash;
 use crate::cni::result::{AddResult, Cidr, Interface, Ip, Route};
-use crate::kernel::netlink::{Link, NewLink, NewVeth, Path};
+use crate::kernel::netlink::{Link, Netlink, NewLink, NewVeth, Path};
 
 /// A name that is taken is made anew so often.
 const ATTEMPTS: usize = 8;
@@ -139,7 +139,7 @@ pub(super) fn check(call: &Call, prev: &AddResult) -> Result<(), Fault> {
         )?;
     let (link, addresses, routes) = Sandbox::of(call)?.enter(|net| {
         let link = net.link(&call.ifname)?;
-        Ok((link, net.read(|netlink| netlink.addresses())?, net.read(|netlink| netlink.routes())?))
+        Ok((link, net.read(Netlink::addresses)?, net.read(Netlink::routes)?))
     })?;
     if !link.is_up() {
         return lost("it is down".to_owned());

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::frame::{Call, Fault, Plugin, code, fault};
 use super::net::{Net, Sandbox};
 use crate::cni::result::{AddResult, Cidr, Interface, Ip};
+use crate::kernel::netlink::Netlink;
 
 /// It has no configuration of its own.
 #[derive(Deserialize)]
@@ -45,7 +46,7 @@ impl Plugin for Loopback {
 /// The addresses that the kernel gives it.
 fn ips(net: &mut Net) -> Result<Vec<Ip>, Fault> {
     let link = net.link(LO)?;
-    let all = net.read(|netlink| netlink.addresses())?.into_iter();
+    let all = net.read(Netlink::addresses)?.into_iter();
     let ip = |address: Cidr| Ip { version: None, interface: Some(0), address, gateway: None };
     Ok(all.filter(|it| it.link == link.index).map(|it| ip(Cidr { address: it.ip, prefix: it.prefix })).collect())
 }

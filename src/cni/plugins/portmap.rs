@@ -9,7 +9,7 @@ use super::frame::{Call, Fault, Plugin, code, fault};
 use super::net::{Net, sysctl};
 use super::rules::{Purpose, nat};
 use crate::cni::result::{AddResult, Cidr};
-use crate::kernel::netlink::Table;
+use crate::kernel::netlink::{Netlink, Table};
 use crate::kernel::nftables::{Hook, NewChain};
 
 const PORTS: Purpose = Purpose("portmap");
@@ -154,12 +154,12 @@ fn targets(prev: &AddResult) -> Vec<Cidr> {
 
 /// Lets packets from 127.0.0.1 leave by the link that leads to the container.
 fn route_localnet(net: &mut Net, container: IpAddr) -> Result<(), Fault> {
-    let routes = net.read(|netlink| netlink.routes())?;
+    let routes = net.read(Netlink::routes)?;
     let leads = routes
         .iter()
         .filter(|it| it.table == Table::Main && Cidr { address: it.to, prefix: it.prefix }.contains(container));
     let link = leads.max_by_key(|it| it.prefix).and_then(|it| it.link);
-    let links = net.read(|netlink| netlink.links())?;
+    let links = net.read(Netlink::links)?;
     match links.iter().find(|it| Some(it.index) == link) {
         // A `.` in a link's name is a `/` for sysctl(8), and none in a path.
         Some(link) => sysctl(&format!("net/ipv4/conf/{}/route_localnet", link.name), "1"),

@@ -3,6 +3,7 @@
 
 use super::frame::{Call, Fault, code, fault};
 use crate::cni::config::ValidAttachment;
+use crate::cni::result::Cidr;
 use crate::kernel::nftables::{Base, ChainType, Family, Hook, NewChain, Nftables, Policy, Priority, Rule};
 use crate::kernel::trace::Trace;
 
@@ -33,7 +34,7 @@ pub(super) fn chain(
     let base = Base { kind, hook, priority: Priority(priority), policy: Policy::Accept };
     let bad = |words: &str, why: String| fault(code::CONFIG, format!("no rule can be made: {words}"), why);
     let read = |words: &String| {
-        let rule: Rule = words.parse().map_err(|why| bad(words, format!("{why}")))?;
+        let rule: Rule = words.parse().map_err(|why: String| bad(words, why.to_string()))?;
         rule.fault(Family::Inet).map_or(Ok(rule), |why| Err(bad(words, why)))
     };
     Ok(NewChain { name, base, rules: rules.iter().map(read).collect::<Result<_, _>>()? })
@@ -102,11 +103,52 @@ fn delete(name: &str) -> Result<(), Fault> {
 
 /// What makes packets of these addresses leave with the address of the link that they leave by, unless they stay in their subnet or go to
 /// everybody.
-pub(super) fn masquerading(addresses: &[crate::cni::result::Cidr]) -> Result<Vec<NewChain>, Fault> {
-    let rule = |cidr: &crate::cni::result::Cidr| {
+pub(super) fn masquerading(addresses: &[Cidr]) -> Result<Vec<NewChain>, Fault> {
+    let rule = |cidr: &Cidr| {
         let (ip, everybody) = if cidr.address.is_ipv4() { ("ip", "224.0.0.0/4") } else { ("ip6", "ff00::/8") };
         let (own, subnet) = (cidr.address, cidr.network());
         format!("{ip} saddr {own} {ip} daddr != {subnet} {ip} daddr != {everybody} masquerade")
     };
     Ok(vec![nat("postrouting", Hook::Postrouting, &addresses.iter().map(rule).collect::<Vec<_>>())?])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_leaves_the_subnet_is_masqueraded() {
+        let addresses = ["10.1.0.5/24", "fd00::5/64"].map(|text| text.parse().unwrap());
+        let chains = masquerading(&addresses).unwrap();
+        let rules: Vec<String> = chains[0].rules.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            rules,
+            [
+                "ip saddr 10.1.0.5 ip daddr != 10.1.0.0/24 ip daddr != 224.0.0.0/4 masquerade",
+                "ip6 saddr fd00::5 ip6 daddr != fd00::/64 ip6 daddr != ff00::/8 masquerade",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_of_tables_do_not_change_from_release_to_release() {
+        assert_eq!(hash(&["net", "c1", "eth0"]), hash(&["net", "c1", "eth0"]));
+        assert_eq!(hash(&[]), 0xcbf2_9ce4_8422_2325);
+        assert_ne!(hash(&["a", "bc"]), hash(&["ab", "c"]));
+    }
+
+    proptest! {
+        #[test]
+        fn every_subnet_has_rules(address: u32, prefix in 0..=32_u8, v6: u128, longer in 0..=128_u8) {
+            let addresses = [
+                Cidr { address: address.to_be_bytes().into(), prefix },
+                Cidr { address: v6.to_be_bytes().into(), prefix: longer },
+            ];
+            prop_assert!(masquerading(&addresses).is_ok());
+        }
+    }
 }

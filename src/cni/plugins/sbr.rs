@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::frame::{Call, Fault, Plugin, code, fault, same_family};
 use super::net::{Net, Sandbox};
 use crate::cni::result::{AddResult, Cidr};
-use crate::kernel::netlink::{Path, Route, SourceRule, Table};
+use crate::kernel::netlink::{Netlink, Path, Route, SourceRule, Table};
 
 /// Tables from here on are looked at, as the reference does.
 const FIRST_TABLE: u32 = 100;
@@ -26,8 +26,8 @@ fn own<'a>(call: &'a Call, prev: &'a AddResult) -> impl Iterator<Item = &'a crat
 impl Sbr {
     fn divert(&self, call: &Call, prev: &AddResult, net: &mut Net) -> Result<(), Fault> {
         let link = net.link(&call.ifname)?.index;
-        let all = net.read(|netlink| netlink.routes())?;
-        let rules = net.read(|netlink| netlink.source_rules())?;
+        let all = net.read(Netlink::routes)?;
+        let rules = net.read(Netlink::source_rules)?;
         let is_used = |table: u32| {
             all.iter().any(|it| it.table == Table::Other(table)) || rules.iter().any(|it| it.table == table)
         };
@@ -78,13 +78,13 @@ impl Plugin for Sbr {
     fn del(&self, call: &Call) -> Result<(), Fault> {
         let Some(sandbox) = Sandbox::if_there(call) else { return Ok(()) };
         sandbox.enter(|net| {
-            let routes = net.read(|netlink| netlink.routes())?;
+            let routes = net.read(Netlink::routes)?;
             let is_left = |rule: &SourceRule| !routes.iter().any(|it| it.table == Table::Other(rule.table));
             let is_own = |rule: &SourceRule| match &call.prev {
                 Some(prev) => own(call, prev).any(|ip| ip.address.address == rule.from),
                 None => rule.table >= FIRST_TABLE && is_left(rule),
             };
-            for rule in net.read(|netlink| netlink.source_rules())?.into_iter().filter(is_own) {
+            for rule in net.read(Netlink::source_rules)?.into_iter().filter(is_own) {
                 net.ask_unless(&["ENOENT"], |netlink, trace| netlink.delete_rule(trace, rule))?;
             }
             Ok(())
@@ -93,7 +93,7 @@ impl Plugin for Sbr {
 
     fn check(&self, call: &Call) -> Result<(), Fault> {
         let prev = call.prev()?;
-        let rules = Sandbox::of(call)?.enter(|net| net.read(|netlink| netlink.source_rules()))?;
+        let rules = Sandbox::of(call)?.enter(|net| net.read(Netlink::source_rules))?;
         let lost = own(call, prev).find(|ip| !rules.iter().any(|rule| rule.from == ip.address.address));
         lost.map_or(Ok(()), |ip| Err(fault(code::STATE, format!("the rule for {} is gone", ip.address.address), "")))
     }

@@ -55,7 +55,7 @@ impl Netlink {
     }
 
     /// Leads all that comes by a link into the queue of another one, such as an ifb (`tc qdisc add dev LINK ingress`, then
-    /// `tc filter add dev LINK parent ffff: matchall action mirred egress redirect dev OTHER`, tc-mirred(8)).
+    /// `tc filter add dev LINK parent ffff: u32 match u32 0 0 action mirred egress redirect dev OTHER`, tc-mirred(8)).
     ///
     /// # Errors
     /// As [`Self::add_token_bucket`]; `ENOENT` where the kernel lacks the filter or the action.
@@ -73,8 +73,13 @@ impl Netlink {
         let mirred = Attributes::default().bytes(2, "TCA_MIRRED_PARMS", &parms, &format!("{{ifindex={other}}}"));
         let action = Attributes::default().text(1, "TCA_ACT_KIND", "mirred").nest(2, "TCA_ACT_OPTIONS", &[], mirred);
         let actions = Attributes::default().nest(1, "1", &[], action);
-        let options = Attributes::default().nest(2, "TCA_MATCHALL_ACT", &[], actions);
-        let attributes = Attributes::default().text(1, "TCA_KIND", "matchall").nest(2, "TCA_OPTIONS", &[], options);
+        // `struct tc_u32_sel` with one `struct tc_u32_key`, of which no bit counts: it is there in kernels that have no filter for all.
+        const TERMINAL: u8 = 1;
+        let mut selector = vec![0; 32];
+        (selector[0], selector[2]) = (TERMINAL, 1);
+        let options = Attributes::default().bytes(5, "TCA_U32_SEL", &selector, "{match 0 0}");
+        let options = options.nest(7, "TCA_U32_ACT", &[], actions);
+        let attributes = Attributes::default().text(1, "TCA_KIND", "u32").nest(2, "TCA_OPTIONS", &[], options);
         let info = 1 << 16 | u32::from(ALL_PROTOCOLS.to_be());
         let filter = header(link, 0, INGRESS_HANDLE, info);
         let raw = Raw::new("RTM_NEWTFILTER", NEWTFILTER, &filter, told("ffff:"), attributes);
