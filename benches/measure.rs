@@ -190,7 +190,7 @@ fn network(keeper: &mut Keeper) {
 
 /// How long the requests of [`network`] take in a network namespace that stands for the host.
 fn bare_network() -> Duration {
-    let rootless = hardway::kernel::host::effective_uid() != 0;
+    let rootless = effective_uid() != 0;
     let own: &[Namespace] = if rootless { &[Namespace::User, Namespace::Net] } else { &[Namespace::Net] };
     let (mut report, end) = hardway::kernel::stdio::pipe();
     match sys::clone3(&mut Trace::new("bench"), own).expect("a child") {
@@ -409,7 +409,7 @@ fn bare_step() -> Duration {
 
 /// The calls, and the pid of the child that has made them.
 fn bare_calls() -> i32 {
-    let rootless = hardway::kernel::host::effective_uid() != 0;
+    let rootless = effective_uid() != 0;
     let first: &[Namespace] = if rootless { &[Namespace::User] } else { &[] };
     let (mut done, end) = hardway::kernel::stdio::pipe();
     match sys::clone3(&mut Trace::new("bench"), first).expect("a child") {

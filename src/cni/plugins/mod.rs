@@ -32,8 +32,11 @@ use crate::explain::Explanation;
 /// What a plugin's program is here when no directory has one: this same binary.
 pub const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// The plugins, by the type that configurations name.
-const PLUGINS: &[(&str, fn() -> Outcome)] = &[
+/// A type that configurations name, and what does it.
+type Entry = (&'static str, fn() -> Outcome);
+
+/// The plugins.
+const PLUGINS: &[Entry] = &[
     ("bandwidth", run::<bandwidth::Bandwidth>),
     ("bridge", run::<bridge::Bridge>),
     ("firewall", run::<firewall::Firewall>),
