@@ -603,7 +603,9 @@ fn results_are_those_of_the_reference() {
                     let inside = machine.printed("ip -n blue -o route show; ip -n blue -o -6 route show | grep -v fe80; ip -n blue -o -4 address");
                     let mut with = config.clone();
                     with["prevResult"] = result.clone();
-                    if version != "0.3.1" {
+                    // The reference's bridge 1.1.1 does not find its own bridge again where there are no addresses.
+                    let can = directory != PLUGINS || *plugin != "bridge" || config["ipam"].is_object();
+                    if version != "0.3.1" && can {
                         assert_eq!(exchange(machine, &program, "CHECK", "blue", &with).0, 0, "{program} {with}");
                     }
                     for _ in 0..2 {
