@@ -44,7 +44,10 @@ pub const FILES: &[(&str, &str)] = &[
         "/var/lib/hardway/cni",
         "What cni keeps of root's attachments from add to del; other people's are in $XDG_STATE_HOME/hardway/cni.",
     ),
-    ("/etc/cni/net.d", "Networks for cni. Plugins are looked for in /opt/cni/bin and /usr/lib/cni, then in hardway itself."),
+    (
+        "/etc/cni/net.d",
+        "Networks for cni. Plugins are looked for in /opt/cni/bin and /usr/lib/cni, then in hardway itself.",
+    ),
     ("/etc/subuid, /etc/subgid", "Ranges of ids that an ordinary user's lab host may map (subuid(5))."),
 ];
 
