@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use hardway::agent::client::Keeper;
 use hardway::kernel::children::readable;
-use hardway::kernel::host::{Person, Wish};
+use hardway::kernel::host::{Person, Wish, effective_uid};
 use hardway::kernel::namespace::Namespace;
 use hardway::kernel::netlink::Netlink;
 use hardway::kernel::nftables::{Base, ChainType, Family, Hook, Nftables, Policy, Priority};
@@ -70,6 +70,7 @@ fn main() {
     };
     let keeper = in_a_lab(keeper);
     drop(keeper);
+    plugins();
     screen();
 }
 
@@ -189,7 +190,7 @@ fn network(keeper: &mut Keeper) {
 
 /// How long the requests of [`network`] take in a network namespace that stands for the host.
 fn bare_network() -> Duration {
-    let rootless = hardway::kernel::host::effective_uid() != 0;
+    let rootless = effective_uid() != 0;
     let own: &[Namespace] = if rootless { &[Namespace::User, Namespace::Net] } else { &[Namespace::Net] };
     let (mut report, end) = hardway::kernel::stdio::pipe();
     match sys::clone3(&mut Trace::new("bench"), own).expect("a child") {
@@ -410,7 +411,7 @@ fn bare_step() -> Duration {
 
 /// The calls, and the pid of the child that has made them.
 fn bare_calls() -> i32 {
-    let rootless = hardway::kernel::host::effective_uid() != 0;
+    let rootless = effective_uid() != 0;
     let first: &[Namespace] = if rootless { &[Namespace::User] } else { &[] };
     let (mut done, end) = hardway::kernel::stdio::pipe();
     match sys::clone3(&mut Trace::new("bench"), first).expect("a child") {
@@ -581,6 +582,46 @@ fn screen() {
     screen.end();
     keys();
     let _ = fs::remove_dir_all(std::env::temp_dir().join(format!("hardway-bench-{}", std::process::id())));
+}
+
+/// ADD of a bridge with host-local by hardway's own plugins against the reference's, in turns, in a network and mounts of their own. Both
+/// masquerade: the reference runs iptables for it.
+fn plugins() {
+    const REFERENCE: &str = "/usr/lib/cni";
+    let what = "ADD of a bridge: own plugins / the reference's";
+    let skipped = |why: &str| row(what, &format!("skipped: {why}"), "");
+    if effective_uid() != 0 {
+        return skipped("needs root");
+    }
+    if !fs::exists(format!("{REFERENCE}/bridge")).unwrap_or(false) {
+        return skipped("/usr/lib/cni/bridge is not installed");
+    }
+    let script = r#"mount -t tmpfs t /run && mount -t tmpfs t /var/lib && mkdir /run/netns && ip link set lo up || exit 1
+        "$0" cni install /run/own >/dev/null || exit 1
+        export CNI_CONTAINERID=c CNI_IFNAME=eth0 CNI_NETNS=/run/netns/n
+        turn() {
+            export CNI_PATH=$1
+            conf="{\"cniVersion\":\"1.0.0\",\"name\":\"$2\",\"bridge\":\"$2\",\"isGateway\":true,\"ipMasq\":true,\"ipam\":{\"type\":\"host-local\",\"subnet\":\"$3\"}}"
+            ip netns add n; from=$(date +%s%N)
+            echo "$conf" | CNI_COMMAND=ADD $1/bridge >/run/answer || { cat /run/answer >&2; exit 1; }
+            echo $2 $(($(date +%s%N) - from))
+            echo "$conf" | CNI_COMMAND=DEL $1/bridge; ip netns del n
+        }
+        for i in $(seq 20); do turn /run/own own 10.1.0.0/16; turn /usr/lib/cni ref 10.2.0.0/16; done"#;
+    let output = Command::new("unshare")
+        .args(["--net", "--mount", "--propagation", "private", "sh", "-c", script, env!("CARGO_BIN_EXE_hardway")])
+        .output()
+        .expect("unshare");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let of = |name: &str| {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        lines.map(Duration::from_nanos).collect::<Vec<_>>()
+    };
+    let (own, reference) = (of("own "), of("ref "));
+    if !output.status.success() || own.is_empty() || reference.is_empty() {
+        return skipped(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or("it failed"));
+    }
+    row(what, &format!("{:.2} ×", median(own) / median(reference)), "< 1 ×");
 }
 
 /// Keys while 500 processes and 200 mounts are on the screen and are sampled once a second: from the key to the end of the

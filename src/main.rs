@@ -7,7 +7,7 @@ mod report;
 use clap::Parser;
 
 fn main() -> std::process::ExitCode {
-    if let Some(code) = hardway::workload::asked() {
+    if let Some(code) = hardway::workload::asked().or_else(hardway::cni::plugins::asked) {
         return code;
     }
     match commands::run(cli::Cli::parse()) {

@@ -1,4 +1,4 @@
-//! `hardway cni` with the reference plugins of Debian, in network and mount namespaces of their own: plugins write rules and turn on
+//! `hardway cni` with the reference plugins of Debian and with its own, in network and mount namespaces of their own: plugins write rules and turn on
 //! forwarding, and none of that may happen on the machine.
 
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -35,7 +35,7 @@ impl Machine {
         }
         let programs = world.path().join("bin");
         fs::create_dir(&programs).unwrap();
-        for program in ["iptables", "iptables-save", "ip", "nsenter", "ruby"] {
+        for program in ["iptables", "iptables-save", "ip", "nft", "nsenter", "ruby", "tc"] {
             let found = bounded(Command::new("sh").args(["-c", &format!("command -v {program}")]), ANSWER);
             if !found.status.success() {
                 return Err(format!("{program} is not installed"));
@@ -83,11 +83,17 @@ impl Machine {
     /// `hardway cni` there; what it prints as JSON.
     #[track_caller]
     fn cni(&self, arguments: &str) -> (i32, Value, String) {
+        self.cni_of(PLUGINS, arguments)
+    }
+
+    /// The same with plugins from elsewhere.
+    #[track_caller]
+    fn cni_of(&self, path: &str, arguments: &str) -> (i32, Value, String) {
         let conf = self.world.path().join("conf");
         // Plugins find no ip6tables: where there is one, the reference's portmap 1.1.1 looks at CHECK for the rules of IPv4 in its tables
         // too, and never finds them.
         let line = format!(
-            "PATH={}/bin {} cni {arguments} --json --conf-dir {} --path {PLUGINS}",
+            "PATH={}/bin {} cni {arguments} --json --conf-dir {} --path {path}",
             self.world.path().display(),
             self.world.binary.display(),
             conf.display()
@@ -99,7 +105,12 @@ impl Machine {
 
     #[track_caller]
     fn well(&self, arguments: &str) -> Value {
-        let (status, object, stderr) = self.cni(arguments);
+        self.well_of(PLUGINS, arguments)
+    }
+
+    #[track_caller]
+    fn well_of(&self, path: &str, arguments: &str) -> Value {
+        let (status, object, stderr) = self.cni_of(path, arguments);
         assert_eq!((status, &object["well"]), (0, &Value::Bool(true)), "{arguments}: {object:#} {stderr}");
         object
     }
@@ -401,5 +412,289 @@ fn killed_in_the_middle() {
         assert!(printed.contains("no result of an ADD") && printed.contains("an ADD was begun"), "{printed}");
         assert!(!machine.printed("ip -n blue -json link").contains("eth0"));
         assert_eq!(machine.files(CACHE), [format!("{CACHE}/lock")]);
+    });
+}
+
+/// No directory has a plugin there: hardway's own are run.
+const NOWHERE: &str = "/nowhere";
+
+/// Everything that our plugins leave by nftables, as text.
+fn tables(machine: &Machine) -> String {
+    machine.printed("nft list ruleset")
+}
+
+/// The life of an attachment by all of our own plugins that can be chained.
+#[test]
+fn our_own_plugins_come_and_go() {
+    on_a_machine("our_own_plugins_come_and_go", |machine| {
+        let chained = json!([
+            bridge(),
+            { "type": "portmap", "capabilities": { "portMappings": true } },
+            { "type": "firewall" },
+            { "type": "tuning", "sysctl": { "net.core.somaxconn": "500" }, "mac": "02:00:00:00:00:77", "mtu": 1400 },
+            { "type": "bandwidth", "capabilities": { "bandwidth": true } },
+        ]);
+        machine.network("net", "1.1.0", &chained);
+        machine.printed("ip netns add blue && ip netns add red");
+        let (well, cni) = (|text: &str| machine.well_of(NOWHERE, text), |text: &str| machine.cni_of(NOWHERE, text));
+        assert_eq!(well("status --net net")["asked"], true);
+        let rates = r#"'bandwidth={"ingressRate":800000000,"ingressBurst":8000000,"egressRate":80000000,"egressBurst":800000}'"#;
+        let ports = r#"'portMappings=[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]'"#;
+        let added =
+            well(&format!("add --net net --id c1 --netns /run/netns/blue --capability {ports} --capability {rates}"));
+        let result = &added["result"];
+        let container = &result["interfaces"][2];
+        assert_eq!((&container["mac"], &container["mtu"]), (&json!("02:00:00:00:00:77"), &json!(1400)), "{result:#}");
+        assert!(added["exchanges"][0]["plugin"].as_str().unwrap().contains("own bridge"), "{added:#}");
+        let address = result["ips"][0]["address"].as_str().unwrap().trim_end_matches("/24").to_owned();
+        let gateway = result["ips"][0]["gateway"].as_str().unwrap().to_owned();
+        well("add --net net --id c2 --netns /run/netns/red");
+        // Both links have the hardware address that tuning gives: they are on one bridge.
+        machine.printed("ip -n red link set eth0 address 02:00:00:00:00:78");
+        traffic_flows(machine, &address, &gateway);
+        let host = result["interfaces"][1]["name"].as_str().unwrap();
+        assert!(machine.printed(&format!("tc qdisc show dev {host}")).contains("tbf"));
+        assert!(machine.printed(&format!("tc filter show dev {host} parent ffff:")).contains("mirred"));
+        assert_eq!(machine.printed("ip netns exec blue cat /proc/sys/net/core/somaxconn").trim(), "500");
+        assert_eq!(machine.links().iter().filter(|name| name.starts_with("bwp")).count(), 1);
+
+        well("check --net net --id c1");
+        for (broken, repaired) in [
+            (
+                "ip -n blue address flush dev eth0 scope global".to_owned(),
+                format!("ip -n blue address add {address}/24 dev eth0"),
+            ),
+            ("ip -n blue route delete default".to_owned(), format!("ip -n blue route replace default via {gateway}")),
+            (format!("ip link set {host} nomaster"), format!("ip link set {host} master cni-test")),
+            ("ip -n blue link set eth0 mtu 1300".to_owned(), "ip -n blue link set eth0 mtu 1400".to_owned()),
+        ] {
+            machine.printed(&broken);
+            let (status, object, _) = cni("check --net net --id c1");
+            assert_eq!((status, &object["error"]["code"]), (1, &json!(999)), "{broken}: {object:#}");
+            machine.printed(&format!("{repaired}; ip -n blue route replace default via {gateway}"));
+            well("check --net net --id c1");
+        }
+        let all = tables(machine);
+        assert!(all.contains("dport 8080") && all.contains("masquerade"), "{all}");
+        machine.printed("nft flush ruleset");
+        assert_eq!(cni("check --net net --id c1").0, 1, "rules that are gone are missed");
+
+        well("del --net net --id c1");
+        well("del --net net --id c1");
+        assert!(!machine.printed("ip -n blue -json link").contains("eth0"));
+        machine.printed("ip netns del red && ip netns del blue");
+        well("del --net net --id c2");
+        well("del --net net --id c2");
+        eventually(ANSWER, || {
+            let links = machine.links();
+            if links == ["cni-test", "lo"].map(str::to_owned).into() { Ok(()) } else { Err(format!("{links:?}")) }
+        });
+        assert_eq!((tables(machine).as_str(), machine.files(CACHE)), ("", vec![format!("{CACHE}/lock")]));
+        assert!(machine.files(LEASES).iter().all(|path| !path.contains("/10.77.0.")));
+    });
+}
+
+/// What is left of containers that nobody has deleted goes with GC, and what is valid stays.
+#[test]
+fn our_own_plugins_collect_garbage() {
+    on_a_machine("our_own_plugins_collect_garbage", |machine| {
+        let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
+        machine.network("net", "1.1.0", &json!([bridge(), portmap]));
+        machine.network("other", "1.1.0", &json!([bridge()]));
+        machine.printed("ip netns add blue && ip netns add red && ip netns add green");
+        let well = |text: &str| machine.well_of(NOWHERE, text);
+        let ports = |port: u16| {
+            format!(r#"--capability 'portMappings=[{{"hostPort":{port},"containerPort":80,"protocol":"tcp"}}]'"#)
+        };
+        well(&format!("add --net net --id c1 --netns /run/netns/blue {}", ports(8081)));
+        well(&format!("add --net net --id c2 --netns /run/netns/red {}", ports(8082)));
+        well("add --net other --id c3 --netns /run/netns/green");
+        // Whatever the runtime knew is lost.
+        machine.printed("rm -rf /var/lib/hardway && ip netns del red");
+        assert_eq!(well("gc --net net --valid c1:eth0")["asked"], true);
+        let left = tables(machine);
+        assert!(left.contains("8081") && !left.contains("8082"), "{left}");
+        assert_eq!(left.matches("masquerade").count(), 2 + 2, "c1 and c3 stay as they were: {left}");
+        assert_eq!(machine.files(LEASES).iter().filter(|path| path.contains("/10.77.0.")).count(), 2);
+        well("gc --net net --none-valid");
+        well("gc --net other --none-valid");
+        assert_eq!(tables(machine), "");
+    });
+}
+
+/// Fifty containers at once get fifty addresses, and nothing of them stays.
+#[test]
+fn fifty_at_once_with_our_own_plugins() {
+    on_a_machine("fifty_at_once_with_our_own_plugins", |machine| {
+        let portmap = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
+        machine.network("net", "1.1.0", &json!([bridge(), portmap]));
+        let hardway = format!(
+            "{} cni \"$@\" --net net --conf-dir {} --path {NOWHERE} --timeout 120",
+            machine.world.binary.display(),
+            machine.world.path().join("conf").display()
+        );
+        let line = format!(
+            "hw() {{ {hardway}; }}; all=$(seq 50); for i in $all; do ip netns add n$i; done
+             for i in $all; do hw add --id c$i --netns /run/netns/n$i >/run/out$i & done; wait
+             for i in $all; do hw check --id c$i >/dev/null || exit 1; done
+             ls /var/lib/cni/networks/net | grep -c '^10\\.'; nft list tables | wc -l
+             for i in $all; do hw del --id c$i >/dev/null & done; wait
+             ls /var/lib/cni/networks/net | grep -c '^10\\.'; nft list tables | wc -l"
+        );
+        assert_eq!(machine.printed(&line), "50\n50\n0\n0\n");
+        assert_eq!(machine.files(CACHE), [format!("{CACHE}/lock")]);
+        eventually(Duration::from_secs(10), || {
+            let links = machine.links();
+            if links.len() == 2 { Ok(()) } else { Err(format!("{links:?}")) }
+        });
+    });
+}
+
+/// A plugin without any runner: variables, standard input, and what comes back.
+fn exchange(machine: &Machine, plugin: &str, command: &str, netns: &str, config: &Value) -> (i32, Value) {
+    let line = format!(
+        "CNI_COMMAND={command} CNI_CONTAINERID=c1 CNI_IFNAME=eth0 CNI_NETNS=/run/netns/{netns} CNI_PATH=${{plugin%/*}} \
+         PATH={}/bin:$PATH $plugin",
+        machine.world.path().display()
+    );
+    let output = machine.sh(&format!("plugin={plugin}; echo '{config}' | {line}"));
+    let value = serde_json::from_str(&output.stdout).unwrap_or(Value::Null);
+    (output.status.code().unwrap(), value)
+}
+
+/// Results of ours are those of the reference, field by field, but for what is made up: hardware addresses and names of links.
+#[test]
+fn results_are_those_of_the_reference() {
+    on_a_machine("results_are_those_of_the_reference", |machine| {
+        machine.printed(&format!("{} cni install /run/own", machine.world.binary.display()));
+        let local =
+            |ranges: Value| json!({ "type": "host-local", "ranges": ranges, "routes": [{ "dst": "0.0.0.0/0" }] });
+        let both =
+            local(json!([[{ "subnet": "10.77.0.0/24" }], [{ "subnet": "fd77::/64", "rangeStart": "fd77::10" }]]));
+        let fixed = json!({ "type": "static", "addresses": [{ "address": "10.77.9.5/24", "gateway": "10.77.9.1" }],
+            "routes": [{ "dst": "10.5.0.0/16", "gw": "10.77.9.7" }] });
+        // The reference's bridge 1.1.1 forgets what the plugin for addresses says of DNS.
+        let mut named = fixed.clone();
+        named["dns"] = json!({ "nameservers": ["192.0.2.1"] });
+        let configs = [
+            ("loopback", json!({})),
+            ("host-local", json!({ "ipam": both })),
+            ("static", json!({ "ipam": named })),
+            ("bridge", json!({ "bridge": "one", "isGateway": true, "ipMasq": true, "ipam": both })),
+            (
+                "bridge",
+                json!({ "bridge": "two", "isDefaultGateway": true, "mtu": 1400, "ipam": { "type": "host-local", "subnet": "10.78.0.0/24" } }),
+            ),
+            ("bridge", json!({ "bridge": "three", "ipam": fixed })),
+            ("bridge", json!({ "bridge": "four", "runtimeConfig": { "mac": "02:00:00:00:00:09" } })),
+            ("ptp", json!({ "ipMasq": true, "ipam": local(json!([[{ "subnet": "10.79.0.0/24" }]])) })),
+        ];
+        for version in ["0.3.1", "0.4.0", "1.0.0"] {
+            for (number, (plugin, config)) in configs.iter().enumerate() {
+                let mut config = config.clone();
+                config["type"] = json!(plugin);
+                config["cniVersion"] = json!(version);
+                let seen = ["/run/own", PLUGINS].map(|directory| {
+                    let program = format!("{directory}/{plugin}");
+                    config["name"] = json!(format!("net{number}-{}-{version}", directory.len()));
+                    machine.printed("ip netns add blue");
+                    let (status, mut result) = exchange(machine, &program, "ADD", "blue", &config);
+                    assert_eq!(status, 0, "{program} {config}: {result}");
+                    let inside = machine.printed("ip -n blue -o route show; ip -n blue -o -6 route show | grep -v fe80; ip -n blue -o -4 address");
+                    let mut with = config.clone();
+                    with["prevResult"] = result.clone();
+                    // The reference's bridge 1.1.1 does not find its own bridge again where there are no addresses.
+                    let can = directory != PLUGINS || *plugin != "bridge" || config["ipam"].is_object();
+                    if version != "0.3.1" && can {
+                        assert_eq!(exchange(machine, &program, "CHECK", "blue", &with).0, 0, "{program} {with}");
+                    }
+                    for _ in 0..2 {
+                        assert_eq!(exchange(machine, &program, "DEL", "blue", &with).0, 0, "{program} {with}");
+                    }
+                    machine.printed("ip netns del blue");
+                    for bridge in ["one", "two", "three", "four"] {
+                        machine.sh(&format!("ip link del {bridge}"));
+                    }
+                    // The reference's loopback leaves the family out before 1.0.0.
+                    let ips = result["ips"].as_array_mut().into_iter().flatten().filter(|_| *plugin == "loopback");
+                    ips.for_each(|ip| drop(ip.as_object_mut().unwrap().remove("version")));
+                    (alike(result), inside.replace(" noprefixroute", ""))
+                });
+                assert_eq!(seen[0], seen[1], "{plugin} {config}");
+            }
+        }
+    });
+}
+
+/// A result without what is made up anew each time.
+fn alike(mut result: Value) -> Value {
+    // Nothing, and an object with nothing in it, are the same.
+    if result["dns"] == json!({}) || result["dns"].is_null() {
+        result.as_object_mut().unwrap().remove("dns");
+    }
+    for interface in result["interfaces"].as_array_mut().into_iter().flatten() {
+        let mac = interface["mac"].as_str().unwrap_or_default();
+        assert_eq!(mac.len(), 17);
+        if !mac.starts_with("02:00:00") {
+            interface["mac"] = json!("any");
+        }
+        if interface["name"].as_str().unwrap().starts_with("veth") {
+            assert_eq!(interface["name"].as_str().unwrap().len(), 12);
+            interface["name"] = json!("veth");
+        }
+    }
+    result
+}
+
+/// What the specification asks of a plugin, by a shell alone.
+#[test]
+fn the_contract_holds_without_our_runner() {
+    on_a_machine("the_contract_holds_without_our_runner", |machine| {
+        machine.printed(&format!("{} cni install /run/own && ip netns add blue", machine.world.binary.display()));
+        let script = r#"
+            export CNI_PATH=/run/own CNI_CONTAINERID=c1 CNI_IFNAME=eth0 CNI_NETNS=/run/netns/blue
+            conf='"name":"n","bridge":"br1","isGateway":true,"ipMasq":true,"ipam":{"type":"host-local","subnet":"10.9.0.0/29"}'
+            new="{\"cniVersion\":\"1.1.0\",$conf}"
+            run() { printf '%s' "$2" | CNI_COMMAND=$1 "${3:-/run/own/bridge}" >/run/answer 2>/run/said; status=$?; }
+            code() { sed -n 's/^ *"code": \([0-9]*\),*$/\1/p' /run/answer; }
+            is() { [ "$status $(code)" = "$1" ] || { echo "$2: $status $(cat /run/answer)"; exit 1; }; }
+            run VERSION '{"cniVersion":"1.0.0"}'; is '0 ' version; grep -q '"supportedVersions":\[.*"1.1.0"\]' /run/answer || exit 2
+            run STATUS "$new"; is '0 ' status; [ ! -s /run/answer ] || exit 3
+            run ADD '{"cniVersion":"9.0.0","name":"n"}'; is '1 1' 'a version that is unknown'
+            run ADD 'not JSON'; is '1 6' 'no JSON'
+            (unset CNI_NETNS; run ADD "$new"; is '1 4' 'no namespace') || exit 4
+            (CNI_IFNAME=a/b; run ADD "$new"; is '1 4' 'a name') || exit 5
+            run WHAT "$new"; is '1 4' 'a command'
+            run ADD "$new"; is '0 ' add; cp /run/answer /run/first
+            run ADD "$new"; is '1 999' 'a second time'
+            ip -n blue -o address show eth0 | grep -q 10.9.0.2/29 || exit 6
+            with="{\"cniVersion\":\"1.1.0\",$conf,\"prevResult\":$(cat /run/first)}"
+            run CHECK "$with"; is '0 ' check; [ ! -s /run/answer ] || exit 7
+            run CHECK "$new"; is '1 7' 'no prevResult'
+            for i in 3 4 5 6; do ip netns add n$i; (CNI_CONTAINERID=c$i; CNI_NETNS=/run/netns/n$i; run ADD "$new"; is '0 ' "c$i") || exit 8; done
+            run STATUS "$new"; is '1 50' 'no address is free'
+            ip netns add n7; (CNI_CONTAINERID=c7; CNI_NETNS=/run/netns/n7; run ADD "$new"; is '1 999' 'all are taken') || exit 9
+            ip -n n7 link show eth0 2>/dev/null && exit 10
+            run GC "{\"cniVersion\":\"1.1.0\",$conf,\"cni.dev/valid-attachments\":[{\"containerID\":\"c1\",\"ifname\":\"eth0\"}]}"; is '0 ' gc
+            [ "$(ls /var/lib/cni/networks/n | grep -c '^10')" = 1 ] || exit 11
+            ip netns del blue
+            run DEL "$with"; is '0 ' del; run DEL "$new"; is '0 ' 'del again'
+            [ "$(ls /var/lib/cni/networks/n | grep -c '^10')" = 0 ] || exit 12
+            [ -z "$(nft list ruleset)" ] || { nft list ruleset; exit 13; }
+            # A container with two networks: what comes from the second's address goes by the second.
+            ip netns add two; CNI_NETNS=/run/netns/two
+            run ADD "$new"; is '0 ' 'the first network'
+            CNI_IFNAME=net1; other='{"cniVersion":"1.0.0","name":"o","bridge":"br2","isGateway":true,"ipam":{"type":"host-local","subnet":"10.8.0.0/24"}}'
+            run ADD "$other"; is '0 ' 'the second network'
+            sbr="{\"cniVersion\":\"1.0.0\",\"name\":\"o\",\"prevResult\":$(cat /run/answer)}"
+            run ADD "$sbr" /run/own/sbr; is '0 ' sbr
+            run CHECK "$sbr" /run/own/sbr; is '0 ' 'check of sbr'
+            ip -n two route get 192.0.2.1 from 10.8.0.2 | grep -q 'via 10.8.0.1 dev net1 table 100' || { ip -n two rule; exit 14; }
+            run DEL "$sbr" /run/own/sbr; is '0 ' 'del of sbr'; run DEL "$sbr" /run/own/sbr; is '0 ' 'del of sbr again'
+            ip -n two rule | grep 10.8 && exit 15
+            echo well"#;
+        let path = machine.world.path().join("contract.sh");
+        fs::write(&path, script).unwrap();
+        assert_eq!(machine.printed(&format!("sh {}", path.display())), "well\n");
     });
 }

@@ -28,6 +28,9 @@ pub enum CniCommand {
     /// Ask the plugins of a network which versions of the specification they support: VERSION
     #[command(after_help = help::CNI_VERSION)]
     Version(Network),
+    /// Put hardway's own plugins into a directory, as links to this program, for other runtimes
+    #[command(after_help = help::CNI_INSTALL)]
+    Install(Install),
     /// Run a network's plugins again and again, on a machine of their own made of namespaces, and tell what they leave
     #[command(after_help = help::CNI_SOAK)]
     Soak(Soak),
@@ -42,7 +45,7 @@ pub struct Network {
     /// Where networks are looked for
     #[arg(long, value_name = "DIR", default_value = DEFAULT_CONF_DIR)]
     pub conf_dir: PathBuf,
-    /// Where plugins are looked for, as CNI_PATH has it
+    /// Where plugins are looked for, as CNI_PATH has it; what is in none of these directories and is one of hardway's own is run from hardway itself
     #[arg(long, value_name = "DIR:DIR", default_value = DEFAULT_PATH)]
     pub path: String,
     /// Where attachments are kept from ADD to DEL; root's are in /var/lib/hardway/cni
@@ -96,6 +99,14 @@ pub struct Gc {
     pub none_valid: bool,
 }
 
+/// `hardway cni install`.
+#[derive(Debug, Args)]
+pub struct Install {
+    /// The directory, as /opt/cni/bin
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
 /// `hardway cni soak`.
 #[derive(Debug, Args)]
 pub struct Soak {
@@ -105,7 +116,7 @@ pub struct Soak {
     /// Where networks are looked for
     #[arg(long, value_name = "DIR", default_value = DEFAULT_CONF_DIR)]
     pub conf_dir: PathBuf,
-    /// Where plugins are looked for, as CNI_PATH has it
+    /// Where plugins are looked for, as CNI_PATH has it; what is in none of these directories and is one of hardway's own is run from hardway itself
     #[arg(long, value_name = "DIR:DIR", default_value = DEFAULT_PATH)]
     pub path: String,
     /// How often

@@ -44,7 +44,10 @@ pub const FILES: &[(&str, &str)] = &[
         "/var/lib/hardway/cni",
         "What cni keeps of root's attachments from add to del; other people's are in $XDG_STATE_HOME/hardway/cni.",
     ),
-    ("/etc/cni/net.d", "Networks for cni. Plugins are looked for in /opt/cni/bin and /usr/lib/cni."),
+    (
+        "/etc/cni/net.d",
+        "Networks for cni. Plugins are looked for in /opt/cni/bin and /usr/lib/cni, then in hardway itself.",
+    ),
     ("/etc/subuid, /etc/subgid", "Ranges of ids that an ordinary user's lab host may map (subuid(5))."),
 ];
 
@@ -179,6 +182,13 @@ Examples:
   hardway cni version --net dbnet
 
 Exit status: 0 every plugin supports the version of the list; 1 not so.";
+
+/// Examples of `cni install`.
+pub const CNI_INSTALL: &str = "\
+Examples:
+  sudo hardway cni install /opt/cni/bin     bridge, host-local, portmap and others, for any runtime
+
+hardway cni add needs none of it: what is in no directory of --path is run from hardway itself.";
 
 /// Examples of `cni soak`.
 pub const CNI_SOAK: &str = "\

@@ -1,7 +1,9 @@
 //! One run of a plugin: finding it, what it is given, what it answers, and what that means (section 2).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attachment::Attachment;
 use super::error::{ErrorObject, Failure, advice, shown};
-use super::names;
+use super::{names, plugins};
 use crate::explain::Explanation;
 use crate::kernel::piped::{self, Limits};
 
@@ -54,7 +56,7 @@ impl Command {
 pub struct Exchange {
     /// What it was asked to do.
     pub command: Command,
-    /// The path of its program.
+    /// The path of its program, or which of hardway's own it is.
     pub plugin: String,
     /// Its whole environment.
     pub variables: BTreeMap<String, String>,
@@ -110,23 +112,58 @@ pub struct Plugins {
     pub path: String,
     /// How long each may take.
     pub timeout: Duration,
+    /// What is hardway's own plugins where the directories have none of a type: this program, called by that type ([`plugins`]).
+    pub own: Option<PathBuf>,
+}
+
+/// A plugin's program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    path: PathBuf,
+    /// By which name it is called, where that is not its path.
+    called: Option<String>,
+}
+
+impl Program {
+    /// For a run of it.
+    pub(super) fn command(&self) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.path);
+        if let Some(name) = &self.called {
+            command.arg0(name);
+        }
+        command
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.called {
+            Some(name) => write!(f, "hardway's own {name}"),
+            None => write!(f, "{}", self.path.display()),
+        }
+    }
 }
 
 impl Plugins {
-    /// The program of a plugin: in the first directory that has it (section 3, adding an attachment, 1).
+    /// The program of a plugin: in the first directory that has it (section 3, adding an attachment, 1), or else hardway's own.
     ///
     /// # Errors
     /// That none has it, with the directories.
-    pub fn find(&self, kind: &str) -> Result<PathBuf, Explanation> {
+    pub fn find(&self, kind: &str) -> Result<Program, Explanation> {
         names::plugin(kind)?;
         let mut not_executable = None;
         for directory in self.path.split(':').filter(|directory| !directory.is_empty()) {
             let path = Path::new(directory).join(kind);
             match std::fs::metadata(&path) {
-                Ok(file) if file.is_file() && file.permissions().mode() & 0o111 != 0 => return Ok(path),
+                Ok(file) if file.is_file() && file.permissions().mode() & 0o111 != 0 => {
+                    return Ok(Program { path, called: None });
+                }
                 Ok(file) if file.is_file() => not_executable = Some(path),
                 _ => {}
             }
+        }
+        if let Some(own) = self.own.as_ref().filter(|_| plugins::names().any(|name| name == kind)) {
+            return Ok(Program { path: own.clone(), called: Some(kind.to_owned()) });
         }
         let why = match not_executable {
             Some(path) => format!("{} may not be executed", path.display().to_string().escape_debug()),
@@ -154,11 +191,10 @@ impl Plugins {
         let program = self.find(kind)?;
         let variables = self.variables(command, attachment);
         let limits = Limits { stdout: MAX_ANSWER, stderr: MAX_STDERR, at_most: self.timeout };
-        let ran =
-            piped::run(std::process::Command::new(&program).env_clear().envs(&variables), stdin.as_bytes(), &limits);
+        let ran = piped::run(program.command().env_clear().envs(&variables), stdin.as_bytes(), &limits);
         let mut exchange = Exchange {
             command,
-            plugin: program.display().to_string(),
+            plugin: program.to_string(),
             variables,
             stdin,
             stdout: String::new(),

@@ -11,6 +11,7 @@ pub mod error;
 pub mod exchange;
 pub mod json;
 pub mod names;
+pub mod plugins;
 pub mod result;
 pub mod runner;
 pub mod version;

@@ -167,6 +167,35 @@ pub struct Cidr {
     pub prefix: u8,
 }
 
+impl Cidr {
+    /// Whether an address is in its subnet.
+    pub fn contains(self, other: IpAddr) -> bool {
+        self.address.is_ipv4() == other.is_ipv4()
+            && self.network().address == Self { address: other, ..self }.network().address
+    }
+
+    /// The subnet: the bits behind the prefix are zero.
+    #[must_use]
+    pub fn network(self) -> Self {
+        let address = match self.address {
+            IpAddr::V4(v4) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                IpAddr::from((v4.to_bits() & mask).to_be_bytes())
+            }
+            IpAddr::V6(v6) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                IpAddr::from((v6.to_bits() & mask).to_be_bytes())
+            }
+        };
+        Self { address, ..self }
+    }
+
+    /// That address alone: all bits are its prefix.
+    pub fn one(address: IpAddr) -> Self {
+        Self { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
+    }
+}
+
 impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)

@@ -13,6 +13,7 @@ use hardway::cni::config::{NetworkList, ValidAttachment, load};
 use hardway::cni::error::Failure;
 use hardway::cni::exchange::{Command, Exchange, Plugins};
 use hardway::cni::names;
+use hardway::cni::plugins;
 use hardway::cni::runner::{Asked, Runner, Support, Valid};
 use hardway::explain::Explanation;
 use hardway::kernel::host::{effective_uid, home_of};
@@ -36,6 +37,7 @@ pub fn run(command: &CniCommand) -> Result<ExitCode, Explanation> {
         CniCommand::Status(options) => status(options),
         CniCommand::Gc(options) => gc(options),
         CniCommand::Version(options) => version(options),
+        CniCommand::Install(options) => install(&options.directory),
         CniCommand::Soak(options) => soak::soak(options),
     }
 }
@@ -101,6 +103,12 @@ fn version(options: &Network) -> Result<ExitCode, Explanation> {
     })
 }
 
+fn install(directory: &Path) -> Result<ExitCode, Explanation> {
+    let names = plugins::install(directory)?.join(", ");
+    say(&format!("{} has links to this program: {names}", directory.display().to_string().escape_debug()));
+    Ok(ExitCode::SUCCESS)
+}
+
 /// As JSON and in words, where plugins need not have been asked.
 fn of_asked(asked: &Asked, yes: String) -> (Value, String, bool) {
     match asked {
@@ -127,7 +135,11 @@ impl Session {
 
     fn of(options: &Network, attachment: Option<&Attachment>) -> Result<Self, Explanation> {
         let cache = Cache::at(cache_directory(options.cache.clone())?);
-        let plugins = Plugins { path: options.path.clone(), timeout: Duration::from_secs(options.timeout) };
+        let plugins = Plugins {
+            path: options.path.clone(),
+            timeout: Duration::from_secs(options.timeout),
+            own: Some(plugins::OWN_PROGRAM.into()),
+        };
         let list = network(options, &cache, attachment)?;
         let runner = Runner { plugins, cache };
         Ok(Self { runner, list, json: options.json, verbose: options.verbose, seen: Vec::new() })

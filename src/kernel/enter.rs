@@ -21,6 +21,17 @@ pub fn namespace(link: &File, kind: Namespace) -> io::Result<()> {
     Ok(setns(link, kind.bits())?)
 }
 
+/// Does something in another network namespace, in a thread that ends with it: sockets that are made there belong to that namespace, and
+/// `/proc/sys/net` is the one of there.
+///
+/// # Errors
+/// As [`namespace`]; `EINVAL` for a file that is no network namespace.
+pub fn in_network<T: Send>(link: &File, deed: impl FnOnce() -> T + Send) -> io::Result<T> {
+    let there = || namespace(link, Namespace::Net).map(|()| deed());
+    let ended = std::thread::scope(|scope| scope.spawn(there).join());
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// The host name in the UTS namespace that the calling thread is in (uname(2)). One that is not UTF-8 is made readable.
 ///
 /// # Errors

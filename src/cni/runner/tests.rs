@@ -40,7 +40,8 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bin");
         fs::create_dir(&path).unwrap();
-        let plugins = Plugins { path: format!("/nowhere::{}", path.display()), timeout: Duration::from_secs(20) };
+        let plugins =
+            Plugins { path: format!("/nowhere::{}", path.display()), timeout: Duration::from_secs(20), own: None };
         let runner = Runner { plugins, cache: Cache::at(dir.path().join("cache")) };
         let world = Self { dir, runner, seen: Vec::new() };
         ["a", "b", "c"].iter().for_each(|name| world.plugin(name, PLUGIN));

@@ -15,6 +15,7 @@ use hardway::cni::cache::Cache;
 use hardway::cni::config::NetworkList;
 use hardway::cni::error::Failure;
 use hardway::cni::exchange::Plugins;
+use hardway::cni::plugins;
 use hardway::cni::runner::Runner;
 use hardway::explain::Explanation;
 use hardway::kernel::host::effective_uid;
@@ -49,7 +50,11 @@ pub fn soak(options: &Soak) -> Result<ExitCode, Explanation> {
     // Before the place where it may be is hidden.
     let list = named(&options.net, &options.conf_dir)?;
     machine().map_err(|error| error.explain("There can be no machine of its own", "see what `hardway doctor` says"))?;
-    let plugins = Plugins { path: options.path.clone(), timeout: Duration::from_secs(options.timeout) };
+    let plugins = Plugins {
+        path: options.path.clone(),
+        timeout: Duration::from_secs(options.timeout),
+        own: Some(plugins::OWN_PROGRAM.into()),
+    };
     let runner = Runner { plugins, cache: Cache::at(CACHE) };
     let (started, failures) = (Instant::now(), Mutex::new(Vec::new()));
     let (mut first, mut failed) = (None, 0);

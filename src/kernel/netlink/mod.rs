@@ -10,7 +10,11 @@
 mod answer;
 mod diag;
 mod notices;
+mod plug;
+mod queue;
+mod raw;
 mod request;
+mod rule;
 
 use std::io;
 use std::net::IpAddr;
@@ -37,6 +41,8 @@ pub use self::answer::{Address, Link, Route, Table};
 pub(super) use self::answer::{each, text};
 pub use self::diag::{Connection, Listener};
 pub use self::notices::notices;
+pub use self::plug::{NewLink, NewVeth, Path};
+pub use self::rule::SourceRule;
 use super::children::readable;
 use super::trace::{CallError, Trace};
 

@@ -14,6 +14,7 @@ mod fold;
 mod parse;
 mod request;
 mod statement;
+mod whole;
 
 use std::fmt;
 use std::io;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use self::chain::{Base, ChainType, Hook, Policy, Priority, PriorityWords};
 pub use self::parse::is_identifier;
 pub use self::statement::{AddressKind, CtKey, End, Network, Rule, Statement, Transport, Version, Way};
+pub use self::whole::NewChain;
 use super::netlink::{NETLINK_NETFILTER, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, Netlink};
 use super::trace::{CallError, Trace};
 
