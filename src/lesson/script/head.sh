@@ -177,7 +177,9 @@ hand_down() {
 # Builds a file tree of its own: each top directory of the machine under an overlay that writes to memory; those of people
 # and of running programs fresh; and makes it the root.
 build_the_tree() {
-    local top name upper work attributes='' tty=,gid=5
+    local top name upper work program='' attributes='' tty=,gid=5
+    # Opened now: it may be in /tmp, which is covered next.
+    ! command -v hardway >/dev/null || exec {program}<"$(command -v hardway)"
     # Group 5 is `tty`; with a single id it is not mapped, and devpts refuses it.
     range_of_ids || tty=''
     # In a user namespace overlayfs may not write attributes of the machine's root.
@@ -215,8 +217,9 @@ build_the_tree() {
         done
     fi
     # The program that works for limits to bite into is hardway itself.
-    if command -v hardway >/dev/null; then
-        : >lab/work && mount --bind "$(command -v hardway)" lab/work && mount -o remount,bind,ro lab/work
+    if [ -n "$program" ]; then
+        : >lab/work && mount --no-canonicalize --bind "/proc/self/fd/$program" lab/work && mount -o remount,bind,ro lab/work
+        exec {program}<&-
     fi
     own_devices
     # A machine's loopback device is up; a new network namespace's is not. Whether it forwards it has from the machine.
