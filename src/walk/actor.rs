@@ -153,7 +153,7 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             // What leads to the step is not the step, though its check may hold on the way.
             Order::ShellPrompt { .. } if self.lines_before > 0 => {
                 self.lines_before -= 1;
-                walker.begin_here()?;
+                walker.come_nearer()?;
                 (self.tell)(News::Looked);
             }
             Order::ShellPrompt { status, output } => {

@@ -231,13 +231,15 @@ impl Walker {
     fn arrive(&mut self) -> Result<(), Explanation> {
         self.verdicts.clear();
         self.answer = None;
-        self.begin_here()
+        self.hands_can_pass = false;
+        self.come_nearer()
     }
 
-    /// Counts differences from here on, and what hands may make true.
-    pub(super) fn begin_here(&mut self) -> Result<(), Explanation> {
+    /// A line has led the shell nearer to the step: differences are counted from here on. The step's own line may have been typed
+    /// already, so it is enough that the check was seen not to hold on the way.
+    pub(super) fn come_nearer(&mut self) -> Result<(), Explanation> {
         self.observe()?;
-        self.hands_can_pass = !self.evaluate(&by_hand(&self.sample.names)).iter().all(|verdict| verdict.holds);
+        self.hands_can_pass |= !self.evaluate(&by_hand(&self.sample.names)).iter().all(|verdict| verdict.holds);
         self.mark();
         Ok(())
     }
