@@ -19,6 +19,7 @@ use crate::kernel::nftables::Rule;
 use crate::lesson::{Kind, Lesson, Verdict};
 use crate::probe::cgroups::files::is_use;
 use crate::probe::{Change, ChangeKind, IdMap, Names, Observation, Panel};
+use crate::runtime::action::Action;
 use crate::session::{Position, Session};
 
 /// How long a wrong line is given to make a check true that it must not make true.
@@ -150,10 +151,12 @@ fn prove_step(walk: &mut Walk, step: usize, via: Via, shape: &mut Option<Shape>)
 fn come_to(walk: &mut Walk, step: usize, via: Via) -> Result<(), Explanation> {
     match via {
         Via::Calls => walk.walker.go(Position { step, done: false }),
-        // What only looks or fails is proved when it is its own turn.
+        // A step that only waits in vain is proved when it is its own turn.
         Via::Shell | Via::Script => {
             let lesson = Arc::clone(&walk.walker.lesson);
-            let mut before = (0..step).filter(|before| lesson.builds(*before));
+            let acts = |action: &Action| !action.mechanism().waits_in_vain();
+            let is_needed = |actions: &[Action]| actions.is_empty() || actions.iter().any(acts);
+            let mut before = (0..step).filter(|before| is_needed(&lesson.steps[*before].actions));
             before.try_for_each(|before| walk.step(before, via).map(drop))
         }
     }
