@@ -16,7 +16,7 @@ fn every_proof_holds(world: &World) {
     let course = course();
     let names = course.iter().map(|lesson| lesson.name.as_str());
     let args: Vec<&str> = ["lesson", "test", "--json"].into_iter().chain(names).collect();
-    let output = bounded(&mut world.lab(&args), COMMAND * 3);
+    let output = bounded(&mut world.lab(&args), COMMAND * 4);
     let lines = json_lines(&output);
     let (summary, proofs) = lines.split_last().expect("lines");
     // Where wrong lines were typed, the check must not hold.
