@@ -286,7 +286,12 @@ impl Netlink {
     }
 
     /// One request, and the messages that answer it, up to the last one.
-    fn exchange(&mut self, message: impl NetlinkSerializable, flags: u16, take: impl FnMut(&[u8])) -> nix::Result<()> {
+    pub(super) fn exchange(
+        &mut self,
+        message: impl NetlinkSerializable,
+        flags: u16,
+        take: impl FnMut(&[u8]),
+    ) -> nix::Result<()> {
         self.next();
         self.append(message, flags);
         self.converse(flags & (NLM_F_DUMP | NLM_F_ACK) != 0, take).map(drop)

@@ -238,7 +238,7 @@ impl Nftables {
         trace.call(call, args, || self.0.batch(batch).map(|()| 0)).map(drop)
     }
 
-    /// The ruleset of the network namespace. Where there are no tables that takes one request.
+    /// The ruleset of the network namespace. Where there are no tables that takes two requests.
     ///
     /// # Errors
     /// `EPERM` as [`Self::add_table`]; `EINVAL` where the kernel has netfilter and no nftables; `EAGAIN` where somebody changes the
@@ -256,8 +256,17 @@ impl Nftables {
     fn attempt(&mut self) -> io::Result<Option<Ruleset>> {
         let mut generation = Generation::default();
         let mut ruleset = Ruleset::default();
+        // Asked for before the first dump: the kernel decides whether a table is of the ruleset, and writes the generation on the message
+        // only then. A change between the two would put a table that is gone beside those that took its place.
+        self.0.exchange(request::generation(), NLM_F_REQUEST, |body| generation.told(body, |_, _| {}))?;
+        // And what does not fit together is of two rulesets, whatever its generation: the kernel counts first, and then turns over.
+        let mut fits = true;
         let mut whole = self.0.dump_whole(request::all_tables(), |body| {
-            generation.told(body, |family, attributes| ruleset.tables.push(answer::table(family, attributes)));
+            generation.told(body, |family, attributes| {
+                let table = answer::table(family, attributes);
+                fits &= ruleset.table_mut(family, &table.name).is_none();
+                ruleset.tables.push(table);
+            });
         })?;
         if ruleset.tables.is_empty() {
             return Ok(whole.then_some(ruleset));
@@ -265,8 +274,9 @@ impl Nftables {
         whole &= self.0.dump_whole(request::all_chains(), |body| {
             generation.told(body, |family, attributes| {
                 let (table, chain) = answer::chain(attributes);
-                if let Some(table) = ruleset.table_mut(family, &table) {
-                    table.chains.push(chain);
+                match ruleset.table_mut(family, &table) {
+                    Some(table) => table.chains.push(chain),
+                    None => fits = false,
                 }
             });
         })?;
@@ -274,12 +284,13 @@ impl Nftables {
             generation.told(body, |family, attributes| {
                 let (table, chain, rule) = answer::rule(family, attributes);
                 let table = ruleset.table_mut(family, &table);
-                if let Some(chain) = table.and_then(|table| table.chains.iter_mut().find(|it| it.name == chain)) {
-                    chain.rules.push(rule);
+                match table.and_then(|table| table.chains.iter_mut().find(|it| it.name == chain)) {
+                    Some(chain) => chain.rules.push(rule),
+                    None => fits = false,
                 }
             });
         })?;
-        Ok((whole && !generation.changed).then_some(ruleset))
+        Ok((whole && fits && !generation.changed).then_some(ruleset))
     }
 }
 

@@ -4,9 +4,9 @@
 //! attribute, and drop the whole message where they do not know something in it.
 
 use netlink_packet_netfilter::nftables::{
-    Bitwise, ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions, Hook as HookAttribute,
-    HookNumber, Immediate, ListAttribute, Meta, NfTablesMessage, Operator, Payload, Register, RuleAttribute,
-    RuleMessage, TableAttribute, TableMessage, Verdict, VerdictAttribute,
+    Bitwise, ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions, GenMessage,
+    Hook as HookAttribute, HookNumber, Immediate, ListAttribute, Meta, NfTablesMessage, Operator, Payload, Register,
+    RuleAttribute, RuleMessage, TableAttribute, TableMessage, Verdict, VerdictAttribute,
 };
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProtoFamily};
@@ -68,6 +68,11 @@ pub(super) fn new_rule(family: Family, table: &str, chain: &str, expressions: &[
         RuleAttribute::Expressions(expressions.iter().map(wire).collect()),
     ];
     of(family, NfTablesMessage::NewRule(RuleMessage { attributes }))
+}
+
+/// The number of changes of the ruleset so far.
+pub(super) fn generation() -> NetfilterMessage {
+    anywhere(NfTablesMessage::GetGen(GenMessage { attributes: Vec::new() }))
 }
 
 /// All tables, of all families.
