@@ -204,9 +204,15 @@ impl Lesson {
         (0..=step).rev().find(|step| self.begins_anew(*step)).unwrap_or(0)
     }
 
-    /// Whether the steps after it build on what this one makes: a *change*, or the making of a new box.
+    /// Whether the steps after it build on what this one makes: a *change*, the making of a new box, or what comes before the last
+    /// action of a *fail* step, the only one that is refused.
     pub fn builds(&self, step: usize) -> bool {
-        self.steps[step].kind == Kind::Change || self.begins_anew(step)
+        let Step { kind, actions, .. } = &self.steps[step];
+        match kind {
+            Kind::Change => true,
+            Kind::Fail => actions.len() > 1 || self.begins_anew(step),
+            Kind::Observe => self.begins_anew(step),
+        }
     }
 
     /// The lines that bring a new shell to where a step begins by hand: those of the steps before it that build something, since the
