@@ -21,7 +21,7 @@ use support::{Mode, expected_skips_on, json_lines_of, names, skip};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// For all of it. `tests/vm/run` bounds the parts.
-const SECONDS: &str = "1700";
+const SECONDS: &str = "2300";
 
 /// The exit status of `tests/vm/run` where there can be no VM.
 const CAN_NOT: i32 = 77;
