@@ -4,8 +4,9 @@
 //! go to a tmpfs of limited size; directories of people and of running programs are fresh; `/proc` is the lab's own; what
 //! the kernel has only once for the whole machine, `/sys` and most of `/proc/sys`, is read-only.
 
-use std::fs::{self, File};
-use std::os::fd::AsRawFd;
+mod program;
+
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,6 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use crate::explain::Explanation;
 use crate::kernel::cgroup::Hierarchy;
 use crate::kernel::host::Mode;
-use crate::kernel::program::WORK;
 
 /// Where the tree is put together: a directory that every machine has, hidden by the first mount.
 const STAGE: &str = "/tmp";
@@ -54,6 +54,13 @@ const NAMESPACED: [&str; 12] = [
 /// Parts of `/proc`, besides `/proc/sys`, through which root could reach the whole machine.
 const DANGEROUS: [&str; 8] = ["sysrq-trigger", "irq", "bus", "fs", "acpi", "mtrr", "latency_stats", "timer_list"];
 
+/// What runtimes of containers keep in `/var/lib`: CNI's plugins, and hardway as their runner. In a lab host they begin with nothing, and
+/// what they keep goes to [`KEPT`]: in a user namespace nobody may write beside files of the machine's root.
+const KEEPERS: [&str; 2] = ["cni", "hardway"];
+
+/// Where that goes.
+const KEPT: &str = "/run/lib";
+
 /// Where machines have their cgroup file systems: one of version 2 alone, or a directory with one for each hierarchy.
 const CGROUPS: &str = "/sys/fs/cgroup";
 
@@ -71,7 +78,7 @@ const NONE: Option<&str> = None;
 pub fn build(mode: Mode, cgroups: &[Hierarchy], private: &[&str]) -> Result<(), Explanation> {
     // First of all: nothing that is mounted from here on may propagate to the machine.
     attach(NONE, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
-    let program = program();
+    let program = program::file();
     attach(Some("lab"), STAGE, Some("tmpfs"), MsFlags::MS_NODEV, Some(LAYER_OPTIONS))?;
     let root = Path::new(STAGE).join("root");
     let layers = Path::new(STAGE).join("layers");
@@ -88,7 +95,10 @@ pub fn build(mode: Mode, cgroups: &[Hierarchy], private: &[&str]) -> Result<(), 
         let options = format!("mode={permissions:o},size=128m");
         attach(Some("lab"), &target, Some("tmpfs"), MsFlags::MS_NODEV, Some(&options))?;
     }
-    workload(&root, program.as_ref())?;
+    let kept = root.join(KEPT.trim_start_matches('/'));
+    make_dir(&kept, 0o755)?;
+    KEEPERS.iter().try_for_each(|keeper| make_dir(&kept.join(keeper), 0o755))?;
+    program::show(&root, program.as_ref())?;
     proc(&root.join("proc"), mode)?;
     if mode == Mode::Root {
         bare_proc(&root.join(".proc"))?;
@@ -109,7 +119,7 @@ pub fn build(mode: Mode, cgroups: &[Hierarchy], private: &[&str]) -> Result<(), 
 /// The call that failed, explained.
 pub fn build_on_machine(cgroups: &[Hierarchy]) -> Result<(), Explanation> {
     attach(NONE, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
-    let program = program();
+    let program = program::file();
     // Where lessons make files, so that none of them stays.
     for (name, permissions) in FRESH.iter().filter(|(name, _)| FRESH_ON_MACHINE.contains(name)) {
         let (place, options) = (Path::new("/").join(name), format!("mode={permissions:o},size=128m"));
@@ -117,7 +127,7 @@ pub fn build_on_machine(cgroups: &[Hierarchy]) -> Result<(), Explanation> {
             attach(Some("lab"), &place, Some("tmpfs"), MsFlags::MS_NODEV, Some(&options))?;
         }
     }
-    workload(Path::new("/"), program.as_ref())?;
+    program::show(Path::new("/"), program.as_ref())?;
     // The same of shared memory; and a mqueue must show the IPC namespace that the lab host has.
     for (name, fstype, options) in [("shm", "tmpfs", "mode=1777,size=64m"), ("mqueue", "mqueue", "")] {
         let place = Path::new("/dev").join(name);
@@ -156,6 +166,14 @@ fn copy_top(name: &str, root: &Path, layers: &Path, mode: Mode) -> Result<(), Ex
     make_dir(&layers.join(name), 0o755)?;
     make_dir(&upper, kind.permissions().mode() & 0o7777)?;
     make_dir(&work, 0o755)?;
+    if name == "var" {
+        let lib = upper.join("lib");
+        make_dir(&lib, 0o755)?;
+        for keeper in KEEPERS {
+            let (link, to) = (lib.join(keeper), Path::new(KEPT).join(keeper));
+            symlink(to, &link).map_err(|error| failed(&format!("make the link {}", link.display()), &error))?;
+        }
+    }
     let mut options =
         format!("lowerdir={},upperdir={},workdir={}", original.display(), upper.display(), work.display());
     if mode != Mode::Root {
@@ -294,22 +312,6 @@ fn own_cgroups(root: &Path, hierarchies: &[Hierarchy], private: &[&str]) -> Resu
     let Some(first) = hierarchies.first() else { return Ok(()) };
     let link = root.join("lab/cgroup");
     symlink(shown_at(&first.mount, private), &link).map_err(|error| failed("make the link /lab/cgroup", &error))
-}
-
-/// Shows this program as `/lab/work`, under which name it does work for limits to bite into.
-fn workload(root: &Path, program: Option<&File>) -> Result<(), Explanation> {
-    let Some(program) = program else { return Ok(()) };
-    let place = root.join("lab").join(WORK);
-    fs::write(&place, "").map_err(|error| failed(&format!("make {}", place.display()), &error))?;
-    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
-    attach(Some(&format!("/proc/self/fd/{}", program.as_raw_fd())), &place, None, MsFlags::MS_BIND, None)?;
-    attach(NONE, &place, None, flags, None)
-}
-
-/// This program's file as this mount namespace has it, opened while nothing hides it. None where it was replaced or removed while
-/// it runs; `/proc/self/exe` leads to the mount of another namespace, and that can not be bound here.
-fn program() -> Option<File> {
-    File::open(fs::read_link("/proc/self/exe").ok()?).ok()
 }
 
 /// `/dev` with the harmless devices, terminals of its own, shared memory and message queues of its own.

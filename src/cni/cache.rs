@@ -26,6 +26,10 @@ use crate::explain::Explanation;
 
 pub use lock::Lock;
 
+/// Where root keeps attachments: they are the machine's, and not those of whoever called sudo. Not libcni's own /var/lib/cni: what another
+/// runtime keeps of a network of the same name would be stale for `gc`.
+pub const ROOTS_CACHE: &str = "/var/lib/hardway/cni";
+
 /// The kind of file that libcni writes since its release 0.8.
 const KIND: &str = "cniCacheV1";
 /// What the names of files that are being written begin with. No network's name does.

@@ -14,6 +14,7 @@ use super::names;
 use super::result::AddResult;
 use super::version::Version;
 use crate::explain::Explanation;
+use crate::kernel::namespace::is_namespace;
 
 /// Runs the plugins of networks, and keeps what they answered.
 #[derive(Clone, Debug)]
@@ -332,9 +333,10 @@ impl Runner {
     }
 }
 
-/// Whether the container can still be there: a namespace that nobody knows of is taken for one.
+/// Whether the container can still be there: a namespace that nobody knows of is taken for one. A file on which one was mounted once
+/// is none (setns(2), nsfs).
 fn lives(attachment: &Attachment) -> bool {
-    attachment.netns.as_ref().is_none_or(|path| Path::new(path).exists())
+    attachment.netns.as_ref().is_none_or(|path| is_namespace(Path::new(path)))
 }
 
 fn too_old(list: &NetworkList, command: Command) -> Asked {

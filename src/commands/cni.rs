@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hardway::cni::attachment::Attachment;
-use hardway::cni::cache::Cache;
+use hardway::cni::cache::{Cache, ROOTS_CACHE};
 use hardway::cni::config::{NetworkList, ValidAttachment, load};
 use hardway::cni::error::Failure;
 use hardway::cni::exchange::{Command, Exchange, Plugins};
@@ -23,10 +23,6 @@ use serde_json::{Value, json};
 use super::say;
 use crate::cli::cni::{Attach, CniCommand, Gc, Network};
 use crate::report::FAILED;
-
-/// Where root keeps attachments: they are the machine's, and not those of whoever called sudo. Not libcni's own /var/lib/cni: what another
-/// runtime keeps of a network of the same name would be stale for `gc`.
-const ROOTS_CACHE: &str = "/var/lib/hardway/cni";
 
 /// `hardway cni`.
 pub fn run(command: &CniCommand) -> Result<ExitCode, Explanation> {

@@ -23,6 +23,11 @@ pub enum Namespace {
     TimeForChildren,
 }
 
+/// Whether a path leads to a namespace: a link of `/proc/PID/ns`, or a file on which one is mounted (ioctl_nsfs(2)).
+pub fn is_namespace(path: &std::path::Path) -> bool {
+    nix::sys::statfs::statfs(path).is_ok_and(|seen| seen.filesystem_type() == nix::sys::statfs::NSFS_MAGIC)
+}
+
 impl Namespace {
     /// All links, in the order in which the course teaches them.
     pub const ALL: [Self; 10] = [

@@ -6,6 +6,8 @@
 
 use super::{Kind, Lesson, Need, Step};
 use crate::runtime::action::Action;
+use crate::runtime::cgroup::WORKLOAD;
+use crate::runtime::cni::{HARDWAY, PLUGINS, plugin_names};
 use crate::runtime::process::shell_words;
 
 const HEAD: &str = include_str!("script/head.sh");
@@ -37,9 +39,12 @@ pub fn of(lesson: &Lesson, until: Option<usize>) -> String {
     if !hierarchies.is_empty() {
         text.push_str(&format!("wants_hierarchies='{}'\n", hierarchies.join(" ")));
     }
-    if lesson.steps.iter().flat_map(|step| &step.by_hand).any(|line| line.contains("/lab/work")) {
+    let types = |path: &str| lesson.steps.iter().flat_map(|step| &step.by_hand).any(|line| line.contains(path));
+    if types(WORKLOAD) || types(HARDWAY) || types(PLUGINS) {
         text.push_str("wants_work=yes\n");
     }
+    let names = if types(PLUGINS) { plugin_names().join(" ") } else { String::new() };
+    text.push_str(&format!("wants_plugins='{names}'\n"));
     text.push_str(HEAD);
     text.push_str("\noffers() { # NEED: whether this place has it\n    case $1 in\n");
     for need in needs {

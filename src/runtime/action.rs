@@ -15,8 +15,8 @@ use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
-    bridge, file, join, link, mount, mount::MountProc, namespace::Unshare, nftables, pin, root, rootfs::Rootfs, route,
-    socket, uts::SetHostname, veth,
+    bridge, cni, file, join, link, mount, mount::MountProc, namespace::Unshare, nftables, pin, root, rootfs::Rootfs,
+    route, socket, uts::SetHostname, veth,
 };
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
@@ -159,6 +159,10 @@ actions! {
         NftRule(nftables::NftRule),
         /// Take a table away.
         NftDeleteTable(nftables::NftDeleteTable),
+        /// Run one CNI plugin.
+        CniPlugin(cni::CniPlugin),
+        /// Carry out a network configuration of CNI.
+        CniNetwork(cni::CniNetwork),
         /// Join namespaces that exist.
         Setns(join::Setns),
         /// Keep a namespace by a mount.
@@ -196,6 +200,11 @@ pub trait Mechanism {
     /// The errno that the lesson expects, where the action is there to fail.
     fn fails_with(&self) -> Option<Errno> {
         None
+    }
+
+    /// Whether the lesson expects it to fail.
+    fn is_meant_to_fail(&self) -> bool {
+        self.fails_with().is_some()
     }
 
     /// Whether all that it does is to wait in vain. Whoever performs steps again, to be where they lead, does without it.
@@ -305,6 +314,13 @@ pub struct Performed {
     pub calls: Vec<crate::kernel::trace::Call>,
     /// What came of it, or the call that failed.
     pub result: Result<Outcome, CallError>,
+}
+
+impl Performed {
+    /// Whether a call failed, or the program that was run.
+    pub fn has_failed(&self) -> bool {
+        self.result.as_ref().map_or(true, |outcome| outcome.status.is_some_and(|status| status != 0))
+    }
 }
 
 impl Action {

@@ -4,6 +4,7 @@ pub mod action;
 pub mod bridge;
 pub mod cgroup;
 pub mod clock;
+pub mod cni;
 pub mod device;
 pub mod file;
 pub mod id_map;

@@ -63,6 +63,7 @@ pub const ALL: &[Stage] = &[
         panels: &[Panel::Network],
     },
     Stage { id: "publish", teaches: "ports that are reached from outside", panels: &[Panel::Network] },
+    Stage { id: "cni", teaches: "networks that somebody else makes, by plugins", panels: &[Panel::Network] },
     Stage {
         id: "time",
         teaches: "clocks that have run for longer, or not so long",

@@ -19,7 +19,7 @@ use crate::kernel::nftables::Rule;
 use crate::lesson::{Kind, Lesson, Verdict};
 use crate::probe::cgroups::files::is_use;
 use crate::probe::{Change, ChangeKind, IdMap, Names, Observation, Panel};
-use crate::runtime::action::Action;
+use crate::runtime::action::{Action, Performed};
 use crate::session::{Position, Session};
 
 /// How long a wrong line is given to make a check true that it must not make true.
@@ -192,7 +192,7 @@ fn changes_nothing(walk: &mut Walk, step: usize) -> Result<Verdict, Explanation>
     walk.walker.lab()?.perform(before)?;
     walk.walker.settle()?;
     let rows = Arc::clone(walk.walker.rows());
-    let failed = walk.walker.lab()?.perform(std::slice::from_ref(failing))?.iter().any(|one| one.result.is_err());
+    let failed = walk.walker.lab()?.perform(std::slice::from_ref(failing))?.iter().any(Performed::has_failed);
     walk.walker.observe()?;
     let mut changes = crate::probe::diff(&rows, walk.walker.rows());
     // Where the box is in a group, to fail takes processor time too.

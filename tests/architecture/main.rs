@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("kernel", &["explain"]),
     // Readers of kernel state, and the deeds that change it. Neither knows the other.
     ("probe", &["kernel", "explain"]),
-    ("runtime", &["kernel", "rootfs_fetch", "explain"]),
+    ("runtime", &["cni", "kernel", "rootfs_fetch", "explain"]),
     // What is taught. It names namespaces and errors, and calls nothing of the kernel.
     ("stages", &["runtime", "probe", "explain"]),
     (

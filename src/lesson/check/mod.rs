@@ -238,6 +238,8 @@ gather! {
         Links(network::Links),
         /// The flags of a link.
         LinkFlags(network::LinkFlags),
+        /// An address of a link.
+        Address(network::AddressOf),
         /// How many routes lead to a network.
         RoutesTo(traffic::RoutesTo),
         /// Who is connected to a TCP port.

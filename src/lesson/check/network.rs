@@ -225,6 +225,27 @@ impl Probe for Links {
     }
 }
 
+/// The first address that was given to a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddressOf {
+    /// Whose.
+    pub of: String,
+    /// The link.
+    pub link: String,
+}
+
+impl Probe for AddressOf {
+    fn words(&self) -> String {
+        format!("the address of the link {} of {}", self.link, self.of)
+    }
+
+    fn read(&self, view: &View<'_>) -> Seen<String> {
+        let mut mine = addresses(view, &self.of, &self.link)?.filter(|address| !address.is_link_local());
+        mine.next().map(|address| prefixed(address).to_string()).ok_or_else(|| listed(&[]))
+    }
+}
+
 /// The index of a link in its network namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -85,7 +85,7 @@ impl Compiler<'_> {
             .actions
             .iter()
             .enumerate()
-            .filter(|(_, action)| action.mechanism().fails_with().is_some())
+            .filter(|(_, action)| action.mechanism().is_meant_to_fail())
             .map(|(index, _)| index)
             .collect();
         if raw.kind != Kind::Fail {

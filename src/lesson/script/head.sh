@@ -194,6 +194,8 @@ build_the_tree() {
         elif [ -d "$top" ]; then
             upper=/tmp/layers/$name/upper work=/tmp/layers/$name/work
             mkdir -p "$name" "$upper" "$work" && chmod --reference="$top" "$name" "$upper"
+            # What runtimes of containers keep: in a user namespace nobody may write beside files of the machine's root.
+            [ "$name" != var ] || { mkdir "$upper/lib" && ln -s /run/lib/cni /run/lib/hardway "$upper/lib"; }
             mount -t overlay -o "nodev,lowerdir=$top,upperdir=$upper,workdir=$work$attributes" lab "$name" 2>/dev/null ||
                 read_only "$top" "$name" || trouble "/$name could not be shown"
         fi
@@ -202,7 +204,7 @@ build_the_tree() {
         mkdir "${name%:*}"
         mount -t tmpfs -o "nodev,size=128m,mode=${name#*:}" lab "${name%:*}" || trouble "/${name%:*} could not be mounted"
     done
-    mkdir proc sys dev
+    mkdir -p proc sys dev run/lib/cni run/lib/hardway
     own_proc
     own_sys sys 2>/dev/null || read_only /sys sys
     # `ip netns exec` takes /sys away before it mounts another, which a user namespace may only where it still sees one.
@@ -220,6 +222,12 @@ build_the_tree() {
     if [ -n "$program" ]; then
         : >lab/work && mount --no-canonicalize --bind "/proc/self/fd/$program" lab/work && mount -o remount,bind,ro lab/work
         exec {program}<&-
+        # And by links under its own name, and under those of its CNI plugins.
+        local plugin
+        ln -s work lab/hardway && mkdir lab/cni
+        for plugin in $wants_plugins; do
+            ln -s ../work "lab/cni/$plugin"
+        done
     fi
     own_devices
     # A machine's loopback device is up; a new network namespace's is not. Whether it forwards it has from the machine.
