@@ -104,7 +104,7 @@ impl Server {
                 Ok(sent) => return sent,
                 Err(explanation) => Reply::Failed(explanation),
             },
-            Request::Gauge(paths) => reported(|report| stdio::report(report, &Gauged::read(&paths)))
+            Request::Gauge(paths) => reported(1, |report| stdio::report(report, &Gauged::read(&paths)))
                 .map_or_else(Reply::Failed, Reply::Gauged),
             Request::Watch(directories) => match notices::watch(&directories) {
                 Ok(made) => {
@@ -133,7 +133,8 @@ impl Server {
         ui.send(&reply)
     }
 
-    /// Performs actions up to the first that fails; those that follow each other in one box go there together.
+    /// Performs actions up to the first that fails; those that follow each other in one box go there together, and those of the host that
+    /// leave no trace in who performs them to one worker: a fork costs more than most of them.
     fn perform_all(&mut self, actions: &[Action]) -> Reply {
         let mut performed: Vec<Performed> = Vec::with_capacity(actions.len());
         let mut rest = actions;
@@ -142,12 +143,17 @@ impl Server {
                 Action::Box(make) => make.name.as_str(),
                 other => other.mechanism().actor(),
             };
-            let others = rest[1..].iter().take_while(|next| doer != HOST && next.mechanism().actor() == doer);
-            let together = 1 + others.count();
+            let joins = |next: &&Action| {
+                next.mechanism().actor() == doer
+                    && (doer != HOST || (first.leaves_its_actor() && next.leaves_its_actor()))
+            };
+            let together = 1 + rest[1..].iter().take_while(joins).count();
             let trouble = match first {
                 Action::Box(make) => self.make_box(make, &rest[1..together], &mut performed),
                 Action::Kill(kill) if kill.from == HOST => self.kill(kill).map(|one| performed.push(one)),
-                other if other.mechanism().actor() == HOST => self.on_host(other).map(|one| performed.push(one)),
+                other if other.mechanism().actor() == HOST => {
+                    self.on_host(&rest[..together]).map(|done| performed.extend(done))
+                }
                 _ => self.in_box(&rest[..together], &mut performed),
             };
             if let Err(explanation) = trouble {
@@ -234,17 +240,28 @@ impl Server {
         Ok(performed)
     }
 
-    /// Performs an action of the host's in a worker.
-    fn on_host(&self, action: &Action) -> Result<Performed, Explanation> {
-        if let Some(deed) = action.on_box() {
+    /// Performs actions of the host's in a worker, up to the first that fails.
+    fn on_host(&self, actions: &[Action]) -> Result<Vec<Performed>, Explanation> {
+        if let [action] = actions
+            && let Some(deed) = action.on_box()
+        {
             let whom = deed.whom();
             let handle = self.boxes.get(whom).filter(|handle| handle.lives()).ok_or_else(|| no_such_box(whom))?;
-            return worker(|trace| deed.perform_on(trace, handle.pid));
+            return worker(|trace| deed.perform_on(trace, handle.pid)).map(|one| vec![one]);
         }
-        let Some(deed) = action.alone() else {
-            return Err(worker_trouble("the lab host itself neither forks nor executes; only a box does"));
-        };
-        worker(|trace| deed.perform(trace))
+        let deeds: Option<Vec<_>> = actions.iter().map(Action::alone).collect();
+        let deeds =
+            deeds.ok_or_else(|| worker_trouble("the lab host itself neither forks nor executes; only a box does"))?;
+        reported(deeds.len(), |report| {
+            let mut done: Vec<Performed> = Vec::with_capacity(deeds.len());
+            for deed in deeds {
+                done.push(traced(|trace| deed.perform(trace)));
+                if done.last().is_some_and(|one| one.result.is_err()) {
+                    break;
+                }
+            }
+            stdio::report(report, &done);
+        })
     }
 
     fn names(&self) -> Names {
@@ -328,16 +345,20 @@ impl Server {
 
 /// Performs calls in a worker, which reports them.
 fn worker(deed: impl FnOnce(&mut Trace) -> Result<Outcome, CallError>) -> Result<Performed, Explanation> {
-    reported(|report| {
-        let mut trace = Trace::new(HOST);
-        let result = deed(&mut trace);
-        stdio::report(report, &Performed { calls: trace.into_calls(), result });
-    })
+    reported(1, |report| stdio::report(report, &traced(deed)))
 }
 
-/// What a worker reports.
-pub(super) fn reported<T: DeserializeOwned>(body: impl FnOnce(&File)) -> Result<T, Explanation> {
-    match in_worker(ACTION_DEADLINE, MAX_BODY, |report| body(&report)) {
+/// A deed, with its calls.
+fn traced(deed: impl FnOnce(&mut Trace) -> Result<Outcome, CallError>) -> Performed {
+    let mut trace = Trace::new(HOST);
+    let result = deed(&mut trace);
+    Performed { calls: trace.into_calls(), result }
+}
+
+/// What a worker reports that does so many deeds.
+pub(super) fn reported<T: DeserializeOwned>(deeds: usize, body: impl FnOnce(&File)) -> Result<T, Explanation> {
+    let patience = ACTION_DEADLINE * u32::try_from(deeds).unwrap_or(u32::MAX);
+    match in_worker(patience, MAX_BODY, |report| body(&report)) {
         Ok(Worked::Report(body)) => serde_json::from_slice(&body).map_err(|error| worker_trouble(&error.to_string())),
         Ok(Worked::Late) => Err(worker_trouble("it took too long and was killed")),
         Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),

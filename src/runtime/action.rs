@@ -324,6 +324,31 @@ impl Performed {
 }
 
 impl Action {
+    /// Whether who performs it is afterwards as before, but for a descriptor at most: of the lab host's actions these need no process each.
+    pub fn leaves_its_actor(&self) -> bool {
+        matches!(
+            self,
+            Self::Write(_)
+                | Self::Mkdir(_)
+                | Self::ReadFile(_)
+                | Self::LinkUp(_)
+                | Self::LinkDown(_)
+                | Self::AddAddress(_)
+                | Self::DeleteAddress(_)
+                | Self::AddRoute(_)
+                | Self::DeleteRoute(_)
+                | Self::AddVeth(_)
+                | Self::AddBridge(_)
+                | Self::SetMaster(_)
+                | Self::Hairpin(_)
+                | Self::DeleteLink(_)
+                | Self::NftTable(_)
+                | Self::NftChain(_)
+                | Self::NftRule(_)
+                | Self::NftDeleteTable(_)
+        )
+    }
+
     /// The deed of an action that the lab host performs on a box.
     pub fn on_box(&self) -> Option<&dyn PerformOn> {
         match self {
