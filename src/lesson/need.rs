@@ -26,6 +26,8 @@ pub enum Need {
     NetNamespace,
     /// The lab host has a network of its own: what is made there ends with it.
     LabNetwork,
+    /// The kernel has IPv6, and it is not switched off.
+    Ipv6,
     /// The kernel has user namespaces, and they are not forbidden.
     UserNamespace,
     /// The kernel has cgroup namespaces.
@@ -190,6 +192,8 @@ impl Need {
             Self::IdHelpers => ["newuidmap", "newgidmap"].iter().any(|name| host::helper(name).is_none()).then(|| {
                 "newuidmap(1) and newgidmap(1) are not installed; on Debian and Ubuntu: sudo apt install uidmap".to_owned()
             }),
+            Self::Ipv6 => (!Path::new("/proc/net/if_inet6").exists())
+                .then(|| "this kernel has no IPv6 (CONFIG_IPV6, or ipv6.disable=1 where it was booted)".to_owned()),
             Self::Perl => {
                 let there = ["/usr/local/bin/perl", "/usr/bin/perl", "/bin/perl"].iter().any(|path| Path::new(path).exists());
                 (!there).then(|| {

@@ -131,6 +131,7 @@ fn test(need: Need) -> &'static str {
         }
         Need::Setgroups => "[ \"$(cat /proc/self/setgroups)\" = allow ]",
         Need::IdHelpers => "command -v newuidmap >/dev/null && command -v newgidmap >/dev/null",
+        Need::Ipv6 => "[ -e /proc/net/if_inet6 ]",
         Need::Perl => "command -v perl >/dev/null",
         Need::NfTables => "nft list tables >/dev/null 2>&1",
         Need::OwnCgroup => "[ -e /lab/cgroup ]",

@@ -111,7 +111,9 @@ impl<const ADD: bool> Mechanism for SetAddress<ADD> {
 
     fn shell(&self) -> Option<String> {
         let deed = if ADD { "add" } else { "delete" };
-        Some(format!("ip address {deed} {} dev {}", self.address, shell_words(std::slice::from_ref(&self.link))))
+        let nodad = if ADD && self.address.ip.is_ipv6() { " nodad" } else { "" };
+        let link = shell_words(std::slice::from_ref(&self.link));
+        Some(format!("ip address {deed} {} dev {link}{nodad}", self.address))
     }
 
     fn fails_with(&self) -> Option<Errno> {

@@ -159,7 +159,7 @@ impl Netlink {
         self.change(trace, request::delete_link(name), 0)
     }
 
-    /// Gives a link an address (`ip address add ADDRESS/PREFIX dev NAME`).
+    /// Gives a link an address (`ip address add ADDRESS/PREFIX dev NAME`, for IPv6 with `nodad`).
     ///
     /// # Errors
     /// As [`Self::set_link`]; `EEXIST` where it has this address, `EADDRNOTAVAIL` or `EINVAL` for one that can be none.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rtnetlink::packet_route::RouteNetlinkMessage;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
     InfoBridgePort, InfoData, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo,
     LinkMessage,
@@ -57,9 +57,14 @@ pub(super) fn get_link(name: &str) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(LinkUnspec::new_with_name(name).build())
 }
 
-/// An address of a link, to be given.
+/// An address of a link, to be given. One of IPv6 can be used at once: else the kernel asks for a second or two whether somebody has it
+/// already (RFC 4862, duplicate address detection), and until then nothing can be sent from it.
 pub(super) fn add_address(index: u32, address: IpAddr, prefix: u8) -> RouteNetlinkMessage {
-    RouteNetlinkMessage::NewAddress(address_of(index, address, prefix))
+    let mut message = address_of(index, address, prefix);
+    if address.is_ipv6() {
+        message.header.flags |= AddressHeaderFlags::Nodad;
+    }
+    RouteNetlinkMessage::NewAddress(message)
 }
 
 /// An address of a link, to be taken away.
@@ -198,7 +203,8 @@ fn address_words(address: &AddressMessage) -> Vec<String> {
         AddressAttribute::Broadcast(ip) => format!("IFA_BROADCAST={ip}"),
         other => format!("{other:?}"),
     };
-    fixed.into_iter().chain(address.attributes.iter().map(attribute)).collect()
+    let nodad = header.flags.contains(AddressHeaderFlags::Nodad).then(|| "ifa_flags=IFA_F_NODAD".to_owned());
+    fixed.into_iter().chain(nodad).chain(address.attributes.iter().map(attribute)).collect()
 }
 
 fn route_words(route: &RouteMessage) -> Vec<String> {
@@ -244,6 +250,11 @@ mod tests {
         assert_eq!(
             told(add_address(1, IpAddr::from([10, 0, 0, 1]), 24)),
             "RTM_NEWADDR(ifa_index=1, ifa_prefixlen=24, IFA_ADDRESS=10.0.0.1, IFA_LOCAL=10.0.0.1, IFA_BROADCAST=10.0.0.255)"
+        );
+        let six: IpAddr = "fd00::2".parse().expect("an address");
+        assert_eq!(
+            told(add_address(1, six, 64)),
+            "RTM_NEWADDR(ifa_index=1, ifa_prefixlen=64, ifa_flags=IFA_F_NODAD, IFA_ADDRESS=fd00::2, IFA_LOCAL=fd00::2)"
         );
         let (any, via) = (IpAddr::from([0, 0, 0, 0]), IpAddr::from([10, 0, 0, 1]));
         assert_eq!(told(add_route(any, 0, via)), "RTM_NEWROUTE(rtm_dst_len=0, RTA_GATEWAY=10.0.0.1)");
