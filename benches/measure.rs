@@ -43,6 +43,10 @@ const SOME: usize = 20;
 /// Repetitions of what may take a quarter of a second.
 const FEW: usize = 7;
 
+/// How long after network namespaces have ended the kernel is left to take them away: it does so by itself, and whoever makes a change
+/// to a network meanwhile waits for it. Neither side of a comparison shall pay for the turn before.
+const CALM: Duration = Duration::from_millis(200);
+
 /// What the screen writes behind each frame: the end of a synchronised update.
 const END_OF_FRAME: &str = "\x1b[?2026l";
 
@@ -176,10 +180,12 @@ fn network(keeper: &mut Keeper) {
     let mut took: [Vec<Duration>; 2] = Default::default();
     for _ in 0..SOME {
         let mut lab = keeper.start_lab().expect("a lab host");
+        std::thread::sleep(CALM);
         let begin = Instant::now();
         let performed = lab.perform(&actions).expect("performed");
         took[0].push(begin.elapsed());
         assert!(performed.iter().all(|one| one.result.is_ok()), "{performed:?}");
+        std::thread::sleep(CALM);
         took[1].push(bare_network());
     }
     let [ours, bare] = took.map(median);

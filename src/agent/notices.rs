@@ -45,7 +45,7 @@ const MAX_DIRECTORIES: usize = 512;
 /// Where the worker failed.
 pub(super) fn watch(directories: &[String]) -> Result<Vec<OwnedFd>, Explanation> {
     let Ok((ours, theirs)) = Channel::pair() else { return Ok(Vec::new()) };
-    let made: bool = super::server::reported(1, |report| {
+    let made: bool = super::server::reported(|report| {
         let fds = make(directories);
         let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
         let sent = theirs.send_with(&(), &borrowed).is_ok();

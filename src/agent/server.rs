@@ -98,13 +98,18 @@ impl Server {
     /// Answers one request.
     fn answer(&mut self, ui: &Channel) -> Result<(), FrameError> {
         let reply = match ui.receive(Some(SAMPLE_DEADLINE))? {
-            Request::Perform(actions) => self.perform_all(&actions),
+            Request::Perform(actions) => {
+                let (reply, ending) = self.perform_all(&actions);
+                let sent = ui.send(&reply);
+                drop(ending);
+                return sent;
+            }
             Request::Observe(panels, paths) => match self.sample(&panels, &paths, |body| ui.send_body(body, &[])) {
                 // The worker's report was the reply, as it stands.
                 Ok(sent) => return sent,
                 Err(explanation) => Reply::Failed(explanation),
             },
-            Request::Gauge(paths) => reported(1, |report| stdio::report(report, &Gauged::read(&paths)))
+            Request::Gauge(paths) => reported(|report| stdio::report(report, &Gauged::read(&paths)))
                 .map_or_else(Reply::Failed, Reply::Gauged),
             Request::Watch(directories) => match notices::watch(&directories) {
                 Ok(made) => {
@@ -135,8 +140,9 @@ impl Server {
 
     /// Performs actions up to the first that fails; those that follow each other in one box go there together, and those of the host that
     /// leave no trace in who performs them to one worker: a fork costs more than most of them.
-    fn perform_all(&mut self, actions: &[Action]) -> Reply {
+    fn perform_all(&mut self, actions: &[Action]) -> (Reply, Vec<Worker>) {
         let mut performed: Vec<Performed> = Vec::with_capacity(actions.len());
+        let mut ending = Vec::new();
         let mut rest = actions;
         while let Some(first) = rest.first() {
             let doer = match first {
@@ -151,20 +157,21 @@ impl Server {
             let trouble = match first {
                 Action::Box(make) => self.make_box(make, &rest[1..together], &mut performed),
                 Action::Kill(kill) if kill.from == HOST => self.kill(kill).map(|one| performed.push(one)),
-                other if other.mechanism().actor() == HOST => {
-                    self.on_host(&rest[..together]).map(|done| performed.extend(done))
-                }
+                other if other.mechanism().actor() == HOST => self.on_host(&rest[..together]).map(|(done, worker)| {
+                    performed.extend(done);
+                    ending.push(worker);
+                }),
                 _ => self.in_box(&rest[..together], &mut performed),
             };
             if let Err(explanation) = trouble {
-                return Reply::Performed(performed, Some(explanation));
+                return (Reply::Performed(performed, Some(explanation)), ending);
             }
             if performed.last().is_some_and(|one| one.result.is_err()) {
                 break;
             }
             rest = &rest[together..];
         }
-        Reply::Performed(performed, None)
+        (Reply::Performed(performed, None), ending)
     }
 
     /// Forks the process that becomes a box, and has it perform what follows.
@@ -240,28 +247,44 @@ impl Server {
         Ok(performed)
     }
 
-    /// Performs actions of the host's in a worker, up to the first that fails.
-    fn on_host(&self, actions: &[Action]) -> Result<Vec<Performed>, Explanation> {
-        if let [action] = actions
-            && let Some(deed) = action.on_box()
-        {
-            let whom = deed.whom();
-            let handle = self.boxes.get(whom).filter(|handle| handle.lives()).ok_or_else(|| no_such_box(whom))?;
-            return worker(|trace| deed.perform_on(trace, handle.pid)).map(|one| vec![one]);
+    /// Performs actions of the host's in a worker, up to the first that fails; and the worker, which is about to end.
+    fn on_host(&self, actions: &[Action]) -> Result<(Vec<Performed>, Worker), Explanation> {
+        let whom = |action: &Action| action.on_box().map(|deed| self.boxes.get(deed.whom()).filter(|it| it.lives()));
+        if let Some(gone) = actions.iter().find(|action| matches!(whom(action), Some(None))) {
+            return Err(no_such_box(gone.on_box().map_or("", |deed| deed.whom())));
         }
-        let deeds: Option<Vec<_>> = actions.iter().map(Action::alone).collect();
-        let deeds =
-            deeds.ok_or_else(|| worker_trouble("the lab host itself neither forks nor executes; only a box does"))?;
-        reported(deeds.len(), |report| {
-            let mut done: Vec<Performed> = Vec::with_capacity(deeds.len());
-            for deed in deeds {
-                done.push(traced(|trace| deed.perform(trace)));
-                if done.last().is_some_and(|one| one.result.is_err()) {
+        if actions.iter().any(|action| action.on_box().is_none() && action.alone().is_none()) {
+            return Err(worker_trouble("the lab host itself neither forks nor executes; only a box does"));
+        }
+        let worker = Worker::fork(|report| {
+            let (mut done, mut traces) = (Vec::with_capacity(actions.len()), Vec::new());
+            for action in actions {
+                let mut trace = Trace::new(HOST);
+                let pid = whom(action).flatten().map(|handle| handle.pid);
+                let result = match (action.on_box(), pid, action.alone()) {
+                    (Some(deed), Some(pid), _) => deed.perform_on(&mut trace, pid),
+                    (_, _, Some(deed)) => deed.perform(&mut trace),
+                    _ => break,
+                };
+                let failed = result.is_err();
+                done.push(Performed { calls: trace.calls().to_vec(), result });
+                traces.push(trace);
+                if failed {
                     break;
                 }
             }
-            stdio::report(report, &done);
-        })
+            // Told before it lets go of anything: of a socket of nftables the kernel takes milliseconds.
+            stdio::report(&report, &done);
+            drop(report);
+            stdio::exit_now(0);
+        });
+        let mut worker = worker.map_err(unforked)?;
+        let patience = ACTION_DEADLINE * u32::try_from(actions.len()).unwrap_or(u32::MAX);
+        let report =
+            worker.report(patience, MAX_BODY).ok_or_else(|| worker_trouble("it took too long and was killed"))?;
+        let done = serde_json::from_slice(&report)
+            .map_err(|_| worker_trouble(&format!("it ended with status {} and no report", worker.end())))?;
+        Ok((done, worker))
     }
 
     fn names(&self) -> Names {
@@ -345,25 +368,25 @@ impl Server {
 
 /// Performs calls in a worker, which reports them.
 fn worker(deed: impl FnOnce(&mut Trace) -> Result<Outcome, CallError>) -> Result<Performed, Explanation> {
-    reported(1, |report| stdio::report(report, &traced(deed)))
+    reported(|report| {
+        let mut trace = Trace::new(HOST);
+        let result = deed(&mut trace);
+        stdio::report(report, &Performed { calls: trace.into_calls(), result });
+    })
 }
 
-/// A deed, with its calls.
-fn traced(deed: impl FnOnce(&mut Trace) -> Result<Outcome, CallError>) -> Performed {
-    let mut trace = Trace::new(HOST);
-    let result = deed(&mut trace);
-    Performed { calls: trace.into_calls(), result }
-}
-
-/// What a worker reports that does so many deeds.
-pub(super) fn reported<T: DeserializeOwned>(deeds: usize, body: impl FnOnce(&File)) -> Result<T, Explanation> {
-    let patience = ACTION_DEADLINE * u32::try_from(deeds).unwrap_or(u32::MAX);
-    match in_worker(patience, MAX_BODY, |report| body(&report)) {
+/// What a worker reports.
+pub(super) fn reported<T: DeserializeOwned>(body: impl FnOnce(&File)) -> Result<T, Explanation> {
+    match in_worker(ACTION_DEADLINE, MAX_BODY, |report| body(&report)) {
         Ok(Worked::Report(body)) => serde_json::from_slice(&body).map_err(|error| worker_trouble(&error.to_string())),
         Ok(Worked::Late) => Err(worker_trouble("it took too long and was killed")),
         Ok(Worked::Died(status)) => Err(worker_trouble(&format!("it ended with status {status} and no report"))),
-        Err(error) => Err(error.explain("A worker could not be started", "end something, and try again")),
+        Err(error) => Err(unforked(error)),
     }
+}
+
+fn unforked(error: CallError) -> Explanation {
+    error.explain("A worker could not be started", "end something, and try again")
 }
 
 fn worker_trouble(why: &str) -> Explanation {

@@ -3,6 +3,7 @@
 //! A [`Call`] is recorded by the code that makes the call, around the call itself, so that a line of the trace can not
 //! exist without it.
 
+use std::any::Any;
 use std::fmt;
 use std::time::Instant;
 
@@ -109,12 +110,19 @@ pub fn folded(calls: &[Call]) -> Vec<Part<'_>> {
 pub struct Trace {
     by: String,
     calls: Vec<Call>,
+    kept: Vec<Box<dyn Any>>,
 }
 
 impl Trace {
     /// An empty trace of the process `by`.
     pub fn new(by: impl Into<String>) -> Self {
-        Self { by: by.into(), calls: Vec::new() }
+        Self { by: by.into(), calls: Vec::new(), kept: Vec::new() }
+    }
+
+    /// Keeps what would take the kernel long to let go, a descriptor, until the trace itself goes: whoever waits for what came of the calls
+    /// need not wait for that.
+    pub fn keep(&mut self, thing: impl Any) {
+        self.kept.push(Box::new(thing));
     }
 
     /// Makes a call and records it. `made` returns what the kernel returned.

@@ -339,6 +339,7 @@ impl Action {
                 | Self::DeleteRoute(_)
                 | Self::AddVeth(_)
                 | Self::AddBridge(_)
+                | Self::MoveLink(_)
                 | Self::SetMaster(_)
                 | Self::Hairpin(_)
                 | Self::DeleteLink(_)

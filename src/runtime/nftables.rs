@@ -75,6 +75,7 @@ impl<const ADD: bool> Perform for SetTable<ADD> {
             true => nftables.add_table(trace, self.family, &self.table)?,
             false => nftables.delete_table(trace, self.family, &self.table)?,
         }
+        trace.keep(nftables);
         Ok(Outcome::default())
     }
 }
@@ -206,7 +207,9 @@ impl Mechanism for NftChain {
 impl Perform for NftChain {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
         let Self { family, table, chain, .. } = self;
-        Nftables::open_traced(trace)?.add_chain(trace, *family, table, chain, self.base().as_ref())?;
+        let mut nftables = Nftables::open_traced(trace)?;
+        nftables.add_chain(trace, *family, table, chain, self.base().as_ref())?;
+        trace.keep(nftables);
         Ok(Outcome::default())
     }
 }
@@ -272,7 +275,9 @@ impl Mechanism for NftRule {
 impl Perform for NftRule {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
         let Self { family, table, chain, rule, .. } = self;
-        Nftables::open_traced(trace)?.add_rule(trace, *family, table, chain, rule.rule())?;
+        let mut nftables = Nftables::open_traced(trace)?;
+        nftables.add_rule(trace, *family, table, chain, rule.rule())?;
+        trace.keep(nftables);
         Ok(Outcome::default())
     }
 }
