@@ -352,7 +352,7 @@ fn worker(deed: impl FnOnce(&mut Trace) -> Result<Outcome, CallError>) -> Result
 fn traced(deed: impl FnOnce(&mut Trace) -> Result<Outcome, CallError>) -> Performed {
     let mut trace = Trace::new(HOST);
     let result = deed(&mut trace);
-    Performed { calls: trace.into_calls(), result }
+    Performed::new(trace, result)
 }
 
 /// What a worker reports that does so many deeds.
