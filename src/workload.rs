@@ -4,6 +4,7 @@
 //! safe on a small machine, also where somebody types it outside of every limit.
 
 mod devices;
+mod follow;
 mod http;
 
 use std::fs::File;
@@ -53,6 +54,9 @@ usage: work spin [SECONDS]     have so much of one processor's time, and say how
        work programs GROUP     tell which BPF programs decide on the devices of a cgroup, and their instructions
        work serve ADDRESS:PORT answer whoever connects there, by HTTP, and tell them from which address they come
        work ask ADDRESS:PORT   ask such a server, or find out within a second why not
+       work follow ADDRESS:PORT
+                               connect there, and say where each packet of that was seen on its way, from network namespace to
+                               network namespace, and where the last one, if no answer comes within a second
        work count DIR SECONDS  count how much processor time the members of a cgroup use
 ";
 
@@ -82,6 +86,7 @@ fn run(arguments: &[String]) -> ExitCode {
         ["devices", group, rules @ ..] => devices::put(group, rules),
         ["programs", group] => devices::tell(group),
         ["serve", at] => at.parse().map_or_else(|_| usage(), http::serve),
+        ["follow", to] => to.parse().map_or_else(|_| usage(), follow::follow),
         ["ask", to] => to.parse().map_or_else(|_| usage(), http::ask),
         ["count", group, seconds] => duration(seconds).map_or_else(usage, |time| count(group, time)),
         _ => usage(),

@@ -48,7 +48,7 @@ impl BoxHandle {
             }
             Err(error) => (Err(error), None),
         };
-        Ok((Performed { calls: trace.into_calls(), result }, handle))
+        Ok((Performed::new(trace, result), handle))
     }
 
     pub fn lives(&self) -> bool {
@@ -125,7 +125,7 @@ pub(super) fn no_such_box(name: &str) -> Explanation {
 /// The report of an exec that succeeded; the call itself never returned, the closed channel proved it.
 fn executed(name: &str, args: Vec<String>) -> Performed {
     let call = Call { by: name.to_owned(), name: "execve".into(), args, answer: Answer::Returned(0), nanos: 0 };
-    Performed { calls: vec![call], result: Ok(Outcome::default()) }
+    Performed { calls: vec![call], result: Ok(Outcome::default()), told: String::new() }
 }
 
 /// The one child of a process, from `/proc/PID/task/PID/children` (proc(5)), and a pidfd of it.

@@ -267,7 +267,8 @@ impl Server {
                     _ => break,
                 };
                 let failed = result.is_err();
-                done.push(Performed { calls: trace.calls().to_vec(), result });
+                let told = trace.take_told();
+                done.push(Performed { calls: trace.calls().to_vec(), result, told });
                 traces.push(trace);
                 if failed {
                     break;
@@ -371,7 +372,7 @@ fn worker(deed: impl FnOnce(&mut Trace) -> Result<Outcome, CallError>) -> Result
     reported(|report| {
         let mut trace = Trace::new(HOST);
         let result = deed(&mut trace);
-        stdio::report(report, &Performed { calls: trace.into_calls(), result });
+        stdio::report(report, &Performed::new(trace, result));
     })
 }
 

@@ -110,13 +110,14 @@ pub fn folded(calls: &[Call]) -> Vec<Part<'_>> {
 pub struct Trace {
     by: String,
     calls: Vec<Call>,
+    told: String,
     kept: Vec<Box<dyn Any>>,
 }
 
 impl Trace {
     /// An empty trace of the process `by`.
     pub fn new(by: impl Into<String>) -> Self {
-        Self { by: by.into(), calls: Vec::new(), kept: Vec::new() }
+        Self { by: by.into(), calls: Vec::new(), told: String::new(), kept: Vec::new() }
     }
 
     /// Keeps what would take the kernel long to let go, a descriptor, until the trace itself goes: whoever waits for what came of the calls
@@ -175,6 +176,16 @@ impl Trace {
     /// Adds calls that another process recorded for the same action, in the order in which they were made.
     pub fn append(&mut self, calls: Vec<Call>) {
         self.calls.extend(calls);
+    }
+
+    /// Keeps what an action has to tell people although a call of it fails.
+    pub fn tell(&mut self, text: String) {
+        self.told = text;
+    }
+
+    /// What it had to tell.
+    pub fn take_told(&mut self) -> String {
+        std::mem::take(&mut self.told)
     }
 
     /// The calls so far.

@@ -144,13 +144,13 @@ pub(super) fn calls(view: &View, at: usize, out: &mut dyn Write) -> Result<()> {
         if let Some(line) = action.mechanism().shell() {
             writeln!(out, "    in a shell: $ {line}")?;
         }
-        if let Ok(outcome) = &performed.result {
+        if performed.result.is_ok() {
             for effect in action.mechanism().effects() {
                 writeln!(out, "    made: {}; {}", effect.what, effect.home.end())?;
             }
-            for line in outcome.output.lines() {
-                writeln!(out, "    | {line}")?;
-            }
+        }
+        for line in performed.output().lines() {
+            writeln!(out, "    | {line}")?;
         }
     }
     Ok(())

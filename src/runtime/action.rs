@@ -15,8 +15,8 @@ use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
-    bridge, cni, file, join, link, mount, mount::MountProc, namespace::Unshare, nftables, pin, root, rootfs::Rootfs,
-    route, socket, uts::SetHostname, veth,
+    bridge, cni, file, follow, join, link, mount, mount::MountProc, namespace::Unshare, nftables, pin, root,
+    rootfs::Rootfs, route, socket, uts::SetHostname, veth,
 };
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
@@ -149,6 +149,8 @@ actions! {
         DeleteLink(veth::DeleteLink),
         /// Open a TCP connection.
         Connect(socket::Connect),
+        /// Open a TCP connection, and tell where its packets were seen.
+        Follow(follow::Follow),
         /// Listen on a TCP port.
         Listen(socket::Listen),
         /// Make a table of nftables.
@@ -314,9 +316,22 @@ pub struct Performed {
     pub calls: Vec<crate::kernel::trace::Call>,
     /// What came of it, or the call that failed.
     pub result: Result<Outcome, CallError>,
+    /// What it told before a call failed ([`Trace::tell`]).
+    pub told: String,
 }
 
 impl Performed {
+    /// Of an action that has made these calls.
+    pub fn new(mut trace: Trace, result: Result<Outcome, CallError>) -> Self {
+        let told = trace.take_told();
+        Self { calls: trace.into_calls(), result, told }
+    }
+
+    /// What it gave besides its calls, for people; also where a call failed.
+    pub fn output(&self) -> &str {
+        self.result.as_ref().map_or(&self.told, |outcome| &outcome.output)
+    }
+
     /// Whether a call failed, or the program that was run.
     pub fn has_failed(&self) -> bool {
         self.result.as_ref().map_or(true, |outcome| outcome.status.is_some_and(|status| status != 0))

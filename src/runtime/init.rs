@@ -74,7 +74,7 @@ fn perform(name: &str, channel: &Channel, commands: &[Command]) -> Option<ChildW
             },
         };
         let failed = result.is_err();
-        reports.unsent.push(Performed { calls: trace.into_calls(), result });
+        reports.unsent.push(Performed::new(trace, result));
         if failed {
             break;
         }
@@ -111,7 +111,11 @@ fn fork(name: &str, reports: &mut Reports<'_>, trace: &mut Trace) -> Result<Chil
             Ok(ChildWatch::new().unwrap_or_else(|_| stdio::exit_now(1)))
         }
         Forked::Parent { pid, .. } => {
-            reports.unsent.push(Performed { calls: trace.calls().to_vec(), result: Ok(Outcome::default()) });
+            reports.unsent.push(Performed {
+                calls: trace.calls().to_vec(),
+                result: Ok(Outcome::default()),
+                told: String::new(),
+            });
             reports.send();
             // The channel too: when the child executes a program, the agent must see the last copy of it close.
             stdio::close_all_but(&[]);

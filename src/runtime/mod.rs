@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cni;
 pub mod device;
 pub mod file;
+pub mod follow;
 pub mod id_map;
 pub mod init;
 pub mod ipc;

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Effect, HOST, Home, Mechanism, Misuse, Outcome, Perform};
@@ -344,11 +345,15 @@ fn misused_argv(argv: &[String]) -> Vec<Misuse> {
     Vec::new()
 }
 
-/// Performs calls in a child, because there is no way back from them. The child's calls join the trace.
+/// Performs calls in a child, because there is no way back from them. The child's calls join the trace. What it gives is the default where it
+/// ended without a report.
 ///
 /// # Errors
 /// The call that failed, in either process.
-pub fn in_child(trace: &mut Trace, deed: impl FnOnce(&mut Trace) -> Result<(), CallError>) -> Result<(), CallError> {
+pub fn in_child<T: Serialize + DeserializeOwned + Default>(
+    trace: &mut Trace,
+    deed: impl FnOnce(&mut Trace) -> Result<T, CallError>,
+) -> Result<T, CallError> {
     let (report, report_end) = stdio::pipe();
     let (pid, pidfd) = match sys::clone3(trace, &[])? {
         Forked::Child => {
@@ -360,8 +365,8 @@ pub fn in_child(trace: &mut Trace, deed: impl FnOnce(&mut Trace) -> Result<(), C
         Forked::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(report_end);
-    let (calls, result) =
-        stdio::read_report::<(Vec<Call>, Result<(), CallError>)>(report).unwrap_or_else(|| (Vec::new(), Ok(())));
+    let (calls, result) = stdio::read_report::<(Vec<Call>, Result<T, CallError>)>(report)
+        .unwrap_or_else(|| (Vec::new(), Ok(T::default())));
     // Before the wait, because that is when they were made.
     trace.append(calls);
     wait_or_kill(trace, pid, &pidfd)?;

@@ -516,7 +516,8 @@ fn report(lesson: &Lesson, at: usize) -> StepReport {
     };
     let enomem: Errno = "ENOMEM".parse().unwrap();
     let clone = "{flags=CLONE_PIDFD, exit_signal=SIGCHLD}";
-    let fine = |calls, status| Performed { calls, result: Ok(Outcome { output: String::new(), status }) };
+    let fine =
+        |calls, status| Performed { calls, result: Ok(Outcome { output: String::new(), status }), told: String::new() };
     let performed = match at {
         1 => vec![fine(vec![call("box", "unshare", &["CLONE_NEWPID"], Answer::Returned(0), 12_400)], None)],
         2 => {
@@ -536,7 +537,11 @@ fn report(lesson: &Lesson, at: usize) -> StepReport {
                     ],
                     Some(0),
                 ),
-                Performed { calls: vec![failed.clone()], result: Err(CallError { call: failed, errno: enomem }) },
+                Performed {
+                    calls: vec![failed.clone()],
+                    result: Err(CallError { call: failed, errno: enomem }),
+                    told: String::new(),
+                },
             ]
         }
         _ => Vec::new(),

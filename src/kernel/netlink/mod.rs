@@ -8,6 +8,7 @@
 //! A socket belongs for ever to the network namespace of the thread that made it.
 
 mod answer;
+mod decision;
 mod diag;
 mod notices;
 mod plug;
@@ -39,6 +40,7 @@ pub(super) use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 
 pub use self::answer::{Address, Link, Route, Table};
 pub(super) use self::answer::{each, text};
+pub use self::decision::Decision;
 pub use self::diag::{Connection, Listener};
 pub use self::notices::notices;
 pub use self::plug::{NewLink, NewVeth, Path};

@@ -1,11 +1,11 @@
 //! System calls on sockets.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, setsockopt, sockopt::ReuseAddr,
-    sockopt::TcpUserTimeout,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrStorage, getsockname, setsockopt,
+    sockopt::ReuseAddr, sockopt::TcpUserTimeout,
 };
 
 use super::namespace::opened;
@@ -25,12 +25,39 @@ pub const BACKLOG: i32 = 16;
 /// second.
 pub fn connect(trace: &mut Trace, to: SocketAddr) -> Result<OwnedFd, CallError> {
     let fd = stream(trace, to)?;
-    // Housekeeping, and no part of what is shown: without it an answer that never comes is waited for for minutes (tcp(7)).
-    let _ = setsockopt(&fd, TcpUserTimeout, &PATIENCE);
-    let args = vec![fd.as_raw_fd().to_string(), address(to)];
-    trace
-        .call("connect", args, || nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(to)).map(|()| 0))?;
+    reach(trace, &fd, to)?;
     Ok(fd)
+}
+
+/// [`connect`] from a port that is known, even of a connection that came to nothing: bind(2) lets the kernel choose one before. The
+/// connection is given back together with the port.
+///
+/// # Errors
+/// Those of socket(2) and bind(2); how connect(2) ended is told beside the port.
+pub fn connect_from_port(trace: &mut Trace, to: SocketAddr) -> Result<(u16, Result<OwnedFd, CallError>), CallError> {
+    let fd = stream(trace, to)?;
+    let any = match to {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    trace.call("bind", vec![fd.as_raw_fd().to_string(), address(any)], || {
+        nix::sys::socket::bind(fd.as_raw_fd(), &SockaddrStorage::from(any)).map(|()| 0)
+    })?;
+    let own: Option<SockaddrStorage> = getsockname(fd.as_raw_fd()).ok();
+    let port = own.and_then(|own| {
+        let v6 = || own.as_sockaddr_in6().map(SockaddrIn6::port);
+        own.as_sockaddr_in().map(SockaddrIn::port).or_else(v6)
+    });
+    let reached = reach(trace, &fd, to);
+    Ok((port.unwrap_or(0), reached.map(|()| fd)))
+}
+
+fn reach(trace: &mut Trace, fd: &OwnedFd, to: SocketAddr) -> Result<(), CallError> {
+    // Housekeeping, and no part of what is shown: without it an answer that never comes is waited for for minutes (tcp(7)).
+    let _ = setsockopt(fd, TcpUserTimeout, &PATIENCE);
+    let args = vec![fd.as_raw_fd().to_string(), address(to)];
+    let made = || nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrStorage::from(to)).map(|()| 0);
+    trace.call("connect", args, made).map(drop)
 }
 
 /// socket(2) for TCP, bind(2) and listen(2).

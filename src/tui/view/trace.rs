@@ -135,23 +135,24 @@ fn deeds(doc: &mut Doc, model: &Model, performed: &Performed) {
             }
         }
     }
-    if let Ok(outcome) = &performed.result {
-        for line in outcome.output.lines().take(12) {
-            doc.wrap(&Line::from(vec![Span::styled("  │ ", theme.border), Span::raw(clean(line))]), 4, None);
-        }
-        let more = outcome.output.lines().count().saturating_sub(12);
-        if more > 0 {
-            doc.cut(Line::styled(format!("  │ … {more} more lines"), theme.dim), None);
-        }
-        if let Some(status) = outcome.status.filter(|status| *status != 0) {
-            doc.cut(
-                Line::from(vec![
-                    Span::styled("  │ ", theme.border),
-                    Span::styled(format!("exit status {status}"), theme.bad),
-                ]),
-                None,
-            );
-        }
+    let output = performed.output();
+    for line in output.lines().take(12) {
+        doc.wrap(&Line::from(vec![Span::styled("  │ ", theme.border), Span::raw(clean(line))]), 4, None);
+    }
+    let more = output.lines().count().saturating_sub(12);
+    if more > 0 {
+        doc.cut(Line::styled(format!("  │ … {more} more lines"), theme.dim), None);
+    }
+    if let Ok(outcome) = &performed.result
+        && let Some(status) = outcome.status.filter(|status| *status != 0)
+    {
+        doc.cut(
+            Line::from(vec![
+                Span::styled("  │ ", theme.border),
+                Span::styled(format!("exit status {status}"), theme.bad),
+            ]),
+            None,
+        );
     }
 }
 
