@@ -9,6 +9,7 @@
 
 mod answer;
 mod diag;
+mod neighbour;
 mod notices;
 mod plug;
 mod queue;
@@ -40,6 +41,7 @@ pub(super) use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 pub use self::answer::{Address, Link, Route, Table};
 pub(super) use self::answer::{each, text};
 pub use self::diag::{Connection, Listener};
+pub use self::neighbour::{Forwarding, Neighbour};
 pub use self::notices::notices;
 pub use self::plug::{NewLink, NewVeth, Path};
 pub use self::rule::SourceRule;
