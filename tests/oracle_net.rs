@@ -1,93 +1,39 @@
-//! The network panel and the owners of namespaces, with ip, ss, lsns and nsenter inside the lab as independent oracles.
-//!
-//! Not under the usual harness: the keeper must be forked while this process has one thread.
+//! The network panel and the owners of namespaces, with ip, bridge, ss, lsns and nsenter inside the lab as independent oracles.
+
+#[path = "support/labs.rs"]
+mod labs;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hardway::agent::client::{Keeper, Lab};
-use hardway::kernel::host::{Person, Wish};
+use hardway::agent::client::Lab;
 use hardway::kernel::namespace::Namespace;
-use hardway::probe::{Names, Observation, Panel, Row, rows};
-use hardway::runtime::action::Action;
+use hardway::probe::{Panel, Row, rows};
+use labs::{actions, printed, sample};
 use serde_json::Value;
 
 fn main() {
-    // Lab hosts show this program as the one that works.
-    if hardway::workload::asked().is_some() {
-        return;
-    }
-    let person = Person::current();
-    let single = Wish { rootless: true, single_id: true, ..Wish::default() };
-    match (person.uid, std::env::var("HARDWAY_TEST_USER")) {
-        (0, Ok(user)) => {
-            // As that user first: a process of its own, because there is no way back.
-            let program = std::env::current_exe().expect("this program");
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", &user, "--regid", &user, "--init-groups"]).arg(program);
-            assert!(command.status().expect("setpriv").success(), "as {user}");
-        }
-        (0, Err(_)) => {
-            println!("SKIPPED oracle_net, rootless: HARDWAY_TEST_USER names no ordinary user; tests/run does so");
-        }
-        (_, _) => in_a_lab(&person, "rootless_single", single),
-    }
-    in_a_lab(&person, if person.uid == 0 { "root" } else { "rootless" }, Wish::default());
+    labs::in_each_mode(
+        "oracle_net",
+        |_| None,
+        &[
+            ("rows_are_what_ip_prints", rows_are_what_ip_prints),
+            ("owners_are_what_lsns_prints", owners_are_what_lsns_prints),
+            ("nsenter_lands_where_setns_lands", nsenter_lands_where_setns_lands),
+            ("links_move_and_go", links_move_and_go),
+            ("many_links_are_read_quickly", many_links_are_read_quickly),
+        ],
+    );
 }
 
-fn in_a_lab(person: &Person, name: &str, wish: Wish) {
-    let made = person.offer(wish).and_then(|offer| {
-        let mut keeper = Keeper::fork(person, &offer)?;
-        let lab = keeper.start_lab()?;
-        Ok((keeper, lab))
-    });
-    let (keeper, mut lab) = match made {
-        Ok(made) => made,
-        Err(explanation) => return println!("SKIPPED oracle_net::{name}: {explanation}"),
-    };
-    for (what, test) in [
-        ("rows_are_what_ip_prints", rows_are_what_ip_prints as fn(&mut Lab)),
-        ("owners_are_what_lsns_prints", owners_are_what_lsns_prints),
-        ("nsenter_lands_where_setns_lands", nsenter_lands_where_setns_lands),
-        ("links_move_and_go", links_move_and_go),
-        ("many_links_are_read_quickly", many_links_are_read_quickly),
-    ] {
-        test(&mut lab);
-        println!("test {what}::{name} ... ok");
-    }
-    drop(lab);
-    let left = keeper.end();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-fn perform(lab: &mut Lab, actions: &str) {
-    let actions: Vec<Action> = serde_json::from_str(actions).expect("actions");
-    for one in lab.perform(&actions).expect("performed") {
-        assert!(one.result.is_ok(), "{:?}", one.result);
-    }
+fn perform(lab: &mut Lab, json: &str) {
+    labs::perform(lab, &actions(json));
 }
 
 /// The errno with which one action fails.
 fn refused(lab: &mut Lab, action: &str) -> String {
-    let actions: Vec<Action> = serde_json::from_str(&format!("[{action}]")).expect("an action");
-    let performed = lab.perform(&actions).expect("performed").remove(0);
+    let performed = lab.perform(&actions(&format!("[{action}]"))).expect("performed").remove(0);
     performed.result.expect_err(action).errno.name()
-}
-
-/// What a shell line prints on the lab host; it must end well.
-fn printed(lab: &mut Lab, line: &str) -> String {
-    let run = serde_json::json!([{ "run": { "in": "host", "argv": ["sh", "-c", line] } }]);
-    let actions: Vec<Action> = serde_json::from_value(run).expect("an action");
-    let performed = lab.perform(&actions).expect("performed").remove(0);
-    let outcome = performed.result.unwrap_or_else(|error| panic!("{line}: {error}"));
-    assert_eq!(outcome.status, Some(0), "{line}: {}", outcome.output);
-    outcome.output
-}
-
-fn sample(lab: &mut Lab) -> (Observation, Names) {
-    let sample = lab.observe(&Panel::ALL, &[]).expect("a sample");
-    (sample.observation, sample.names)
 }
 
 /// A box with a network of its own, linked to the host by veth pair and bridge; names that are hard to bear; and a namespace
@@ -115,9 +61,12 @@ fn build(lab: &mut Lab) {
              echo 1 > /proc/sys/net/ipv4/conf/br0/route_localnet &&
              ip link add \"$(printf 'w\\033\\342\\200\\256x')\" type bridge && ip route add unreachable 10.99.0.0/16 &&
              ip route add 10.98.0.0/16 via 10.9.0.2 metric 7 && ip route add 10.98.0.0/16 via 10.9.0.3 metric 8 &&
-             ip route add 10.97.0.0/16 dev br0 table 77 &&
+             ip route add 10.97.0.0/16 dev br0 table 77 && ip neighbour add 10.9.0.77 lladdr 02:00:00:00:00:77 dev br0 &&
+             ip neighbour add fd00:9::77 lladdr 02:00:00:00:00:78 dev br0 && ip neighbour add 10.9.0.76 dev br0 nud failed &&
+             bridge fdb add 02:00:00:00:00:77 dev v0 master static && bridge fdb add 02:00:00:00:00:79 dev v0 master local &&
              nsenter --target {pid} --net sh -c 'ip address add 10.9.0.2/24 dev eth0 && ip link set eth0 up mtu 1400 &&
-                ip route add default via 10.9.0.1 && ip address add fd00:9::2/64 dev eth0 nodad'"
+                ip route add default via 10.9.0.1 && ip address add fd00:9::2/64 dev eth0 nodad' &&
+             ping -q -c 1 10.9.0.2"
         ),
     );
 }
@@ -164,7 +113,8 @@ fn commands_work(lab: &mut Lab, rows: &[Row]) {
             continue;
         }
         let text = printed(lab, &row.command);
-        let first = row.key.split([' ', '/']).find(|word| !["local", "to", "unreachable", "tcp"].contains(word));
+        let kinds = ["local", "to", "unreachable", "tcp", "neighbour", "fdb"];
+        let first = row.key.split([' ', '/']).find(|word| !kinds.contains(word));
         if row.value != "none" && row.key != "pinned" {
             let word = first.expect("a word").trim_end_matches(":8080").trim_end_matches(":8081");
             let word = word.trim_matches(['[', ']']);
@@ -257,6 +207,7 @@ fn expected(lab: &mut Lab, enter: &str) -> BTreeMap<String, String> {
     if routes.is_empty() {
         rows.insert("routes".to_owned(), "none".to_owned());
     }
+    on_links(lab, enter, &links, &mut rows);
     let mut ports = BTreeSet::new();
     for line in printed(lab, &format!("{enter}ss --no-header --listening --tcp --numeric")).lines() {
         let at = line.split_whitespace().nth(3).expect("an address").replace('*', "[::]");
@@ -286,6 +237,30 @@ fn expected(lab: &mut Lab, enter: &str) -> BTreeMap<String, String> {
         rows.insert("pinned".to_owned(), pins.trim().to_owned());
     }
     rows
+}
+
+/// Neighbours, and what bridges have learned: those rows that are not about what makes itself known with every port.
+fn on_links(lab: &mut Lab, enter: &str, links: &[Value], rows: &mut BTreeMap<String, String>) {
+    for neighbour in json(lab, &format!("{enter}ip -json neighbour")) {
+        let state = neighbour["state"].as_array().expect("a state").iter().map(text).collect::<String>();
+        let mac = neighbour["lladdr"].as_str().map(|mac| format!("lladdr {mac} ")).unwrap_or_default();
+        let key = format!("neighbour {} dev {}", text(&neighbour["dst"]), text(&neighbour["dev"]));
+        rows.insert(escaped(&key), format!("{mac}{state}"));
+    }
+    if links.iter().all(|link| link["master"].is_null()) {
+        return;
+    }
+    let mut learned = 0;
+    for entry in json(lab, &format!("{enter}bridge -json fdb show br br0")) {
+        let how = match entry["state"].as_str().expect("a state") {
+            "permanent" => continue,
+            "static" => "static",
+            _ => "learned",
+        };
+        learned += usize::from(how == "learned");
+        rows.insert(format!("fdb br0 {}", text(&entry["mac"])), format!("dev {} {how}", text(&entry["ifname"])));
+    }
+    assert!(learned > 0, "the bridge has seen a frame of the box");
 }
 
 /// As rows escape what would act on a terminal: of such characters the names here have an escape and a mark that turns the

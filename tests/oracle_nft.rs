@@ -1,81 +1,33 @@
 //! Tables, chains and rules of nftables, with nft inside the lab as an independent oracle.
-//!
-//! Not under the usual harness: the keeper must be forked while this process has one thread.
 
-use std::process::Command;
+#[path = "support/labs.rs"]
+mod labs;
+
 use std::time::{Duration, Instant};
 
-use hardway::agent::client::{Keeper, Lab};
-use hardway::kernel::host::{Person, Wish};
+use hardway::agent::client::Lab;
 use hardway::kernel::namespace::Namespace;
 use hardway::kernel::nftables::{Ruleset, Statement};
-use hardway::probe::{Names, Observation, Panel, rows};
-use hardway::runtime::action::Action;
+use hardway::probe::rows;
+use labs::{actions, perform, printed, run, sample};
 
 fn main() {
-    // Lab hosts show this program as the one that works.
-    if hardway::workload::asked().is_some() {
-        return;
-    }
-    let person = Person::current();
-    let single = Wish { rootless: true, single_id: true, ..Wish::default() };
-    match (person.uid, std::env::var("HARDWAY_TEST_USER")) {
-        (0, Ok(user)) => {
-            // As that user first: a process of its own, because there is no way back.
-            let program = std::env::current_exe().expect("this program");
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", &user, "--regid", &user, "--init-groups"]).arg(program);
-            assert!(command.status().expect("setpriv").success(), "as {user}");
-        }
-        (0, Err(_)) => {
-            println!("SKIPPED oracle_nft, rootless: HARDWAY_TEST_USER names no ordinary user; tests/run does so");
-        }
-        (_, _) => in_a_lab(&person, "rootless_single", single),
-    }
-    in_a_lab(&person, if person.uid == 0 { "root" } else { "rootless" }, Wish::default());
-}
-
-fn in_a_lab(person: &Person, name: &str, wish: Wish) {
-    let made = person.offer(wish).and_then(|offer| {
-        let mut keeper = Keeper::fork(person, &offer)?;
-        let lab = keeper.start_lab()?;
-        Ok((keeper, lab))
-    });
-    let (keeper, mut lab) = match made {
-        Ok(made) => made,
-        Err(explanation) => return println!("SKIPPED oracle_nft::{name}: {explanation}"),
+    let missing = |lab: &mut Lab| match run(lab, "nft list ruleset") {
+        (Some(0), _) => None,
+        (_, said) => Some(format!("nft can not list the ruleset here: {said}")),
     };
-    let (status, said) = run(&mut lab, "nft list ruleset");
-    let tests = [
-        ("what_actions_make_is_what_nft_lists", what_actions_make_is_what_nft_lists as fn(&mut Lab)),
-        ("what_nft_makes_is_read_as_nft_lists_it", what_nft_makes_is_read_as_nft_lists_it),
-        ("the_kernels_refusals_are_told", the_kernels_refusals_are_told),
-        ("packets_are_counted_and_changed", packets_are_counted_and_changed),
-        ("each_sample_is_of_one_ruleset", each_sample_is_of_one_ruleset),
-        ("many_rules_are_read_quickly", many_rules_are_read_quickly),
-    ];
-    match status {
-        Some(0) => {
-            for (what, test) in tests {
-                test(&mut lab);
-                println!("test {what}::{name} ... ok");
-            }
-        }
-        _ => println!("SKIPPED oracle_nft::{name}: nft can not list the ruleset here: {said}"),
-    }
-    drop(lab);
-    let left = keeper.end();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-fn actions(json: &str) -> Vec<Action> {
-    serde_json::from_str(json).expect("actions")
-}
-
-fn perform(lab: &mut Lab, actions: &[Action]) {
-    for one in lab.perform(actions).expect("performed") {
-        assert!(one.result.is_ok(), "{:?}", one.result);
-    }
+    labs::in_each_mode(
+        "oracle_nft",
+        missing,
+        &[
+            ("what_actions_make_is_what_nft_lists", what_actions_make_is_what_nft_lists),
+            ("what_nft_makes_is_read_as_nft_lists_it", what_nft_makes_is_read_as_nft_lists_it),
+            ("the_kernels_refusals_are_told", the_kernels_refusals_are_told),
+            ("packets_are_counted_and_changed", packets_are_counted_and_changed),
+            ("each_sample_is_of_one_ruleset", each_sample_is_of_one_ruleset),
+            ("many_rules_are_read_quickly", many_rules_are_read_quickly),
+        ],
+    );
 }
 
 /// The errno with which one action fails, and the call that failed.
@@ -83,26 +35,6 @@ fn refused(lab: &mut Lab, action: &str) -> (String, String) {
     let performed = lab.perform(&actions(&format!("[{action}]"))).expect("performed").remove(0);
     let error = performed.result.expect_err(action);
     (error.errno.name(), error.call.to_string())
-}
-
-/// A shell line on the lab host: its status, and what it prints.
-fn run(lab: &mut Lab, line: &str) -> (Option<i32>, String) {
-    let run = serde_json::json!([{ "run": { "in": "host", "argv": ["sh", "-c", line] } }]);
-    let performed = lab.perform(&actions(&run.to_string())).expect("performed").remove(0);
-    let outcome = performed.result.unwrap_or_else(|error| panic!("{line}: {error}"));
-    (outcome.status, outcome.output)
-}
-
-/// What a shell line prints that ends well.
-fn printed(lab: &mut Lab, line: &str) -> String {
-    let (status, output) = run(lab, line);
-    assert_eq!(status, Some(0), "{line}: {output}");
-    output
-}
-
-fn sample(lab: &mut Lab) -> (Observation, Names) {
-    let sample = lab.observe(&Panel::ALL, &[]).expect("a sample");
-    (sample.observation, sample.names)
 }
 
 /// The ruleset of the lab host as the probe has it.

@@ -4,6 +4,7 @@ pub mod bpf;
 pub mod cgroup;
 pub mod channel;
 pub mod children;
+pub mod conntrack;
 pub mod delegation;
 pub mod device;
 pub mod disk;

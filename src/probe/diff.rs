@@ -28,13 +28,14 @@ pub struct Change {
     pub row: Row,
 }
 
-/// The differences from `before` to `after`, in the order of the rows, removed ones last.
+/// The differences from `before` to `after`, in the order of the rows, removed ones last. What comes and goes by itself is none.
 pub fn diff(before: &[Row], after: &[Row]) -> Vec<Change> {
     use std::collections::HashMap;
-    let old: HashMap<_, _> = before.iter().map(|row| (row.identity(), row)).collect();
-    let new: HashMap<_, _> = after.iter().map(|row| (row.identity(), row)).collect();
+    let stays = |row: &&Row| !row.passing;
+    let old: HashMap<_, _> = before.iter().filter(stays).map(|row| (row.identity(), row)).collect();
+    let new: HashMap<_, _> = after.iter().filter(stays).map(|row| (row.identity(), row)).collect();
     let mut changes: Vec<Change> = Vec::new();
-    for row in after {
+    for row in after.iter().filter(stays) {
         match old.get(&row.identity()) {
             None => changes.push(Change { kind: ChangeKind::Added, row: row.clone() }),
             Some(was) if was.value != row.value => {
@@ -43,7 +44,7 @@ pub fn diff(before: &[Row], after: &[Row]) -> Vec<Change> {
             Some(_) => {}
         }
     }
-    for row in before {
+    for row in before.iter().filter(stays) {
         if !new.contains_key(&row.identity()) {
             changes.push(Change { kind: ChangeKind::Removed, row: row.clone() });
         }
@@ -90,6 +91,7 @@ mod tests {
             source: text(),
             command: text(),
             meaning: text(),
+            passing: false,
         }
     }
 
@@ -153,6 +155,22 @@ mod tests {
         let before = row(Panel::Mounts, "box", "/a", "1");
         let after = Row { source: "/proc/3/mountinfo".to_owned(), ..before.clone() };
         assert_eq!(diff(&[before], &[after]), []);
+    }
+
+    #[test]
+    fn what_comes_and_goes_by_itself_is_no_change_until_it_stays() {
+        let stays = row(Panel::Network, "box", "neighbour 10.0.0.1", "PERMANENT");
+        let passing = |value: &str| vec![Row { value: value.to_owned(), passing: true, ..stays.clone() }];
+        for (before, after) in
+            [(vec![], passing("STALE")), (passing("STALE"), passing("PROBE")), (passing("STALE"), vec![])]
+        {
+            assert_eq!(diff(&before, &after), []);
+        }
+        let stays = [stays.clone()];
+        let kinds =
+            |before: &[Row], after: &[Row]| diff(before, after).into_iter().map(|it| it.kind).collect::<Vec<_>>();
+        assert_eq!(kinds(&passing("STALE"), &stays), [ChangeKind::Added]);
+        assert_eq!(kinds(&stays, &passing("STALE")), [ChangeKind::Removed]);
     }
 
     proptest! {

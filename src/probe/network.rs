@@ -1,9 +1,12 @@
 //! Networks: links, addresses and routes of each network namespace, by route netlink (network_namespaces(7), rtnetlink(7)); and
 //! the rules for its packets.
 
+mod conntrack;
+mod neighbours;
 mod ruleset;
+mod sockets;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -12,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::rows::{About, Sheet, quote};
 use super::sysctl::Sysctl;
 use super::{Mount, Observation, Panel, Process, Reading};
+use crate::kernel::conntrack::Conntrack;
 use crate::kernel::namespace::Namespace;
-use crate::kernel::netlink::{Address, Connection, Link, Listener, Netlink, Route, Table, TcpSockets};
+use crate::kernel::netlink::{Address, Forwarding, Link, Neighbour, Netlink, Route, Table, TcpSockets};
 use crate::kernel::nftables::{Nftables, Ruleset};
 
 /// What a network namespace holds.
@@ -25,12 +29,18 @@ pub struct Network {
     pub addresses: Vec<Address>,
     /// In the order in which the kernel tells them.
     pub routes: Vec<Route>,
+    /// Who has which address on its links, as far as somebody has asked; sorted.
+    pub neighbours: Vec<Neighbour>,
+    /// What its bridges have learned; sorted.
+    pub forwarding: Vec<Forwarding>,
     /// Its TCP sockets.
     pub tcp: Reading<TcpSockets>,
     /// The settings that could be read; none where the only link is the loopback device.
     pub sysctls: BTreeMap<Sysctl, String>,
     /// What becomes of packets on their way (nft(8)).
     pub ruleset: Reading<Ruleset>,
+    /// The connections that it keeps track of.
+    pub conntrack: Reading<Conntrack>,
     /// What the numbers stand for by which it knows other namespaces: their inodes. Of those that some link here is connected to.
     pub ids: BTreeMap<i32, u64>,
 }
@@ -54,9 +64,22 @@ impl Network {
             let (mut links, addresses, routes) = (netlink.links()?, netlink.addresses()?, netlink.routes()?);
             links.sort_by_key(|link| link.index);
             let sysctls = if links.len() > 1 { Sysctl::read(proc, &links) } else { BTreeMap::new() };
-            let ruleset = Nftables::open().and_then(|mut nftables| nftables.ruleset());
-            let (tcp, ruleset, ids) = (TcpSockets::read().into(), ruleset.into(), BTreeMap::new());
-            Ok::<_, io::Error>(Self { links, addresses, routes, tcp, sysctls, ruleset, ids })
+            let (neighbours, forwarding) = neighbours::read(&mut netlink, &links)?;
+            let ruleset = Nftables::open().and_then(|mut nftables| nftables.ruleset()).into();
+            let conntrack = conntrack::read(proc, &ruleset);
+            let (tcp, ids) = (TcpSockets::read().into(), BTreeMap::new());
+            Ok::<_, io::Error>(Self {
+                links,
+                addresses,
+                routes,
+                neighbours,
+                forwarding,
+                tcp,
+                sysctls,
+                ruleset,
+                conntrack,
+                ids,
+            })
         };
         Reading::from(read())
     }
@@ -177,9 +200,12 @@ fn tell(about: &mut About<'_, '_>, place: &Place, networks: &BTreeMap<u64, Readi
     teller.links();
     teller.addresses();
     teller.routes();
+    teller.neighbours();
+    teller.forwarding();
     teller.sysctls();
     teller.sockets();
     teller.ruleset();
+    teller.conntrack();
     for pin in pins.iter().filter(|pin| pin.inode == place.inode) {
         let meaning = "A mount of the namespace's file: it keeps the namespace alive without any process.";
         let command = "findmnt --noheadings --types nsfs --output TARGET".to_owned();
@@ -198,13 +224,24 @@ struct Teller<'t, 's, 'a> {
 impl Teller<'_, '_, '_> {
     /// Adds a row; where there is one with this key already, under another one.
     fn row(&mut self, key: String, value: String, source: String, command: String, meaning: &str) {
+        let key = self.unused(key);
+        self.about.row(&key, value, source, command, meaning);
+    }
+
+    /// The same, for what comes and goes by itself.
+    fn passing(&mut self, key: String, value: String, source: String, command: String, meaning: &str) {
+        let key = self.unused(key);
+        self.about.passing(&key, value, source, command, meaning);
+    }
+
+    fn unused(&mut self, key: String) -> String {
         let mut new = key.clone();
         let mut count = 1;
         while !self.keys.insert(new.clone()) {
             count += 1;
             new = format!("{key} #{count}");
         }
-        self.about.row(&new, value, source, command, meaning);
+        new
     }
 
     fn links(&mut self) {
@@ -274,45 +311,6 @@ impl Teller<'_, '_, '_> {
             self.row(sysctl.name(), value.clone(), source, command, sysctl.meaning(value));
         }
     }
-
-    fn sockets(&mut self) {
-        let source = self.place.source("SOCK_DIAG_BY_FAMILY");
-        let ss = format!("{}ss --no-header --listening --tcp --numeric", self.place.enter);
-        match &self.network.tcp {
-            Reading::Value(TcpSockets { listeners, connections }) => {
-                let meaning = "Somebody in this namespace listens on this TCP port. Each network namespace has all 65535 of them.";
-                for Listener { address, class } in listeners {
-                    let command = format!("{ss} sport = :{}", address.port());
-                    // As tc(8) writes it.
-                    let class = match class {
-                        0 => String::new(),
-                        class => format!(", class {:x}:{:x}", class >> 16, class & 0xffff),
-                    };
-                    self.row(format!("tcp {address}"), format!("LISTEN{class}"), source.clone(), command, meaning);
-                }
-                let meaning =
-                    "Who is connected, as this end sees it. A translation of addresses on the way shows here.";
-                for (key, states) in by_peer(connections) {
-                    let command = format!("{}ss --no-header --tcp --numeric", self.place.enter);
-                    self.row(key, states, source.clone(), command, meaning);
-                }
-            }
-            missing => {
-                let meaning =
-                    "Which ports have a listener: this kernel does not tell (sock_diag(7), CONFIG_INET_DIAG).";
-                self.row("tcp".to_owned(), missing.text(|_| String::new()), source, ss, meaning);
-            }
-        }
-    }
-}
-
-/// Connections by their ends, but for the port of the peer, which is another one each time, with the states they are in.
-fn by_peer(connections: &[Connection]) -> BTreeMap<String, String> {
-    let mut all: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for Connection { local, peer, state } in connections {
-        all.entry(format!("tcp {local} from {}", peer.ip())).or_default().insert(state);
-    }
-    all.into_iter().map(|(key, states)| (key, states.into_iter().collect::<Vec<_>>().join(", "))).collect()
 }
 
 /// `UP loopback mtu 65536`, and how it hangs together with other links.
@@ -400,7 +398,7 @@ mod tests {
     use super::*;
     use crate::probe::{Names, mounts::parse_mountinfo, rows};
 
-    fn link(index: u32, name: &str) -> Link {
+    pub(super) fn link(index: u32, name: &str) -> Link {
         Link {
             index,
             name: name.to_owned(),
@@ -417,9 +415,18 @@ mod tests {
     }
 
     pub(super) fn network() -> Network {
-        let (links, addresses, routes) = Default::default();
-        let (tcp, ruleset) = (Reading::Value(TcpSockets::default()), Reading::Value(Ruleset::default()));
-        Network { links, addresses, routes, tcp, sysctls: BTreeMap::new(), ruleset, ids: BTreeMap::new() }
+        Network {
+            links: Vec::new(),
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            neighbours: Vec::new(),
+            forwarding: Vec::new(),
+            tcp: Reading::Value(TcpSockets::default()),
+            sysctls: BTreeMap::new(),
+            ruleset: Reading::Value(Ruleset::default()),
+            conntrack: Reading::Value(Conntrack::default()),
+            ids: BTreeMap::new(),
+        }
     }
 
     pub(super) fn pinned(network: Network) -> Observation {

@@ -47,6 +47,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::kernel::conntrack::Conntrack;
     use crate::kernel::netlink::TcpSockets;
     use crate::kernel::nftables::Ruleset;
 
@@ -76,9 +77,12 @@ mod tests {
                 links: links.to_vec(),
                 addresses: Vec::new(),
                 routes: Vec::new(),
+                neighbours: Vec::new(),
+                forwarding: Vec::new(),
                 tcp,
                 sysctls: BTreeMap::new(),
                 ruleset: Reading::Value(Ruleset::default()),
+                conntrack: Reading::Value(Conntrack::default()),
                 ids: ids.iter().copied().collect(),
             };
             (*inode, Reading::Value(network))

@@ -5,6 +5,7 @@
 
 mod changes;
 mod filter;
+mod flows;
 mod links;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -145,10 +146,11 @@ impl<'a> Drawing<'a> {
         let mut spaces = Vec::new();
         let mut places: HashMap<(u64, u32), (usize, usize)> = HashMap::new();
         for (at, one) in shown.iter().enumerate() {
-            let (lines, links) = self.lines(one);
+            let (mut lines, links) = self.lines(one);
             places.extend(links.into_iter().map(|(index, line)| ((one.inode, index), (at, line))));
             let is_new = |entry: &Entry| entry.mark == Some(ChangeKind::Added);
             let new = lines.first().is_some_and(is_new) && lines.iter().all(is_new);
+            lines.extend(self.flows(one));
             spaces.push(Space { name: self.name(one), new, lines });
         }
         for (one, space) in shown.iter().zip(&mut spaces) {
@@ -279,8 +281,9 @@ impl<'a> Drawing<'a> {
             let to = row.key.strip_prefix("to ").unwrap_or(&row.key);
             return Some([to.split(" #").next().unwrap_or(to).to_owned(), route(value)]);
         }
-        // Who pinned it and how is for those who ask.
-        let is_aside = row.source.starts_with("RTM_GETADDR") || (namespace_of(row).is_none() && !self.whole);
+        // Who pinned it and how is for those who ask; what comes and goes by itself stands below, where all rows are shown.
+        let is_aside =
+            row.passing || row.source.starts_with("RTM_GETADDR") || (namespace_of(row).is_none() && !self.whole);
         (!is_aside).then(|| [row.key.clone(), value.to_owned()])
     }
 
@@ -338,6 +341,7 @@ mod tests {
             source: text(source),
             command: String::new(),
             meaning: String::new(),
+            passing: false,
         }
     }
 

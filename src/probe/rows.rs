@@ -84,6 +84,9 @@ pub struct Row {
     pub command: String,
     /// What it means, in a sentence.
     pub meaning: String,
+    /// Whether it comes and goes by itself, as packets pass and time goes by: no change of it is anybody's deed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passing: bool,
 }
 
 impl Row {
@@ -187,7 +190,14 @@ impl About<'_, '_> {
             source: printable(source),
             command: printable(command),
             meaning: printable(meaning.into()),
+            passing: false,
         });
+    }
+
+    /// Adds a row of what comes and goes by itself.
+    pub fn passing(&mut self, key: &str, value: String, source: String, command: String, meaning: &str) {
+        self.row(key, value, source, command, meaning);
+        self.sheet.rows.last_mut().into_iter().for_each(|row| row.passing = true);
     }
 }
 

@@ -225,6 +225,7 @@ fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
             source: format!("/proc/{}/{file}", process.pid),
             command: format!("readlink /proc/{}/{file}", process.pid),
             meaning: meaning.to_owned(),
+            passing: false,
         };
         rows.push(row(Panel::Processes, "comm", process.comm.clone(), "comm", "the name of its program"));
         for (kind, reading) in &process.namespaces.0 {
@@ -245,6 +246,7 @@ fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
         source: "/proc/sys/kernel/hostname".to_owned(),
         command: "hostname".to_owned(),
         meaning: "the name of the machine, as processes of this uts namespace see it".to_owned(),
+        passing: false,
     };
     rows.push(names("uts:[4026531836]", "lab"));
     rows
@@ -346,6 +348,7 @@ pub(crate) fn panel_view(panel: Panel) -> View {
         source: format!("/proc/12/{key}"),
         command: format!("cat /proc/12/{key}"),
         meaning: "what a probe says of it".to_owned(),
+        passing: false,
     };
     let long = "one-of-many-words ".repeat(40);
     let rows = vec![

@@ -101,7 +101,11 @@ const ONLY_UNDER: &[(&str, &[&str], &str)] = &[
     ("rustix", &["src/kernel/", "src/agent/"], "system calls are made, and traced, in one place"),
     ("libc", &["src/kernel/", "src/agent/"], "system calls are made, and traced, in one place"),
     ("rtnetlink", &["src/kernel/netlink/"], "one place speaks netlink, and traces it"),
-    ("netlink_packet_netfilter", &["src/kernel/nftables/"], "one place speaks nftables, and traces it"),
+    (
+        "netlink_packet_netfilter",
+        &["src/kernel/nftables/", "src/kernel/conntrack.rs"],
+        "one place speaks nftables, and traces it; one asks for connections",
+    ),
     ("zbus", &["src/agent/systemd.rs"], "what speaks D-Bus starts threads: one place does, in a process of its own"),
     ("ratatui", &["src/tui/"], "everything works without a screen"),
     ("crossterm", &["src/tui/"], "everything works without a screen"),

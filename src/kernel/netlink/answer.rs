@@ -254,11 +254,11 @@ pub(in crate::kernel) fn each(attributes: &[u8], mut take: impl FnMut(u16, &[u8]
     }
 }
 
-fn number(bytes: &[u8]) -> Option<u32> {
+pub(super) fn number(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
 
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
+pub(super) fn ip(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
@@ -273,7 +273,7 @@ pub(in crate::kernel) fn text(bytes: &[u8]) -> String {
     }
 }
 
-fn hardware_address(bytes: &[u8]) -> Option<String> {
+pub(super) fn hardware_address(bytes: &[u8]) -> Option<String> {
     let all = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":");
     bytes.iter().any(|byte| *byte != 0).then_some(all)
 }

@@ -10,6 +10,7 @@
 mod answer;
 mod decision;
 mod diag;
+mod neighbour;
 mod notices;
 mod plug;
 mod queue;
@@ -42,6 +43,7 @@ pub use self::answer::{Address, Link, Route, Table};
 pub(super) use self::answer::{each, text};
 pub use self::decision::Decision;
 pub use self::diag::{Connection, Listener};
+pub use self::neighbour::{Forwarding, Neighbour};
 pub use self::notices::notices;
 pub use self::plug::{NewLink, NewVeth, Path};
 pub use self::rule::SourceRule;

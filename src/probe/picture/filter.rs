@@ -84,7 +84,7 @@ mod tests {
     fn told(key: &str, value: &str, before: Option<&str>) -> Option<Vec<(String, Option<String>)>> {
         let [subject, source, command, meaning] = ["host", "NFT_MSG_GETRULE", "nft", "a rule"].map(str::to_owned);
         let (key, value) = (key.to_owned(), value.to_owned());
-        let row = Row { panel: Panel::Network, subject, key, value, source, command, meaning };
+        let row = Row { panel: Panel::Network, subject, key, value, source, command, meaning, passing: false };
         let change = before.map(|before| ChangeKind::Changed { before: before.to_owned() });
         let before = |change| match change {
             Some(ChangeKind::Changed { before }) => Some(before),

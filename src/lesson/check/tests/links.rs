@@ -1,6 +1,7 @@
 //! Checks on links, and network namespaces that have a name and no process.
 
 use super::*;
+use crate::kernel::conntrack::Conntrack;
 use crate::kernel::netlink::{Address, Connection, Link, Route, Table, TcpSockets};
 use crate::kernel::nftables::Ruleset;
 use crate::probe::{Network, Pin, Sysctl};
@@ -37,9 +38,12 @@ fn network() -> Reading<Network> {
         links: vec![link(2, "br0", None), link(3, "web0", Some(2)), link(4, "db0", None)],
         addresses: vec![address("fe80::1", 64)],
         routes: vec![route([10, 0, 0, 0], 24, 3), route([10, 0, 0, 0], 24, 4), route([10, 0, 0, 0], 8, 4)],
+        neighbours: Vec::new(),
+        forwarding: Vec::new(),
         tcp: Reading::Value(sockets()),
         sysctls: [(Sysctl::IpForward, "1".to_owned())].into(),
         ruleset: Reading::Value(Ruleset::default()),
+        conntrack: Reading::Value(Conntrack::default()),
         ids: [].into(),
     })
 }

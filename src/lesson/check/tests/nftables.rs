@@ -1,6 +1,7 @@
 //! Checks on nftables.
 
 use super::*;
+use crate::kernel::conntrack::Conntrack;
 use crate::kernel::netlink::TcpSockets;
 use crate::kernel::nftables::{Base, Chain, ChainType, Family, Hook, Policy, Priority, Rule, Ruleset, Table};
 use crate::probe::Network;
@@ -11,9 +12,18 @@ fn lab(rules: &[&str]) -> Lab {
     let rule = |(handle, text): (u64, &&str)| Rule { handle, ..text.parse().unwrap() };
     let chain = Chain { name: "post".to_owned(), base: None, rules: (1..).zip(rules).map(rule).collect() };
     let table = Table { family: Family::Ip, name: "lab".to_owned(), chains: vec![chain] };
-    let (links, addresses, routes) = Default::default();
-    let (tcp, ruleset) = (Reading::Value(TcpSockets::default()), Reading::Value(Ruleset { tables: vec![table] }));
-    let network = Network { links, addresses, routes, tcp, sysctls: [].into(), ruleset, ids: [].into() };
+    let network = Network {
+        links: Vec::new(),
+        addresses: Vec::new(),
+        routes: Vec::new(),
+        neighbours: Vec::new(),
+        forwarding: Vec::new(),
+        tcp: Reading::Value(TcpSockets::default()),
+        sysctls: [].into(),
+        ruleset: Reading::Value(Ruleset { tables: vec![table] }),
+        conntrack: Reading::Value(Conntrack::default()),
+        ids: [].into(),
+    };
     lab.own(1, Namespace::Net, 70).observation.networks.insert(70, Reading::Value(network));
     lab
 }
