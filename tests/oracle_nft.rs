@@ -255,8 +255,11 @@ fn packets_are_counted_and_changed(lab: &mut Lab) {
 
 /// While somebody puts one table after the other there, each of fifty rules about one port.
 fn each_sample_is_of_one_ruleset(lab: &mut Lab) {
+    // The first one alone: of a table that is made and deleted in one batch, where none was before, the kernel shows the name until
+    // the batch ends.
+    printed(lab, "nft add table ip x '{ chain c { tcp dport 1 accept; }; }'");
     let writer = "port=1; while [ -e /tmp/writing ]; do port=$((port % 60000 + 1))
-        { echo 'table ip x'; echo 'delete table ip x'; echo 'table ip x { chain c {'
+        { echo 'delete table ip x'; echo 'table ip x { chain c {'
           for i in 1 2 3 4 5 6 7 8 9 10; do for j in 1 2 3 4 5; do echo \"tcp dport $port accept\"; done; done
           echo '}'; echo '}'; } | nft -f -; done";
     printed(lab, &format!(": > /tmp/writing; setsid sh -c '{}' >/dev/null 2>&1 &", writer.replace('\'', "'\\''")));
@@ -267,6 +270,9 @@ fn each_sample_is_of_one_ruleset(lab: &mut Lab) {
         let ruleset = ruleset(lab);
         let Some(table) = ruleset.tables.first() else { continue };
         let rules = &table.chains[0].rules;
+        if rules.len() == 1 && ports.is_empty() {
+            continue;
+        }
         assert_eq!((ruleset.tables.len(), table.chains.len(), rules.len()), (1, 1, 50));
         assert!(rules.iter().all(|rule| rule.statements == rules[0].statements), "{ruleset}");
         ports.insert(rules[0].to_string());

@@ -290,6 +290,8 @@ impl Nftables {
                 }
             });
         })?;
+        // And once more at the end: a dump in which there is nothing has no message, and so no generation.
+        self.0.exchange(request::generation(), NLM_F_REQUEST, |body| generation.told(body, |_, _| {}))?;
         Ok((whole && fits && !generation.changed).then_some(ruleset))
     }
 }
