@@ -14,6 +14,9 @@ use crate::tui::doc::{Doc, Target, clean, width};
 use crate::tui::theme::Theme;
 use crate::walk::View;
 
+/// So many lines of what a program said are shown at first: what a list of plugins says does not hide the calls.
+const OUTPUT_LINES: usize = 16;
+
 /// Before the step: what will be done. Afterwards: each action with its calls and effects. The shell lines in both. Of an
 /// earlier step: what was done in this lab host.
 pub fn doc(model: &Model, columns: u16) -> Doc {
@@ -121,27 +124,17 @@ fn shell_line(doc: &mut Doc, model: &Model, line: &str, bright: bool) {
     doc.wrap(&Line::from(spans), 6, Some(Target::Type(line.to_owned())));
 }
 
-fn deeds(doc: &mut Doc, model: &Model, performed: &Performed) {
-    let theme = &model.theme;
-    let who = performed.calls.iter().map(|call| width(&call.by)).max().unwrap_or(0);
-    let parts =
-        if model.unfolded { performed.calls.iter().map(Part::Call).collect() } else { folded(&performed.calls) };
-    for part in parts {
-        match part {
-            Part::Call(call) => call_line(doc, model, call, who),
-            Part::Folded { count, kinds } => {
-                let text = format!("  … {count} more: {kinds}; {} unfolds", model.key(Command::Unfold));
-                doc.wrap(&Line::styled(text, theme.dim), 4, Some(Target::Unfold));
-            }
-        }
-    }
-    let output = performed.output();
-    for line in output.lines().take(12) {
+/// The beginning of what a program said; unfolded, all of it.
+fn output(doc: &mut Doc, model: &Model, performed: &Performed) {
+    let (theme, text) = (&model.theme, performed.output());
+    let most = if model.unfolded { usize::MAX } else { OUTPUT_LINES };
+    for line in text.lines().take(most) {
         doc.wrap(&Line::from(vec![Span::styled("  │ ", theme.border), Span::raw(clean(line))]), 4, None);
     }
-    let more = output.lines().count().saturating_sub(12);
+    let more = text.lines().count().saturating_sub(most);
     if more > 0 {
-        doc.cut(Line::styled(format!("  │ … {more} more lines"), theme.dim), None);
+        let text = format!("  │ … {more} more lines; {} unfolds", model.key(Command::Unfold));
+        doc.wrap(&Line::styled(text, theme.dim), 4, Some(Target::Unfold));
     }
     if let Ok(outcome) = &performed.result
         && let Some(status) = outcome.status.filter(|status| *status != 0)
@@ -153,6 +146,24 @@ fn deeds(doc: &mut Doc, model: &Model, performed: &Performed) {
             ]),
             None,
         );
+    }
+}
+
+/// What a program said, as under its line in a terminal, and then the calls behind it.
+fn deeds(doc: &mut Doc, model: &Model, performed: &Performed) {
+    let theme = &model.theme;
+    output(doc, model, performed);
+    let who = performed.calls.iter().map(|call| width(&call.by)).max().unwrap_or(0);
+    let parts =
+        if model.unfolded { performed.calls.iter().map(Part::Call).collect() } else { folded(&performed.calls) };
+    for part in parts {
+        match part {
+            Part::Call(call) => call_line(doc, model, call, who),
+            Part::Folded { count, kinds } => {
+                let text = format!("  … {count} more: {kinds}; {} unfolds", model.key(Command::Unfold));
+                doc.wrap(&Line::styled(text, theme.dim), 4, Some(Target::Unfold));
+            }
+        }
     }
 }
 
