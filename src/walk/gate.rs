@@ -183,6 +183,14 @@ fn is_counted(change: &Change) -> bool {
     }
 }
 
+/// Whether somebody on this machine has mounted a hierarchy of version 1, or taken it away: all processes there are get a line for it, with
+/// its root (cgroups(7)).
+fn is_of_the_machine(change: &Change) -> bool {
+    let row = &change.row;
+    let comes_or_goes = !matches!(change.kind, ChangeKind::Changed { .. });
+    comes_or_goes && row.panel == Panel::Cgroups && row.key.starts_with("v1 ") && row.value == "/"
+}
+
 /// The failing action of a *fail* step, alone: the live state is the same before and after.
 fn changes_nothing(walk: &mut Walk, step: usize) -> Result<Verdict, Explanation> {
     let lesson = Arc::clone(&walk.walker.lesson);
@@ -198,7 +206,7 @@ fn changes_nothing(walk: &mut Walk, step: usize) -> Result<Verdict, Explanation>
     // Where the box is in a group, to fail takes processor time too.
     changes.retain(|change| change.row.panel != Panel::Cgroups || !is_use(&change.row.key));
     // A packet that a rule has counted on its way to nobody is no effect either.
-    changes.retain(|change| !is_counted(change));
+    changes.retain(|change| !is_counted(change) && !is_of_the_machine(change));
     walk.walker.rebuild()?;
     Ok(Verdict {
         claim: "the failing call changes nothing".into(),

@@ -15,7 +15,7 @@ use crate::tui::theme::Theme;
 use crate::walk::View;
 
 /// So many lines of what a program said are shown at first: what a list of plugins says does not hide the calls.
-const OUTPUT_LINES: usize = 16;
+const OUTPUT_LINES: usize = 8;
 
 /// Before the step: what will be done. Afterwards: each action with its calls and effects. The shell lines in both. Of an
 /// earlier step: what was done in this lab host.
