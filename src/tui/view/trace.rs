@@ -14,7 +14,7 @@ use crate::tui::doc::{Doc, Target, clean, width};
 use crate::tui::theme::Theme;
 use crate::walk::View;
 
-/// So many lines of what a program said are shown at first: what a list of plugins says does not hide the calls.
+/// So many lines of what a program said are shown at first.
 const OUTPUT_LINES: usize = 8;
 
 /// Before the step: what will be done. Afterwards: each action with its calls and effects. The shell lines in both. Of an
@@ -149,10 +149,13 @@ fn output(doc: &mut Doc, model: &Model, performed: &Performed) {
     }
 }
 
-/// What a program said, as under its line in a terminal, and then the calls behind it.
+/// The calls, and what a program said: where that is short, as under its line in a terminal, else below them, since it would hide them.
 fn deeds(doc: &mut Doc, model: &Model, performed: &Performed) {
     let theme = &model.theme;
-    output(doc, model, performed);
+    let is_short = performed.output().lines().count() <= OUTPUT_LINES;
+    if is_short {
+        output(doc, model, performed);
+    }
     let who = performed.calls.iter().map(|call| width(&call.by)).max().unwrap_or(0);
     let parts =
         if model.unfolded { performed.calls.iter().map(Part::Call).collect() } else { folded(&performed.calls) };
@@ -164,6 +167,9 @@ fn deeds(doc: &mut Doc, model: &Model, performed: &Performed) {
                 doc.wrap(&Line::styled(text, theme.dim), 4, Some(Target::Unfold));
             }
         }
+    }
+    if !is_short {
+        output(doc, model, performed);
     }
 }
 
