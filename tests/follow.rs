@@ -2,95 +2,34 @@
 //!
 //! Not under the usual harness: the keeper must be forked while this process has one thread.
 
-use std::process::{Command, ExitCode};
+#[path = "support/labs.rs"]
+mod labs;
+
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use hardway::agent::client::{Keeper, Lab};
-use hardway::kernel::host::{Person, Wish};
-use hardway::runtime::action::{Action, Performed};
+use hardway::agent::client::Lab;
+use labs::{actions, printed};
 
 fn main() -> ExitCode {
-    // Lab hosts show this program as the one that works.
-    if let Some(worked) = hardway::workload::asked() {
-        return worked;
-    }
-    let person = Person::current();
-    let single = Wish { rootless: true, single_id: true, ..Wish::default() };
-    match (person.uid, std::env::var("HARDWAY_TEST_USER")) {
-        (0, Ok(user)) => {
-            // As that user first: a process of its own, because there is no way back.
-            let program = std::env::current_exe().expect("this program");
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", &user, "--regid", &user, "--init-groups"]).arg(program);
-            assert!(command.status().expect("setpriv").success(), "as {user}");
-        }
-        (0, Err(_)) => {
-            println!("SKIPPED follow, rootless: HARDWAY_TEST_USER names no ordinary user; tests/run does so");
-        }
-        (_, _) => in_a_lab(&person, "rootless_single", single),
-    }
-    in_a_lab(&person, if person.uid == 0 { "root" } else { "rootless" }, Wish::default());
-    ExitCode::SUCCESS
-}
-
-fn in_a_lab(person: &Person, name: &str, wish: Wish) {
-    let made = person.offer(wish).and_then(|offer| {
-        let mut keeper = Keeper::fork(person, &offer)?;
-        let lab = keeper.start_lab()?;
-        Ok((keeper, lab))
-    });
-    let (keeper, mut lab) = match made {
-        Ok(made) => made,
-        Err(explanation) => return println!("SKIPPED follow::{name}: {explanation}"),
-    };
-    build(&mut lab);
-    let mut tests = vec![
-        (
-            "a_host_that_forwards_nothing_is_where_it_ends",
-            a_host_that_forwards_nothing_is_where_it_ends as fn(&mut Lab),
-        ),
-        ("without_a_way_back_it_ends_at_the_server", without_a_way_back_it_ends_at_the_server),
-    ];
-    match printed(&mut lab, "nft list ruleset >/dev/null 2>&1 && echo there || true").trim() {
-        "there" => tests.extend([
-            (
-                "a_connection_is_followed_through_masquerade",
-                a_connection_is_followed_through_masquerade as fn(&mut Lab),
-            ),
+    labs::in_each_mode(
+        "follow",
+        ready,
+        &[
+            ("a_host_that_forwards_nothing_is_where_it_ends", a_host_that_forwards_nothing_is_where_it_ends),
+            ("without_a_way_back_it_ends_at_the_server", without_a_way_back_it_ends_at_the_server),
+            ("a_connection_is_followed_through_masquerade", a_connection_is_followed_through_masquerade),
             ("a_refusal_is_told_with_who_sent_it", a_refusal_is_told_with_who_sent_it),
             ("a_published_port_is_followed_through_dnat", a_published_port_is_followed_through_dnat),
             ("what_drops_is_named_where_it_was_read", what_drops_is_named_where_it_was_read),
-        ]),
-        _ => println!("SKIPPED follow::{name}, translation: nft can not list the ruleset here"),
-    }
-    tests.push(("a_box_stays_where_it_is", a_box_stays_where_it_is));
-    for (what, test) in tests {
-        test(&mut lab);
-        println!("test {what}::{name} ... ok");
-    }
-    drop(lab);
-    let left = keeper.end();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-fn perform(lab: &mut Lab, actions: &str) -> Performed {
-    let actions: Vec<Action> = serde_json::from_str(actions).expect("actions");
-    let mut performed = lab.perform(&actions).expect("performed");
-    for one in &performed[..actions.len() - 1] {
-        assert!(one.result.is_ok(), "{:?}", one.result);
-    }
-    performed.pop().expect("an action")
-}
-
-fn printed(lab: &mut Lab, line: &str) -> String {
-    let run = serde_json::json!([{ "run": { "in": "host", "argv": ["sh", "-c", line] } }]);
-    let outcome = perform(lab, &run.to_string()).result.expect(line);
-    assert_eq!(outcome.status, Some(0), "{line}: {}", outcome.output);
-    outcome.output
+            ("a_box_stays_where_it_is", a_box_stays_where_it_is),
+            ("of_ipv6_as_well", of_ipv6_as_well),
+        ],
+    )
 }
 
 /// `web` behind a bridge, `internet` on a cable, as in the lesson; both know the host and nothing else, and a server is in each.
-fn build(lab: &mut Lab) {
+fn ready(lab: &mut Lab) -> Result<(), String> {
     let cable = |name: &str, peer: &str, address: &str| {
         format!(
             r#"{{"box":{{"name":"{name}"}}}}, {{"unshare":{{"in":"{name}","namespaces":["net"]}}}},
@@ -110,19 +49,21 @@ fn build(lab: &mut Lab) {
         cable("web", "web0", "10.12.0.2/24"),
         cable("internet", "eth1", "192.0.2.1/24").replace("eth1", "wan"),
     );
-    let last = perform(lab, &built);
-    assert!(last.result.is_ok(), "{:?}", last.result);
+    labs::perform(lab, &actions(&built));
+    let (status, said) = labs::run(lab, "nft list ruleset");
+    if status == Some(0) { Ok(()) } else { Err(format!("nft can not list the ruleset here: {said}")) }
 }
 
 /// What following tells, without ports that the kernel has chosen; and the errno, where it fails.
 fn follow(lab: &mut Lab, from: &str, to: &str) -> (Vec<String>, Option<String>) {
     let begin = Instant::now();
-    let performed = perform(lab, &format!(r#"[{{"follow":{{"in":"{from}","to":"{to}"}}}}]"#));
+    let action = actions(&format!(r#"[{{"follow":{{"in":"{from}","to":"{to}"}}}}]"#));
+    let performed = lab.perform(&action).expect("performed").remove(0);
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     assert!(performed.calls.iter().any(|call| call.name == "connect"), "{:?}", performed.calls);
     let known = ["80", "81", "8080"];
     let word = |word: &str| match word.rsplit_once(':') {
-        Some((ip, port)) if ip.contains('.') && !known.contains(&port) => ip.to_owned(),
+        Some((ip, port)) if ip.contains(['.', ']']) && !known.contains(&port) => ip.to_owned(),
         _ => word.to_owned(),
     };
     let line = |line: &str| line.split_whitespace().map(word).collect::<Vec<_>>().join(" ");
@@ -264,12 +205,60 @@ fn what_drops_is_named_where_it_was_read(lab: &mut Lab) {
 }
 
 fn a_box_stays_where_it_is(lab: &mut Lab) {
-    let link = |lab: &mut Lab| {
-        let run = r#"[{"run":{"in":"web","argv":["readlink","/proc/self/ns/net"]}}]"#;
-        perform(lab, run).result.expect("readlink").output
-    };
+    let run = actions(r#"[{"run":{"in":"web","argv":["readlink","/proc/self/ns/net"]}}]"#);
+    let link = |lab: &mut Lab| lab.perform(&run).expect("performed").remove(0).result.expect("readlink").output;
     let before = link(lab);
     let (lines, _) = follow(lab, "web", "10.12.0.1:81");
     assert_eq!(lines.last().map(String::as_str), Some("refused: host sent RST, as 10.12.0.1:81"));
     assert_eq!(link(lab), before);
+}
+
+fn of_ipv6_as_well(lab: &mut Lab) {
+    if !std::path::Path::new("/proc/sys/net/ipv6").exists() {
+        return println!("SKIPPED follow, of_ipv6_as_well: this kernel has no IPv6");
+    }
+    let address = |of: &str, link: &str, address: &str| {
+        format!(r#"{{"add_address":{{"in":"{of}","link":"{link}","address":"{address}/64"}}}}"#)
+    };
+    let given = [
+        address("host", "br0", "fd00:12::1"),
+        address("web", "eth0", "fd00:12::2"),
+        address("host", "wan", "2001:db8::2"),
+        address("internet", "eth0", "2001:db8::1"),
+    ];
+    let rest = r#"{"add_route":{"in":"web","to":"::/0","via":"fd00:12::1"}}, {"listen":{"in":"internet","at":"[2001:db8::1]:80"}}"#;
+    labs::perform(lab, &actions(&format!("[{}, {rest}]", given.join(", "))));
+    let (lines, errno) = follow(lab, "web", "[2001:db8::1]:80");
+    assert_eq!(
+        lines,
+        [
+            "web eth0 out [fd00:12::2] → [2001:db8::1]:80 SYN",
+            "host web0 in [fd00:12::2] → [2001:db8::1]:80 SYN",
+            "host br0 in [fd00:12::2] → [2001:db8::1]:80 SYN",
+            "last seen at host br0 in: it went no further; net.ipv6.conf.all.forwarding is 0 there"
+        ]
+    );
+    assert_eq!(errno.as_deref(), Some("ETIMEDOUT"));
+
+    printed(lab, "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding");
+    printed(lab, "nft 'add table ip6 lab; add chain ip6 lab post { type nat hook postrouting priority srcnat; }'");
+    printed(lab, "nft add rule ip6 lab post oifname wan masquerade");
+    let (lines, errno) = follow(lab, "web", "[2001:db8::1]:80");
+    assert_eq!(
+        lines,
+        [
+            "web eth0 out [fd00:12::2] → [2001:db8::1]:80 SYN",
+            "host web0 in [fd00:12::2] → [2001:db8::1]:80 SYN",
+            "host br0 in [fd00:12::2] → [2001:db8::1]:80 SYN",
+            "host wan out [2001:db8::2] → [2001:db8::1]:80 SYN",
+            "internet eth0 in [2001:db8::2] → [2001:db8::1]:80 SYN",
+            "internet eth0 out [2001:db8::1]:80 → [2001:db8::2] SYN-ACK",
+            "host wan in [2001:db8::1]:80 → [2001:db8::2] SYN-ACK",
+            "host br0 out [2001:db8::1]:80 → [fd00:12::2] SYN-ACK",
+            "host web0 out [2001:db8::1]:80 → [fd00:12::2] SYN-ACK",
+            "web eth0 in [2001:db8::1]:80 → [fd00:12::2] SYN-ACK",
+            "connected: the answer arrived"
+        ]
+    );
+    assert_eq!(errno, None);
 }

@@ -4,6 +4,7 @@
 mod labs;
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use hardway::agent::client::Lab;
@@ -13,21 +14,21 @@ use hardway::kernel::namespace::Namespace;
 use hardway::probe::{Row, diff, rows};
 use labs::{actions, perform, printed, run, sample};
 
-fn main() {
-    let missing = |lab: &mut Lab| match run(lab, "nft list ruleset && conntrack -L") {
-        (Some(0), _) => None,
-        (_, said) => Some(format!("nft and conntrack can not be asked here: {said}")),
+fn main() -> ExitCode {
+    let ready = |lab: &mut Lab| match run(lab, "nft list ruleset && conntrack -L") {
+        (Some(0), _) => Ok(()),
+        (_, said) => Err(format!("nft and conntrack can not be asked here: {said}")),
     };
     labs::in_each_mode(
         "oracle_conntrack",
-        missing,
+        ready,
         &[
             ("nothing_is_asked_where_nothing_is_tracked", nothing_is_asked_where_nothing_is_tracked),
             ("rows_are_what_conntrack_lists", rows_are_what_conntrack_lists),
             ("who_may_not_know_is_told_so", who_may_not_know_is_told_so),
             ("of_many_some_are_shown", of_many_some_are_shown),
         ],
-    );
+    )
 }
 
 /// The connections of the lab host as the probe has them.

@@ -4,6 +4,7 @@
 mod labs;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use hardway::agent::client::Lab;
@@ -12,10 +13,10 @@ use hardway::probe::{Panel, Row, rows};
 use labs::{actions, printed, sample};
 use serde_json::Value;
 
-fn main() {
+fn main() -> ExitCode {
     labs::in_each_mode(
         "oracle_net",
-        |_| None,
+        |_| Ok(()),
         &[
             ("rows_are_what_ip_prints", rows_are_what_ip_prints),
             ("owners_are_what_lsns_prints", owners_are_what_lsns_prints),
@@ -23,7 +24,7 @@ fn main() {
             ("links_move_and_go", links_move_and_go),
             ("many_links_are_read_quickly", many_links_are_read_quickly),
         ],
-    );
+    )
 }
 
 fn perform(lab: &mut Lab, json: &str) {

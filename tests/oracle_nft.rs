@@ -3,6 +3,7 @@
 #[path = "support/labs.rs"]
 mod labs;
 
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use hardway::agent::client::Lab;
@@ -11,14 +12,14 @@ use hardway::kernel::nftables::{Ruleset, Statement};
 use hardway::probe::rows;
 use labs::{actions, perform, printed, run, sample};
 
-fn main() {
-    let missing = |lab: &mut Lab| match run(lab, "nft list ruleset") {
-        (Some(0), _) => None,
-        (_, said) => Some(format!("nft can not list the ruleset here: {said}")),
+fn main() -> ExitCode {
+    let ready = |lab: &mut Lab| match run(lab, "nft list ruleset") {
+        (Some(0), _) => Ok(()),
+        (_, said) => Err(format!("nft can not list the ruleset here: {said}")),
     };
     labs::in_each_mode(
         "oracle_nft",
-        missing,
+        ready,
         &[
             ("what_actions_make_is_what_nft_lists", what_actions_make_is_what_nft_lists),
             ("what_nft_makes_is_read_as_nft_lists_it", what_nft_makes_is_read_as_nft_lists_it),
@@ -27,7 +28,7 @@ fn main() {
             ("each_sample_is_of_one_ruleset", each_sample_is_of_one_ruleset),
             ("many_rules_are_read_quickly", many_rules_are_read_quickly),
         ],
-    );
+    )
 }
 
 /// The errno with which one action fails, and the call that failed.

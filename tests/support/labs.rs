@@ -1,9 +1,9 @@
-//! The harness of oracles that look into lab hosts by the library, and not through a session. It is none of the usual ones: the keeper must
-//! be forked while this process has one thread.
+//! The harness of tests that use lab hosts by the library, and not through a session. It is none of the usual ones: the keeper must be forked
+//! while this process has one thread.
 
 #![allow(dead_code)]
 
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use hardway::agent::client::{Keeper, Lab};
 use hardway::kernel::host::{Person, Wish};
@@ -13,15 +13,18 @@ use hardway::runtime::action::Action;
 /// What a test is called, and what it does.
 pub type Test = (&'static str, fn(&mut Lab));
 
-/// Runs the tests in a lab host of each mode that is possible here; `missing` says, with such a lab host, why they can not run there.
-pub fn in_each_mode(oracle: &str, missing: fn(&mut Lab) -> Option<String>, tests: &[Test]) {
-    // Lab hosts show this program as the one that works.
-    if hardway::workload::asked().is_some() {
-        return;
+/// Makes a lab host ready for the tests, or says why they can not run there.
+pub type Ready = fn(&mut Lab) -> Result<(), String>;
+
+/// Runs the tests in a lab host of each mode that is possible here, one after the other.
+pub fn in_each_mode(oracle: &str, ready: Ready, tests: &[Test]) -> ExitCode {
+    // Lab hosts show this program as the one that works, and as CNI plugins.
+    if let Some(code) = hardway::workload::asked().or_else(hardway::cni::plugins::asked) {
+        return code;
     }
     let person = Person::current();
     let single = Wish { rootless: true, single_id: true, ..Wish::default() };
-    let run = |mode: &str, wish: Wish| in_a_lab(&person, oracle, mode, wish, missing, tests);
+    let run = |mode: &str, wish: Wish| in_a_lab(&person, oracle, mode, wish, ready, tests);
     match (person.uid, std::env::var("HARDWAY_TEST_USER")) {
         (0, Ok(user)) => {
             // As that user first: a process of its own, because there is no way back.
@@ -36,16 +39,10 @@ pub fn in_each_mode(oracle: &str, missing: fn(&mut Lab) -> Option<String>, tests
         (_, _) => run("rootless_single", single),
     }
     run(if person.uid == 0 { "root" } else { "rootless" }, Wish::default());
+    ExitCode::SUCCESS
 }
 
-fn in_a_lab(
-    person: &Person,
-    oracle: &str,
-    mode: &str,
-    wish: Wish,
-    missing: fn(&mut Lab) -> Option<String>,
-    tests: &[Test],
-) {
+fn in_a_lab(person: &Person, oracle: &str, mode: &str, wish: Wish, ready: Ready, tests: &[Test]) {
     let made = person.offer(wish).and_then(|offer| {
         let mut keeper = Keeper::fork(person, &offer)?;
         let lab = keeper.start_lab()?;
@@ -55,14 +52,14 @@ fn in_a_lab(
         Ok(made) => made,
         Err(explanation) => return println!("SKIPPED {oracle}::{mode}: {explanation}"),
     };
-    match missing(&mut lab) {
-        None => {
+    match ready(&mut lab) {
+        Ok(()) => {
             for (what, test) in tests {
                 test(&mut lab);
                 println!("test {what}::{mode} ... ok");
             }
         }
-        Some(reason) => println!("SKIPPED {oracle}::{mode}: {reason}"),
+        Err(reason) => println!("SKIPPED {oracle}::{mode}: {reason}"),
     }
     drop(lab);
     let left = keeper.end();

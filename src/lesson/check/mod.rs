@@ -159,6 +159,8 @@ gather! {
         NoAddress(network::NoAddress),
         /// A route leads to a network.
         RouteTo(traffic::RouteTo),
+        /// No route leads to a network.
+        NoRoute(traffic::NoRoute),
         /// A setting of a network namespace has a value.
         Sysctl(traffic::Sysctl),
         /// Somebody listens on a TCP port.

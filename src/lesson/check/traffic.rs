@@ -39,6 +39,28 @@ impl Predicate for RouteTo {
     }
 }
 
+/// No route leads to a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoRoute {
+    /// Whose.
+    pub of: String,
+    /// Where to; `0.0.0.0/0` is the default route.
+    pub to: Prefixed,
+}
+
+impl Predicate for NoRoute {
+    fn claim(&self) -> String {
+        format!("the network namespace of {} has no route to {}", self.of, self.to)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let network = network(view, &self.of)?;
+        let found = routes_to(network, self.to).count();
+        Ok((found == 0, format!("of its {} routes {found} lead there", network.routes.len())))
+    }
+}
+
 /// Somebody listens on a TCP port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -89,6 +89,9 @@ fn a_route_may_have_to_lead_by_somebody() {
     let Some(Reading::Value(network)) = lab.observation.networks.get_mut(&70) else { panic!("a network") };
     network.routes.push(Route { via: Some([10, 0, 0, 9].into()), ..route([0, 0, 0, 0], 0, 3) });
     assert!(lab.check("route_to: { of: host, to: 0.0.0.0/0, via: 10.0.0.9 }").holds);
+    assert!(lab.check("no_route: { of: host, to: 10.1.0.0/16 }").holds);
+    let check = lab.check("no_route: { of: host, to: 0.0.0.0/0 }");
+    assert!(!check.holds && check.seen.ends_with("1 lead there"), "{check:?}");
     let check = lab.check("route_to: { of: host, to: 0.0.0.0/0, via: 10.0.0.8 }");
     assert_eq!((check.holds, check.seen.as_str()), (false, "of its 4 routes 1 lead there, by 10.0.0.9"));
     assert!(!lab.check("route_to: { of: host, to: 10.0.0.0/8, via: 10.0.0.9 }").holds);
