@@ -1,5 +1,6 @@
 //! The ui's side: the keeper that it forked, and the lab host that it walks through.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::kernel::trace::Trace;
 use crate::probe::Panel;
 use crate::probe::cgroups::gauges::Gauged;
 use crate::runtime::action::{Action, Performed};
+use crate::runtime::lasting;
 use crate::runtime::ledger::{self, Reverted};
 
 /// Longest wait for the keeper: it may have to build a lab host.
@@ -73,6 +75,7 @@ impl Keeper {
                     controllers: false,
                     private: Vec::new(),
                     real_host: offer.real_host,
+                    lasting: BTreeSet::new(),
                     device_programs: offer.device_programs,
                 };
                 let (unmounted, nf_tables) = (offer.unmounted.clone(), offer.nf_tables);
@@ -119,6 +122,11 @@ impl Keeper {
     pub fn provide(&mut self, controllers: &[&str]) {
         let wanted = self.unmounted.iter().filter(|name| controllers.contains(&name.as_str()));
         self.spec.private = wanted.cloned().collect();
+    }
+
+    /// What these actions make in the host's network is to be taken away at the end, where that is the machine's.
+    pub fn announce<'a>(&mut self, actions: impl Iterator<Item = &'a Action>) {
+        self.spec.lasting = if self.spec.real_host { lasting::of(actions) } else { BTreeSet::new() };
     }
 
     /// Makes a new lab host; one that runs is ended first.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::groups::Groups;
 use super::protocol::{Built, KeeperReply, KeeperRequest, LabSpec};
 use super::server;
-use super::tree::LAB_DIRECTORY;
+use super::tree::{KEEPERS, LAB_DIRECTORY, VAR_LIB};
 use crate::explain::Explanation;
 use crate::kernel::channel::Channel;
 use crate::kernel::children::readable;
@@ -20,6 +20,7 @@ use crate::kernel::namespace::Namespace;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{CallError, Trace};
 use crate::kernel::{process_title, stdio};
+use crate::runtime::lasting::{Lasting, Noted};
 use crate::runtime::ledger::{self, Entry, Ledger};
 
 /// The namespaces of every lab host. A time namespace is for lessons to make.
@@ -40,7 +41,7 @@ pub fn run(ui: &Channel, ledger: Option<Ledger>) -> ! {
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
         stdio::attach(Some(null.as_fd()), &null, &null);
     }
-    let mut keeper = Keeper { ledger, groups: None, machine: None, lab: None };
+    let mut keeper = Keeper { ledger, groups: None, machine: None, noted: Vec::new(), lab: None };
     loop {
         // Its end of the channel closes as soon as an init begins to end; the pidfd tells only when all in its pid namespace has
         // ended, and what is frozen does not end by itself.
@@ -84,6 +85,8 @@ struct Keeper {
     groups: Option<Groups>,
     /// The directory that is locked while the machine itself is this session's lab host.
     machine: Option<File>,
+    /// What this lab host makes in the machine's network.
+    noted: Vec<Noted>,
     lab: Option<Lab>,
 }
 
@@ -111,6 +114,12 @@ impl Keeper {
         ledger.write(&Entry::Intent)?;
         if spec.real_host && self.machine.is_none() {
             self.machine = Some(take_machine(ledger)?);
+        }
+        // All names are looked for before the first of them is written down.
+        let noted = spec.lasting.iter().map(Lasting::note).collect::<Result<Vec<_>, _>>()?;
+        for noted in noted {
+            ledger.write(&Entry::Network(noted.clone()))?;
+            self.noted.push(noted);
         }
         let pair = || {
             Channel::pair().map_err(|error| {
@@ -172,6 +181,12 @@ impl Keeper {
                 (_, groups) => self.groups = groups.inspect(Groups::clear),
             }
         }
+        // It would be in the way of the next one. What can not be taken away now, the ledger still has.
+        let noted = std::mem::take(&mut self.noted);
+        let left = noted.iter().rev().filter(|one| one.revert() == Some(false)).count();
+        if let (Some(ledger), false, 0) = (&mut self.ledger, noted.is_empty(), left) {
+            let _ = ledger.write(&Entry::NetworkIsClear);
+        }
     }
 }
 
@@ -185,12 +200,12 @@ fn trouble(error: &dyn std::fmt::Display) -> Explanation {
 
 /// Takes the machine itself for a lab host, one session at a time: the directory for lessons' files, locked.
 fn take_machine(ledger: &mut Ledger) -> Result<File, Explanation> {
-    let directory = Path::new(LAB_DIRECTORY);
-    if !directory.exists() {
-        ledger.write(&Entry::Directory(directory.to_owned()))?;
-        fs::create_dir(directory).map_err(|error| trouble(&error))?;
+    let kept = KEEPERS.iter().map(|keeper| Path::new(VAR_LIB).join(keeper));
+    for directory in kept.chain([LAB_DIRECTORY.into()]).filter(|directory| !directory.exists()) {
+        ledger.write(&Entry::Directory(directory.clone()))?;
+        fs::create_dir(&directory).map_err(|error| trouble(&error))?;
     }
-    let file = File::open(directory).map_err(|error| trouble(&error))?;
+    let file = File::open(LAB_DIRECTORY).map_err(|error| trouble(&error))?;
     file.try_lock().map_err(|_| {
         let fix = "end that one; or start without --real-host, in a lab host of your own";
         Explanation::new("The machine itself is the lab host of another hardway", "one at a time may be", fix)

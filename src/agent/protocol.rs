@@ -1,5 +1,7 @@
 //! The messages between ui, keeper and agent.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::explain::Explanation;
@@ -8,6 +10,7 @@ use crate::kernel::host::{Mode, SubIds};
 use crate::probe::cgroups::gauges::Gauged;
 use crate::probe::{Names, Observation, Panel};
 use crate::runtime::action::{Action, Performed};
+use crate::runtime::lasting::Lasting;
 
 /// ui → keeper.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,6 +51,8 @@ pub struct LabSpec {
     pub private: Vec<String>,
     /// Whether the machine itself is to be the lab host.
     pub real_host: bool,
+    /// What the lesson is going to make in its network, if so.
+    pub lasting: BTreeSet<Lasting>,
     /// Whether BPF programs can be put on groups of version 2.
     pub device_programs: bool,
 }

@@ -54,9 +54,12 @@ const NAMESPACED: [&str; 12] = [
 /// Parts of `/proc`, besides `/proc/sys`, through which root could reach the whole machine.
 const DANGEROUS: [&str; 8] = ["sysrq-trigger", "irq", "bus", "fs", "acpi", "mtrr", "latency_stats", "timer_list"];
 
-/// What runtimes of containers keep in `/var/lib`: CNI's plugins, and hardway as their runner. In a lab host they begin with nothing, and
-/// what they keep goes to [`KEPT`]: in a user namespace nobody may write beside files of the machine's root.
-const KEEPERS: [&str; 2] = ["cni", "hardway"];
+/// Directories in [`VAR_LIB`] of who keeps what he knows of containers: CNI's plugins, and hardway as their runner. In a lab host they
+/// begin with nothing, and what they keep goes to [`KEPT`]: in a user namespace nobody may write beside files of the machine's root.
+pub const KEEPERS: [&str; 2] = ["cni", "hardway"];
+
+/// Where programs keep what is to outlive a boot (hier(7)).
+pub const VAR_LIB: &str = "/var/lib";
 
 /// Where that goes.
 const KEPT: &str = "/run/lib";
@@ -128,6 +131,12 @@ pub fn build_on_machine(cgroups: &[Hierarchy]) -> Result<(), Explanation> {
         }
     }
     program::show(Path::new("/"), program.as_ref())?;
+    make_dir(Path::new(KEPT), 0o755)?;
+    for keeper in KEEPERS {
+        let (place, kept) = (Path::new(VAR_LIB).join(keeper), Path::new(KEPT).join(keeper));
+        make_dir(&kept, 0o755)?;
+        attach(Some(kept.as_path()), &place, None, MsFlags::MS_BIND, None)?;
+    }
     // The same of shared memory; and a mqueue must show the IPC namespace that the lab host has.
     for (name, fstype, options) in [("shm", "tmpfs", "mode=1777,size=64m"), ("mqueue", "mqueue", "")] {
         let place = Path::new("/dev").join(name);

@@ -1,6 +1,8 @@
 //! The kinds of namespace (namespaces(7)).
 
 use std::fmt;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 
 use nix::sched::CloneFlags;
 use schemars::JsonSchema;
@@ -26,6 +28,14 @@ pub enum Namespace {
 /// Whether a path leads to a namespace: a link of `/proc/PID/ns`, or a file on which one is mounted (ioctl_nsfs(2)).
 pub fn is_namespace(path: &std::path::Path) -> bool {
     nix::sys::statfs::statfs(path).is_ok_and(|seen| seen.filesystem_type() == nix::sys::statfs::NSFS_MAGIC)
+}
+
+/// A namespace by its inode, as long as a process is in it: a file that leads there. One that nothing but a mount or a descriptor keeps is
+/// not found.
+pub fn held_by_a_process(kind: Namespace, inode: u64) -> Option<File> {
+    let links = fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.path().join("ns").join(kind.link())));
+    let is_it = |file: &File| file.metadata().is_ok_and(|metadata| metadata.ino() == inode);
+    links.filter_map(|link| File::open(link).ok()).find(is_it)
 }
 
 impl Namespace {

@@ -20,6 +20,8 @@ use crate::kernel::host::effective_uid;
 use crate::kernel::identity::ProcessIdentity;
 use crate::kernel::sys::{self, Signal};
 
+use super::lasting::Noted;
+
 /// One line of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +42,10 @@ pub enum Entry {
     Leaf(PathBuf),
     /// A directory is about to be made, for a mount point. It is taken away only while it is empty.
     Directory(PathBuf),
+    /// Something is about to be made in the machine's network, which is the lab host's.
+    Network(Noted),
+    /// All that was announced so far of the machine's network has been taken away: what is there under these names is somebody else's.
+    NetworkIsClear,
     /// A lab host was started: its init. With it everything in its namespaces ends.
     Lab(ProcessIdentity),
     /// Something that another version of hardway wrote. It is left alone, and its ledger with it.
@@ -169,15 +175,19 @@ pub fn revert(ledger: &Path) -> Vec<Reverted> {
             cgroup::thaw(directory);
         }
     }
+    let clear = entries.iter().rposition(|entry| *entry == Entry::NetworkIsClear).unwrap_or(0);
     let reverted: Vec<Reverted> = entries
         .iter()
+        .enumerate()
         .rev()
-        .filter_map(|entry| match entry {
-            Entry::Intent => None,
+        .filter_map(|(at, entry)| match entry {
+            Entry::Intent | Entry::NetworkIsClear => None,
+            Entry::Network(_) if at < clear => None,
             Entry::Cgroup(directory) => remove_cgroup(directory),
             Entry::Private { controller, group } => remove_from(controller, group),
             Entry::Leaf(leaf) => leave(leaf),
             Entry::Directory(directory) => remove_directory(directory),
+            Entry::Network(noted) => noted.revert().map(|gone| Reverted { what: noted.what().to_string(), gone }),
             Entry::Foreign(line) => Some(Reverted { what: format!("unknown to this version: {line}"), gone: false }),
             Entry::Lab(identity) => {
                 let pidfd = identity.open()?;

@@ -12,6 +12,7 @@ pub mod id_map;
 pub mod init;
 pub mod ipc;
 pub mod join;
+pub mod lasting;
 pub mod ledger;
 pub mod link;
 pub mod mount;

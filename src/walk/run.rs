@@ -14,7 +14,7 @@ use crate::agent::client::Keeper;
 use crate::explain::Explanation;
 use crate::kernel::trace::Call;
 use crate::lesson::{Kind, Lesson, Value, Verdict};
-use crate::runtime::action::Effect;
+use crate::runtime::action::{Action, Effect};
 use crate::session::{How, Position, Session};
 
 /// How long a typed line may take.
@@ -271,9 +271,10 @@ impl Walk {
     }
 
     /// The program in the foreground, while the check of a *change* step holds: a line that stays there has then done its
-    /// part. None for a shell, whose prompt is still to come.
+    /// part. None for a shell, whose prompt is still to come, and where calls wait for the end of a program: so do hands.
     fn foreground_holds(&mut self) -> Result<Option<String>, Explanation> {
-        if self.walker.step().kind != Kind::Change {
+        let step = self.walker.step();
+        if step.kind != Kind::Change || matches!(step.actions.last(), Some(Action::Run(_))) {
             return Ok(None);
         }
         self.walker.observe()?;

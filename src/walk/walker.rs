@@ -136,6 +136,8 @@ impl Walker {
         self.history.clear();
         self.keeper.hand_down(self.lesson.needs_controllers());
         self.keeper.provide(&self.lesson.controllers_v1());
+        let lesson = Arc::clone(&self.lesson);
+        self.keeper.announce(lesson.steps.iter().flat_map(|step| &step.actions));
         self.lab = Some(self.keeper.start_lab()?);
         self.observe()?;
         self.start = self.rows.to_vec();

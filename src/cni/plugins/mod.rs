@@ -27,6 +27,8 @@ use std::process::ExitCode;
 
 use frame::{Outcome, run};
 
+pub use rules::is_of_network;
+
 use crate::explain::Explanation;
 
 /// What a plugin's program is here when no directory has one: this same binary.

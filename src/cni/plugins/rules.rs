@@ -40,6 +40,11 @@ pub(super) fn chain(
     Ok(NewChain { name, base, rules: rules.iter().map(read).collect::<Result<_, _>>()? })
 }
 
+/// Whether a table of this name has the rules of an attachment to that network, whatever they are for.
+pub fn is_of_network(table: &str, network: &str) -> bool {
+    table.starts_with("hardway_") && table.contains(&format!("_{:016x}_", hash(&[network])))
+}
+
 impl Purpose {
     fn network(self, call: &Call) -> String {
         format!("hardway_{}_{:016x}_", self.0, hash(&[&call.network]))
@@ -132,6 +137,13 @@ mod tests {
                 "ip6 saddr fd00::5 ip6 daddr != fd00::/64 ip6 daddr != ff00::/8 masquerade",
             ]
         );
+    }
+
+    #[test]
+    fn a_table_is_of_its_network_alone() {
+        let table = "hardway_portmap_f697ed48f7873b4b_fe773b19a61f9d7c";
+        assert!(is_of_network(table, "shop"));
+        assert!(!is_of_network(table, "lab") && !is_of_network(&table[1..], "shop"));
     }
 
     #[test]
