@@ -67,7 +67,9 @@ fn built_in_lessons_are_written_as_they_should_be() {
     let lessons = builtin::all();
     assert!(lessons.iter().map(|it| &it.name).eq(support::course().iter().map(|it| &it.name)), "each file is built in");
     for Lesson { name, steps, .. } in &lessons {
-        assert!((6..=16).contains(&steps.len()), "{name} has {} steps", steps.len());
+        // What is different on other machines is there in the place of a step, and not one more.
+        let count = steps.iter().filter(|step| step.twin_of.is_none()).count();
+        assert!(steps.len() >= 6 && count <= 16, "{name} has {} steps, {count} of them in one place each", steps.len());
         for kind in [Kind::Change, Kind::Fail, Kind::Observe] {
             assert!(steps.iter().any(|step| step.kind == kind), "{name} has no step of kind {kind:?}");
         }

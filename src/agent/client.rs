@@ -33,10 +33,7 @@ pub struct Keeper {
     pid: i32,
     pidfd: OwnedFd,
     spec: LabSpec,
-    /// The controllers for which the keeper can make hierarchies.
-    unmounted: Vec<String>,
-    /// Whether the kernel has nftables.
-    nf_tables: bool,
+    offer: Offer,
     scope: Box<Scope>,
     /// By what the lab hosts that it made would be told, were something left of them.
     marks: Vec<LabMark>,
@@ -78,18 +75,15 @@ impl Keeper {
                     lasting: BTreeSet::new(),
                     device_programs: offer.device_programs,
                 };
-                let (unmounted, nf_tables) = (offer.unmounted.clone(), offer.nf_tables);
-                let (channel, scope, marks) = (Some(ours), Box::new(scope), Vec::new());
-                Ok(Self { channel, pid, pidfd, spec, unmounted, nf_tables, scope, marks })
+                let (channel, offer, scope, marks) = (Some(ours), offer.clone(), Box::new(scope), Vec::new());
+                Ok(Self { channel, pid, pidfd, spec, offer, scope, marks })
             }
         }
     }
 
     /// What the lab hosts of this keeper offer.
     pub fn offer(&self) -> Offer {
-        let LabSpec { mode, cgroups, real_host, device_programs, .. } = self.spec.clone();
-        let (unmounted, nf_tables) = (self.unmounted.clone(), self.nf_tables);
-        Offer { mode, cgroups, unmounted, real_host, device_programs, nf_tables }
+        self.offer.clone()
     }
 
     /// The group that hardway runs in.
@@ -120,7 +114,7 @@ impl Keeper {
     /// In which controllers of version 1 the lab hosts to come are to have groups, also where the machine has mounted them
     /// nowhere and the keeper can.
     pub fn provide(&mut self, controllers: &[&str]) {
-        let wanted = self.unmounted.iter().filter(|name| controllers.contains(&name.as_str()));
+        let wanted = self.offer.unmounted.iter().filter(|name| controllers.contains(&name.as_str()));
         self.spec.private = wanted.cloned().collect();
     }
 

@@ -16,11 +16,12 @@ use crate::kernel::channel::Channel;
 use crate::kernel::children::readable;
 use crate::kernel::host::{self, Mode, SubIds};
 use crate::kernel::identity::ProcessIdentity;
+use crate::kernel::machine_network::MachineNetwork;
 use crate::kernel::namespace::Namespace;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::{CallError, Trace};
 use crate::kernel::{process_title, stdio};
-use crate::runtime::lasting::{Lasting, Noted};
+use crate::runtime::lasting::{self, Lasting, Noted};
 use crate::runtime::ledger::{self, Entry, Ledger};
 
 /// The namespaces of every lab host. A time namespace is for lessons to make.
@@ -117,9 +118,18 @@ impl Keeper {
         }
         // All names are looked for before the first of them is written down.
         let noted = spec.lasting.iter().map(Lasting::note).collect::<Result<Vec<_>, _>>()?;
-        for noted in noted {
-            ledger.write(&Entry::Network(noted.clone()))?;
+        let mut note = |noted: Noted, ledger: &mut Ledger| {
+            let written = ledger.write(&Entry::Network(noted.clone()));
             self.noted.push(noted);
+            written
+        };
+        noted.into_iter().try_for_each(|noted| note(noted, ledger))?;
+        if spec.lasting.iter().any(|one| matches!(one, Lasting::Bridge(_))) {
+            let filters = MachineNetwork::read().map_err(|error| trouble(&error))?.filters;
+            for pass in lasting::passes(&spec.lasting, &filters) {
+                note(pass.note()?, ledger)?;
+                pass.make()?;
+            }
         }
         let pair = || {
             Channel::pair().map_err(|error| {

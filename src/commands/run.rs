@@ -42,6 +42,7 @@ pub fn run(options: &cli::Run) -> Result<ExitCode, Explanation> {
     let offer = keeper.offer();
     let (mut failed, mut walked) = (0, 0);
     for (index, lesson) in chosen.iter().enumerate() {
+        let lesson = &Arc::new(builtin::renumbered(Lesson::clone(lesson), &offer));
         if let Some(reason) = unavailable(lesson, &offer) {
             tell(
                 options.json,

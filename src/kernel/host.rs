@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::{self, Hierarchy};
 use super::device;
 use super::hierarchy;
+use super::machine_network::MachineNetwork;
 use super::trial;
 use crate::explain::Explanation;
 
@@ -45,6 +46,8 @@ pub struct Offer {
     pub unmounted: Vec<String>,
     /// Whether the lab host is the machine itself.
     pub real_host: bool,
+    /// Its network, where it is.
+    pub network: Option<MachineNetwork>,
     /// Whether BPF programs can be put on groups of version 2.
     pub device_programs: bool,
     /// Whether the kernel has nftables.
@@ -150,8 +153,10 @@ impl Person {
         // On the machine itself there is no place where it could be shown.
         let makes = mode == Mode::Root && !wish.real_host;
         let unmounted = if makes { hierarchy::possible(&self.cgroups) } else { Vec::new() };
+        // What can not be read there is as in a lab host, and then the kernel's own words tell more.
+        let network = if wish.real_host { MachineNetwork::read().ok() } else { None };
         let Self { cgroups, device_programs, nf_tables, .. } = self.clone();
-        Ok(Offer { mode, cgroups, unmounted, real_host: wish.real_host, device_programs, nf_tables })
+        Ok(Offer { mode, cgroups, unmounted, real_host: wish.real_host, network, device_programs, nf_tables })
     }
 
     /// The mode for the lab host.

@@ -16,6 +16,7 @@ pub mod hierarchy;
 pub mod host;
 pub mod identity;
 pub mod leftover;
+pub mod machine_network;
 pub mod memory;
 pub mod mount;
 pub mod namespace;

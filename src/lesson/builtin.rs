@@ -1,8 +1,10 @@
 //! The lessons that come with hardway, embedded in the binary.
 
 use super::fault;
+use super::renumber::renumber;
 use super::{Lesson, compile};
 use crate::explain::Explanation;
+use crate::kernel::host::Offer;
 
 /// Names and texts, sorted by name.
 const SOURCES: &[(&str, &str)] = &[
@@ -41,6 +43,13 @@ pub fn all() -> Vec<Lesson> {
 /// The text of a lesson.
 pub fn source(name: &str) -> Option<&'static str> {
     SOURCES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// The same lesson with networks that this machine does not use, where it is the lab host.
+pub fn renumbered(lesson: Lesson, offer: &Offer) -> Lesson {
+    let taken = offer.network.as_ref().map_or(&[][..], |network| &network.taken);
+    let text = source(&lesson.name).and_then(|text| renumber(text, taken));
+    text.and_then(|text| compile::compile(&lesson.name, &lesson.name, &text).ok()).unwrap_or(lesson)
 }
 
 /// The lesson of this name (`05-pid`) or id (`pid`).

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::fault::{self, Fault, Spot};
 use super::raw::pick::{self, Path, Segment, join};
 use super::raw::{self, RawHint, RawLesson, RawStep};
-use super::{Hint, Kind, Lesson};
+use super::{Hint, Kind, Lesson, TWINS};
 use crate::runtime::action::{Action, HOST};
 use crate::stages;
 
@@ -126,8 +126,10 @@ impl Compiler<'_> {
             .enumerate()
             .flat_map(|(index, mut step)| {
                 let path = vec![key("steps"), Segment::Index(index)];
-                let twin = step.v1.take().map(|twin| (join(&path, key("v1")), twin.beside(&step)));
-                [(path, step)].into_iter().chain(twin)
+                let twins = [("v1", step.v1.take()), ("uplink", step.uplink.take())].into_iter().zip(TWINS);
+                let twins = twins
+                    .filter_map(|((field, twin), words)| Some((join(&path, key(field)), twin?.beside(&step, words))));
+                [(path.clone(), step.clone())].into_iter().chain(twins.collect::<Vec<_>>()).collect::<Vec<_>>()
             })
             .map(|(path, step)| {
                 self.short_name(&join(&path, key("id")), &step.id);

@@ -8,6 +8,7 @@ pub mod compile;
 pub mod fault;
 pub mod need;
 pub mod raw;
+pub mod renumber;
 pub mod scaffold;
 pub mod schema;
 pub mod script;
@@ -161,8 +162,8 @@ pub enum Hint {
     },
 }
 
-/// What the short name of a step's twin for version 1 ends with.
-pub const TWIN: &str = "-v1";
+/// A step's twins, which do the same on another kind of machine: what their short names end with, and what their titles say.
+pub const TWINS: [(&str, &str); 2] = [("-v1", "version 1"), ("-uplink", "uplink")];
 
 impl Lesson {
     /// The lesson as it is on a machine. Of a step and its twin it has the one that can be done there; both where both can, and the
@@ -225,7 +226,9 @@ impl Lesson {
 
     /// The step with this short name; where this machine has its twin instead ([`Lesson::on`]), that one.
     pub fn step_index(&self, id: &str) -> Option<usize> {
-        let is_twin = |step: &Step| step.twin_of.as_deref() == Some(id) || id.strip_suffix(TWIN) == Some(&step.id);
+        let is_twin = |step: &Step| {
+            step.twin_of.as_deref() == Some(id) || TWINS.iter().any(|(end, _)| id.strip_suffix(end) == Some(&step.id))
+        };
         let position = |is: &dyn Fn(&Step) -> bool| self.steps.iter().position(is);
         position(&|step| step.id == id).or_else(|| position(&is_twin))
     }

@@ -24,8 +24,12 @@ pub enum Need {
     PidNamespace,
     /// The kernel has network namespaces.
     NetNamespace,
-    /// The lab host has a network of its own: what is made there ends with it.
-    LabNetwork,
+    /// The host has no default route: what leaves it is what the lesson says.
+    NoUplink,
+    /// It has one: the machine itself, which is connected.
+    Uplink,
+    /// The host forwards nothing yet, so that nobody relies on it.
+    NoRouter,
     /// The kernel has IPv6, and it is not switched off.
     Ipv6,
     /// The kernel has user namespaces, and they are not forbidden.
@@ -116,6 +120,7 @@ impl Need {
         match self.controller() {
             Some(("devices", _)) => Self::DevicesBpf.unmet(offer).is_none(),
             Some((name, _)) => home(name, offer).is_some(),
+            _ if self == Self::Uplink => true,
             _ if self == Self::DevicesBpf => Self::DevicesV1.unmet(offer).is_none(),
             _ => {
                 let twins = [Self::OwnCgroupV1, Self::OwnCgroupV2, Self::FreezerV1, Self::FreezerV2];
@@ -162,8 +167,16 @@ impl Need {
             Self::NetNamespace => {
                 kernel(Namespace::Net, "this kernel was built without network namespaces (CONFIG_NET_NS)")
             }
-            Self::LabNetwork => offer.real_host.then(|| {
-                "it makes links on the host, and with --real-host they would be this machine's; without it they are the lab host's".to_owned()
+            Self::NoUplink => {
+                let uplink = offer.network.as_ref()?.uplink.as_ref()?;
+                Some(format!("this machine has a default route, by {uplink}, and what has no other route leaves it there"))
+            }
+            Self::Uplink => {
+                let why = "the host has no default route by a link of the machine's; with --real-host it may have";
+                offer.network.as_ref().and_then(|it| it.uplink.as_ref()).is_none().then(|| why.to_owned())
+            }
+            Self::NoRouter => offer.network.as_ref()?.forwards.then(|| {
+                "this machine forwards packets already (net.ipv4.ip_forward is 1), and somebody may rely on it".to_owned()
             }),
             Self::UserNamespace => {
                 kernel(Namespace::User, "this kernel was built without user namespaces (CONFIG_USER_NS)")

@@ -95,6 +95,7 @@ const STEP: &[Field] = &[
     may("depth", one::<Depth>),
     may("needs", each::<Need>),
     may("v1", |look, path| look.fields(path, TWIN)),
+    may("uplink", |look, path| look.fields(path, TWIN)),
 ];
 
 const TWIN: &[Field] = &[

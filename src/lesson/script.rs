@@ -120,8 +120,9 @@ fn test(need: Need) -> &'static str {
         Need::IpcNamespace => "[ -e /proc/self/ns/ipc ]",
         Need::PidNamespace => "[ -e /proc/self/ns/pid ]",
         Need::NetNamespace => "[ -e /proc/self/ns/net ]",
-        // The script makes one for itself.
-        Need::LabNetwork => "true",
+        // A script makes a lab host for itself.
+        Need::NoUplink | Need::NoRouter => "true",
+        Need::Uplink => "false",
         Need::UserNamespace => "unshare --user true 2>/dev/null",
         Need::CgroupNamespace => "[ -e /proc/self/ns/cgroup ]",
         Need::TimeNamespace => "[ -e /proc/self/ns/time ]",

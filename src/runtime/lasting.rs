@@ -17,9 +17,10 @@ use super::ledger::wait_until;
 use crate::cni;
 use crate::explain::Explanation;
 use crate::kernel::enter;
+use crate::kernel::machine_network::Filter;
 use crate::kernel::namespace::{self, Namespace};
 use crate::kernel::netlink::Netlink;
-use crate::kernel::nftables::{Family, Nftables};
+use crate::kernel::nftables::{Family, Nftables, Rule, Statement, Way};
 use crate::kernel::trace::Trace;
 
 /// Settings of a network namespace (proc(5)).
@@ -32,7 +33,9 @@ const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lasting {
-    /// A link: a bridge with its ports, or the host's end of a cable.
+    /// A bridge, with its ports.
+    Bridge(String),
+    /// Another link: the host's end of a cable.
     Link(String),
     /// A table of nftables.
     Table(Family, String),
@@ -40,6 +43,19 @@ pub enum Lasting {
     Network(String),
     /// A setting, by its path below `/proc/sys/net`.
     Setting(String),
+    /// A rule at the beginning of somebody's chain, that accepts what comes from a bridge or goes to it.
+    Pass {
+        /// The family of the table.
+        family: Family,
+        /// The table.
+        table: String,
+        /// The chain.
+        chain: String,
+        /// From the bridge, or to it.
+        way: Way,
+        /// The bridge.
+        link: String,
+    },
 }
 
 /// The same with what tells it from what was there before, for the ledger.
@@ -64,7 +80,7 @@ fn made_by(action: &Action) -> Vec<Lasting> {
         // The one action that others perform upon the host.
         Action::MoveLink(it) if it.to == HOST => vec![link(&it.link)],
         _ if action.mechanism().actor() != HOST => Vec::new(),
-        Action::AddBridge(it) => vec![link(&it.link)],
+        Action::AddBridge(it) => vec![Lasting::Bridge(it.link.clone())],
         Action::AddVeth(it) => vec![link(&it.link), link(&it.peer)],
         Action::NftTable(it) => vec![Lasting::Table(it.family, it.table.clone())],
         Action::Write(it) if it.at.starts_with(SETTINGS) => vec![Lasting::Setting(it.at.clone())],
@@ -79,7 +95,7 @@ fn of_network(text: &Value) -> Vec<Lasting> {
     let Some(name) = text["name"].as_str().filter(|_| text["cniVersion"].is_string()) else { return Vec::new() };
     let plugins = text["plugins"].as_array().map_or_else(|| vec![text], |list| list.iter().collect());
     let bridges = plugins.into_iter().filter(|plugin| plugin["type"] == "bridge");
-    let bridges = bridges.map(|plugin| Lasting::Link(plugin["bridge"].as_str().unwrap_or("cni0").to_owned()));
+    let bridges = bridges.map(|plugin| Lasting::Bridge(plugin["bridge"].as_str().unwrap_or("cni0").to_owned()));
     bridges.chain([Lasting::Network(name.to_owned()), Lasting::Setting(FORWARD.to_owned())]).collect()
 }
 
@@ -100,7 +116,7 @@ impl Lasting {
             ))
         };
         let was = match self {
-            Self::Link(name) => {
+            Self::Link(name) | Self::Bridge(name) => {
                 let links = Netlink::open().and_then(|mut netlink| netlink.links()).map_err(unread)?;
                 if links.iter().any(|link| link.name == *name) {
                     return taken(format!("a link {name}"));
@@ -113,6 +129,7 @@ impl Lasting {
             },
             // What belongs to a link ends with it.
             Self::Setting(path) => fs::read_to_string(path).unwrap_or_default(),
+            Self::Pass { .. } => String::new(),
         };
         Ok(Noted { netns: own_network().map_err(unread)?, what: self.clone(), was })
     }
@@ -122,20 +139,70 @@ impl Lasting {
         let (family, ours): (Family, Box<dyn Fn(&str) -> bool>) = match self {
             Self::Table(family, own) => (*family, Box::new(move |name| name == own)),
             Self::Network(network) => (Family::Inet, Box::new(move |name| cni::plugins::is_of_network(name, network))),
-            Self::Link(_) | Self::Setting(_) => return Ok(Vec::new()),
+            _ => return Ok(Vec::new()),
         };
         let names = Nftables::open()?.table_names(family)?;
         Ok(names.into_iter().filter(|name| ours(name)).map(|name| (family, name)).collect())
     }
 }
 
+/// What lets packets of these bridges through where others drop what they do not know. A lesson's own rules can not: each chain at a hook
+/// has its say. The owner's rules stay as they are, and these say whose they are.
+pub fn passes(lasting: &BTreeSet<Lasting>, filters: &[Filter]) -> Vec<Lasting> {
+    let bridges = lasting.iter().filter_map(|one| match one {
+        Lasting::Bridge(link) => Some(link),
+        _ => None,
+    });
+    let ways = bridges.flat_map(|link| [Way::In, Way::Out].map(|way| (link, way)));
+    let pass = |(link, way): (&String, Way), filter: &Filter| {
+        let Filter { family, table, chain, .. } = filter.clone();
+        Lasting::Pass { family, table, chain, way, link: link.clone() }
+    };
+    ways.flat_map(|way| filters.iter().map(move |filter| pass(way, filter))).collect()
+}
+
+impl Lasting {
+    /// The rule of [`Self::Pass`].
+    fn rule(&self) -> Option<Rule> {
+        let Self::Pass { way, link, .. } = self else { return None };
+        let of_link = Statement::LinkName { way: *way, not: false, name: link.clone() };
+        let statements = vec![of_link, Statement::Counter { packets: 0, bytes: 0 }, Statement::Accept];
+        Some(Rule { handle: 0, statements, comment: Some("hardway: a lesson's bridge".to_owned()) })
+    }
+
+    /// Makes the rule of [`Self::Pass`]; of others the lesson is the maker.
+    ///
+    /// # Errors
+    /// The errno of nftables.
+    pub fn make(&self) -> Result<(), Explanation> {
+        let (Self::Pass { family, table, chain, .. }, Some(rule)) = (self, self.rule()) else { return Ok(()) };
+        let what = "The lesson's packets could not be let through this machine's firewall";
+        let failed = |why: String| Explanation::new(what, format!("{self}: {why}"), "leave --real-host out");
+        let mut nftables = Nftables::open().map_err(|error| failed(error.to_string()))?;
+        let made = nftables.insert_rule(&mut Trace::new("keeper"), *family, table, chain, &rule);
+        made.map_err(|error| failed(error.to_string()))
+    }
+
+    /// The numbers of the rules in that chain that are this one.
+    fn handles(&self) -> io::Result<Vec<u64>> {
+        let (Self::Pass { family, table, chain, .. }, Some(rule)) = (self, self.rule()) else { return Ok(Vec::new()) };
+        let ruleset = Nftables::open()?.ruleset()?;
+        let rules = ruleset.table(*family, table).and_then(|table| table.chain(chain)).map(|chain| &chain.rules);
+        let is_it = |one: &&Rule| one.comment == rule.comment && one.bare().statements == rule.statements;
+        Ok(rules.into_iter().flatten().filter(is_it).map(|one| one.handle).collect())
+    }
+}
+
 impl std::fmt::Display for Lasting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Link(name) => write!(f, "the link {name}"),
+            Self::Link(name) | Self::Bridge(name) => write!(f, "the link {name}"),
             Self::Table(family, name) => write!(f, "the table {family} {name}"),
             Self::Network(name) => write!(f, "the rules of the CNI network {name}"),
             Self::Setting(path) => write!(f, "what {path} says"),
+            Self::Pass { family, table, chain, link, .. } => {
+                write!(f, "the rule for {link} in {family} {table} {chain}")
+            }
         }
     }
 }
@@ -158,7 +225,7 @@ impl Noted {
 
     fn revert_here(&self) -> Option<bool> {
         match &self.what {
-            Lasting::Link(name) => {
+            Lasting::Link(name) | Lasting::Bridge(name) => {
                 let newest = self.was.parse().unwrap_or(u32::MAX);
                 let left = || links_of(name, newest).unwrap_or_default();
                 (!left().is_empty()).then(|| {
@@ -178,6 +245,17 @@ impl Noted {
                     let mut trace = Trace::new("keeper");
                     for (family, name) in left() {
                         let _ = Nftables::open().map(|mut nft| nft.delete_table(&mut trace, family, &name));
+                    }
+                    left().is_empty()
+                })
+            }
+            Lasting::Pass { family, table, chain, .. } => {
+                let left = || self.what.handles().unwrap_or_default();
+                (!left().is_empty()).then(|| {
+                    let mut trace = Trace::new("keeper");
+                    for handle in left() {
+                        let _ =
+                            Nftables::open().map(|mut nft| nft.delete_rule(&mut trace, *family, table, chain, handle));
                     }
                     left().is_empty()
                 })
@@ -203,4 +281,61 @@ fn links_of(name: &str, newest: u32) -> io::Result<Vec<String>> {
 fn own_network() -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt;
     Ok(File::open(Path::new("/proc/thread-self/ns/net"))?.metadata()?.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::lesson::builtin;
+
+    fn of_text(actions: &str) -> Vec<String> {
+        let actions: Vec<Action> = serde_json::from_str(actions).unwrap();
+        of(actions.iter()).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_in_a_box_ends_with_it() {
+        let made = of_text(
+            r#"[{"add_bridge":{"in":"box","link":"br1"}}, {"add_veth":{"in":"web","link":"eth0","peer":"web0"}},
+            {"move_link":{"in":"web","link":"web0","to":"host"}}, {"nft_table":{"in":"web","table":"own"}},
+            {"write":{"in":"web","at":"/proc/sys/net/ipv4/ip_forward","text":"1"}}, {"write":{"in":"host","at":"/lab/x","text":"1"}}]"#,
+        );
+        assert_eq!(made, ["the link web0"]);
+    }
+
+    #[test]
+    fn a_network_of_cni_has_bridges_tables_and_a_setting() {
+        let list = r#"{\"cniVersion\":\"1.1.0\",\"name\":\"n\",\"plugins\":[{\"type\":\"bridge\",\"bridge\":\"b1\"},{\"type\":\"bridge\"},{\"type\":\"portmap\"}]}"#;
+        let made = of_text(&format!(r#"[{{"write":{{"in":"host","at":"/lab/n","text":"{list}"}}}}]"#));
+        assert_eq!(
+            made,
+            [
+                "the link b1",
+                "the link cni0",
+                "the rules of the CNI network n",
+                "what /proc/sys/net/ipv4/ip_forward says"
+            ]
+        );
+    }
+
+    /// Addresses and routes end with the link that they are on: so the links of the host must all be told of.
+    #[test]
+    fn lessons_give_addresses_to_nothing_but_links_that_they_make() {
+        for lesson in builtin::all() {
+            let actions = || lesson.steps.iter().flat_map(|step| &step.actions);
+            let made = of(actions());
+            for action in actions() {
+                if let Action::AddAddress(it) = action
+                    && it.r#in == HOST
+                {
+                    let link = it.link.clone();
+                    let is_told =
+                        [Lasting::Bridge(link.clone()), Lasting::Link(link)].iter().any(|one| made.contains(one));
+                    assert!(is_told, "{}: {}", lesson.name, it.link);
+                }
+            }
+        }
+    }
 }

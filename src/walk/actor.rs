@@ -182,7 +182,7 @@ impl<Tell: FnMut(News)> Actor<Tell> {
     fn open(&mut self, name: &str, step: Option<&str>) -> Result<(), Explanation> {
         self.close();
         let Some(offer) = self.keeper.as_ref().map(Keeper::offer) else { return Ok(()) };
-        let lesson = Arc::new(builtin::find(name)?.on(&offer));
+        let lesson = Arc::new(builtin::renumbered(builtin::find(name)?, &offer).on(&offer));
         let steps = lesson.steps.len();
         let mut session =
             self.store.as_ref().and_then(|store| store.load(&lesson)).unwrap_or_else(|| Session::new(steps));

@@ -119,8 +119,9 @@ pub fn expected_skips(mode: Mode) -> BTreeSet<String> {
 pub fn expected_skips_on(mode: Mode, cgroups: &str, release: &str) -> BTreeSet<String> {
     let expected = expectations();
     let listed = &expected.steps[mode.name()][cgroups];
-    // Of two steps beside each other one is for this machine.
-    let other = |step: &WrittenStep| step.version == Some(if cgroups.starts_with("v2") { 1 } else { 2 });
+    // Of two steps beside each other one is for this machine; and a lab host has no uplink.
+    let others = [Only::Uplink, if cgroups.starts_with("v2") { Only::V1 } else { Only::V2 }];
+    let other = |step: &WrittenStep| step.only.is_some_and(|only| others.contains(&only));
     let mut steps: BTreeSet<String> = course()
         .iter()
         .flat_map(|lesson| {
@@ -146,9 +147,9 @@ pub fn shown_course(mode: Mode) -> Vec<Written> {
     let mut course = course();
     for lesson in &mut course {
         let skipped = |step: &WrittenStep| skips.contains(&format!("{}:{}", lesson.name, step.id));
-        let of_pair = |pair: &[WrittenStep]| match (pair[0].version, skipped(&pair[0]), skipped(&pair[1])) {
-            (Some(2), true, false) => Some(pair[0].id.clone()),
-            (Some(2), _, true) => Some(pair[1].id.clone()),
+        let of_pair = |pair: &[WrittenStep]| match (pair[0].only, pair[1].only, skipped(&pair[0]), skipped(&pair[1])) {
+            (Some(Only::V2), _, true, false) => Some(pair[0].id.clone()),
+            (Some(Only::V2), _, _, true) | (_, Some(Only::Uplink), _, true) => Some(pair[1].id.clone()),
             _ => None,
         };
         let hidden: BTreeSet<String> = lesson.steps.windows(2).filter_map(of_pair).collect();
@@ -172,8 +173,19 @@ pub struct WrittenStep {
     pub kind: String,
     /// Whether it makes calls.
     pub calls: bool,
-    /// For which version of cgroups it is, where there is one for the other version beside it.
-    pub version: Option<u8>,
+    /// For which machines it is, where there is one for others beside it.
+    pub only: Option<Only>,
+}
+
+/// A kind of machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// With cgroups of version 1.
+    V1,
+    /// With cgroups of version 2.
+    V2,
+    /// Which is the lab host itself, and connected.
+    Uplink,
 }
 
 /// The course, read from the files and not asked of the program.
@@ -190,15 +202,14 @@ pub fn course() -> Vec<Written> {
                     id: step["id"].as_str().unwrap().to_owned(),
                     kind: step["kind"].as_str().unwrap().to_owned(),
                     calls: calls(step) == Some(true),
-                    version: step.get("v1").map(|_| 2),
+                    only: step.get("v1").map(|_| Only::V2),
                 };
-                let twin = step.get("v1").map(|twin| WrittenStep {
-                    id: format!("{}-v1", one.id),
-                    calls: calls(twin).unwrap_or(one.calls),
-                    version: Some(1),
-                    ..one.clone()
+                let twins = [("v1", Only::V1), ("uplink", Only::Uplink)].into_iter().filter_map(|(key, only)| {
+                    let twin = step.get(key)?;
+                    let id = format!("{}-{key}", one.id);
+                    Some(WrittenStep { id, calls: calls(twin).unwrap_or(one.calls), only: Some(only), ..one.clone() })
                 });
-                [one].into_iter().chain(twin).collect::<Vec<_>>()
+                [one.clone()].into_iter().chain(twins).collect::<Vec<_>>()
             };
             let steps = file["steps"].as_sequence().unwrap().iter().flat_map(step).collect();
             Written { name: path.file_stem().unwrap().to_str().unwrap().to_owned(), steps }
@@ -586,8 +597,15 @@ impl<'a> Session<'a> {
     /// Waits for the first prompt, at the first step of a lesson.
     #[track_caller]
     pub fn opened(&mut self) -> String {
-        let text = self.answer();
+        let text = self.begun();
         assert!(text.contains("step 1 of"), "not at a first step: {text}\n{}", self.rest());
+        text
+    }
+
+    /// Waits for the first prompt, at any step.
+    #[track_caller]
+    pub fn begun(&mut self) -> String {
+        let text = self.answer();
         self.remember();
         text
     }
@@ -670,9 +688,11 @@ impl<'a> Session<'a> {
 
     /// Takes down who belongs to the session now.
     pub fn remember(&mut self) {
-        let own = Process::read(i32::try_from(std::process::id()).unwrap()).unwrap().namespaces();
+        // Those of whoever started it, and those that it was started in, are not the session's.
+        let outside = [std::process::id(), self.child.id()].map(|pid| Process::read(i32::try_from(pid).unwrap()));
+        let outside: BTreeSet<String> = outside.into_iter().flatten().flat_map(|it| it.namespaces()).collect();
         for process in self.world_processes() {
-            self.namespaces.extend(process.namespaces().difference(&own).cloned());
+            self.namespaces.extend(process.namespaces().difference(&outside).cloned());
             if !self.seen.contains(&process) {
                 self.seen.push(process);
             }

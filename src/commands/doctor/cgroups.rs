@@ -55,6 +55,7 @@ fn own(places: &[Hierarchy]) -> Finding {
                     cgroups: Vec::new(),
                     unmounted: Vec::new(),
                     real_host: false,
+                    network: None,
                     device_programs: false,
                     nf_tables: false,
                 })

@@ -26,7 +26,7 @@ pub(super) fn findings(person: &Person) -> Vec<Finding> {
         (None, 0) => Finding::new(Topic::Ids, "range", State::Note, "none, and root needs none", source),
         (None, _) => {
             // The cgroup is of no matter to this need.
-            let why = Need::IdRange.unmet(&Offer { mode: Mode::RootlessSingle, cgroups: Vec::new(), unmounted: Vec::new(), real_host: false, device_programs: false, nf_tables: false }).unwrap_or_default();
+            let why = Need::IdRange.unmet(&Offer { mode: Mode::RootlessSingle, cgroups: Vec::new(), unmounted: Vec::new(), real_host: false, network: None, device_programs: false, nf_tables: false }).unwrap_or_default();
             Finding::new(Topic::Ids, "range", State::Limited, "a single id, your own", source).fix(format!(
                 "{why}: sudo apt-get install uidmap; sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER"
             ))

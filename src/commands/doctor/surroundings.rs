@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use hardway::kernel::host::home_of;
+use hardway::kernel::machine_network::{Filter, MachineNetwork};
 use hardway::kernel::storage::FileSystem;
 use hardway::session::store;
 
@@ -22,7 +23,30 @@ pub(super) fn findings() -> Vec<Finding> {
     let mut findings = vec![terminal(), locale()];
     findings.extend(progress());
     findings.extend([inside(), memory()]);
+    findings.extend(firewalls());
     findings
+}
+
+/// Who decides on what this machine forwards: with `--real-host` packets of lessons meet them too. Only root is told.
+fn firewalls() -> Vec<Finding> {
+    let filters = MachineNetwork::read().map(|network| network.filters).unwrap_or_default();
+    let known = filters.into_iter().map(|Filter { whose, family, table, chain }| {
+        let value = format!(
+            "{whose} drops what it does not know; with --real-host rules for a lesson's bridges are put into {family} {table} {chain}"
+        );
+        finding("forwarding", State::Note, value, "NFT_MSG_GETCHAIN")
+    });
+    let legacy = Path::new("/proc/net/ip_tables_names");
+    let old = text(legacy).filter(|names| names.lines().any(|name| name == "filter")).map(|_| {
+        let value = "iptables-legacy has rules, which hardway does not read: with --real-host they may drop what lessons forward";
+        finding("iptables-legacy", State::Limited, value, "/proc/net/ip_tables_names").fix("iptables-legacy -S FORWARD")
+    });
+    let bridged = Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables");
+    let crossing = text(bridged).filter(|value| value.trim() == "1").map(|_| {
+        let value = "packets between two ports of a bridge meet the rules at the hook forward, too";
+        finding("br_netfilter", State::Note, value, "/proc/sys/net/bridge/bridge-nf-call-iptables")
+    });
+    known.chain(old).chain(crossing).collect()
 }
 
 fn finding(name: &str, state: State, value: impl Into<String>, source: &str) -> Finding {

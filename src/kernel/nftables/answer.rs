@@ -144,7 +144,7 @@ fn nested(attributes: &[u8], wanted: u16) -> Option<Vec<u8>> {
 }
 
 /// The comment in what nft(8) keeps beside a rule: each entry has a type (0 is a comment), a length, and a text with a NUL.
-fn comment(mut entries: &[u8]) -> Option<String> {
+pub(super) fn comment(mut entries: &[u8]) -> Option<String> {
     while let [kind, length, rest @ ..] = entries {
         let (value, behind) = rest.split_at_checked(usize::from(*length))?;
         if *kind == 0 {
@@ -160,6 +160,6 @@ pub(super) fn number(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
 
-fn long(bytes: &[u8]) -> Option<u64> {
+pub(super) fn long(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }

@@ -205,7 +205,7 @@ impl Nftables {
         self.change(trace, request::new_chain(family, table, name, base), NLM_F_CREATE)
     }
 
-    /// Adds a rule at the end of a chain (`nft add rule FAMILY TABLE CHAIN RULE`). Its comment stays behind: it is nft(8)'s affair.
+    /// Adds a rule at the end of a chain (`nft add rule FAMILY TABLE CHAIN RULE`).
     ///
     /// # Errors
     /// `ENOENT` where there is no such table or chain, or where the kernel lacks what the rule asks for; `EOPNOTSUPP` for what the
@@ -218,8 +218,37 @@ impl Nftables {
         chain: &str,
         rule: &Rule,
     ) -> Result<(), CallError> {
-        let message = request::new_rule(family, table, chain, &rule.compile(family));
-        self.change(trace, message, NLM_F_CREATE | NLM_F_APPEND)
+        self.change(trace, request::new_rule(family, table, chain, rule), NLM_F_CREATE | NLM_F_APPEND)
+    }
+
+    /// Puts a rule at the beginning of a chain (`nft insert rule FAMILY TABLE CHAIN RULE`).
+    ///
+    /// # Errors
+    /// As [`Self::add_rule`].
+    pub fn insert_rule(
+        &mut self,
+        trace: &mut Trace,
+        family: Family,
+        table: &str,
+        chain: &str,
+        rule: &Rule,
+    ) -> Result<(), CallError> {
+        self.change(trace, request::new_rule(family, table, chain, rule), NLM_F_CREATE)
+    }
+
+    /// Takes a rule away, by its number (`nft delete rule FAMILY TABLE CHAIN handle NUMBER`).
+    ///
+    /// # Errors
+    /// `ENOENT` where there is none, and as [`Self::add_table`].
+    pub fn delete_rule(
+        &mut self,
+        trace: &mut Trace,
+        family: Family,
+        table: &str,
+        chain: &str,
+        handle: u64,
+    ) -> Result<(), CallError> {
+        self.change(trace, request::delete_rule(family, table, chain, handle), 0)
     }
 
     /// Sends a request that changes something, as a batch of its own, and waits for the kernel's word on it.

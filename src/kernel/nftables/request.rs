@@ -13,6 +13,7 @@ use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterProto
 
 use super::chain::{Base, Hook, Policy};
 use super::expression::Expression;
+use super::statement::Rule;
 use super::{Family, answer};
 use crate::kernel::netlink::{DefaultNla, NetlinkSerializable, each, text};
 
@@ -60,14 +61,30 @@ pub(super) fn new_chain(family: Family, table: &str, chain: &str, base: Option<&
     of(family, NfTablesMessage::NewChain(ChainMessage { attributes }))
 }
 
-/// A rule, to be added at the end of a chain.
-pub(super) fn new_rule(family: Family, table: &str, chain: &str, expressions: &[Expression]) -> NetfilterMessage {
+/// A rule, to be added to a chain.
+pub(super) fn new_rule(family: Family, table: &str, chain: &str, rule: &Rule) -> NetfilterMessage {
+    let mut attributes = vec![
+        RuleAttribute::Table(table.to_owned()),
+        RuleAttribute::Chain(chain.to_owned()),
+        RuleAttribute::Expressions(rule.compile(family).iter().map(wire).collect()),
+    ];
+    if let Some(comment) = &rule.comment {
+        // As nft(8) notes it: a kind, the length with the NUL, and the text (libnftnl, udata.h: NFTNL_UDATA_RULE_COMMENT is 0).
+        let text: Vec<u8> = comment.bytes().take(usize::from(u8::MAX) - 1).chain([0]).collect();
+        let length = u8::try_from(text.len()).unwrap_or(u8::MAX);
+        attributes.push(RuleAttribute::UserData([vec![0, length], text].concat()));
+    }
+    of(family, NfTablesMessage::NewRule(RuleMessage { attributes }))
+}
+
+/// A rule, to be taken away.
+pub(super) fn delete_rule(family: Family, table: &str, chain: &str, handle: u64) -> NetfilterMessage {
     let attributes = vec![
         RuleAttribute::Table(table.to_owned()),
         RuleAttribute::Chain(chain.to_owned()),
-        RuleAttribute::Expressions(expressions.iter().map(wire).collect()),
+        RuleAttribute::Handle(handle),
     ];
-    of(family, NfTablesMessage::NewRule(RuleMessage { attributes }))
+    of(family, NfTablesMessage::DeleteRule(RuleMessage { attributes }))
 }
 
 /// The number of changes of the ruleset so far.
@@ -170,6 +187,7 @@ pub(super) fn words(message: &NetfilterMessage) -> (&'static str, Vec<String>) {
         2 => ("NFT_MSG_DELTABLE", table_word),
         3 => ("NFT_MSG_NEWCHAIN", chain_word),
         6 => ("NFT_MSG_NEWRULE", rule_word),
+        8 => ("NFT_MSG_DELRULE", rule_word),
         _ => ("NFT_MSG", unknown_word),
     };
     let mut words = Vec::new();
@@ -228,10 +246,12 @@ fn rule_word(kind: u16, value: &[u8]) -> String {
     match kind {
         1 => format!("NFTA_RULE_TABLE={:?}", text(value)),
         2 => format!("NFTA_RULE_CHAIN={:?}", text(value)),
+        3 => format!("NFTA_RULE_HANDLE={}", answer::long(value).unwrap_or(0)),
         4 => {
             let all: Vec<String> = answer::expressions(value).iter().map(ToString::to_string).collect();
             format!("NFTA_RULE_EXPRESSIONS={{{}}}", all.join(", "))
         }
+        7 => format!("NFTA_RULE_USERDATA={:?}", answer::comment(value).unwrap_or_default()),
         _ => unknown_word(kind, value),
     }
 }

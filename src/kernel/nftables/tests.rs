@@ -138,11 +138,16 @@ fn a_request_is_told_in_the_kernels_words() {
          NFTA_CHAIN_HOOK={NFTA_HOOK_HOOKNUM=NF_INET_POST_ROUTING, NFTA_HOOK_PRIORITY=100}, \
          NFTA_CHAIN_POLICY=NF_ACCEPT, NFTA_CHAIN_TYPE=\"nat\")"
     );
-    let rule = rule("ip saddr 10.12.0.0/24 oifname != \"br0\" counter masquerade").compile(Family::Ip);
+    let rule = rule("ip saddr 10.12.0.0/24 oifname != \"br0\" counter masquerade comment \"home\"");
     assert_eq!(
         told(request::new_rule(Family::Ip, "lab", "post", &rule)),
         "NFT_MSG_NEWRULE(NFPROTO_IPV4, NFTA_RULE_TABLE=\"lab\", NFTA_RULE_CHAIN=\"post\", \
-         NFTA_RULE_EXPRESSIONS={payload(network+12, 3), cmp(EQ 0x0a0c00), meta(OIFNAME), cmp(NEQ \"br0\"), counter, masq})"
+         NFTA_RULE_EXPRESSIONS={payload(network+12, 3), cmp(EQ 0x0a0c00), meta(OIFNAME), cmp(NEQ \"br0\"), counter, masq}, \
+         NFTA_RULE_USERDATA=\"home\")"
+    );
+    assert_eq!(
+        told(request::delete_rule(Family::Ip, "lab", "post", 7)),
+        "NFT_MSG_DELRULE(NFPROTO_IPV4, NFTA_RULE_TABLE=\"lab\", NFTA_RULE_CHAIN=\"post\", NFTA_RULE_HANDLE=7)"
     );
 }
 
@@ -150,7 +155,7 @@ fn a_request_is_told_in_the_kernels_words() {
 fn a_message_that_is_sent_is_read_as_what_it_was_made_of() {
     for (family, text) in LISTED {
         let wanted = rule(text);
-        let message = serialized(&request::new_rule(*family, "lab", "post", &wanted.compile(*family)));
+        let message = serialized(&request::new_rule(*family, "lab", "post", &wanted));
         let (of, _, attributes) = answer::message(&message).expect("a message");
         assert_eq!(of, Some(*family));
         let (table, chain, read) = answer::rule(*family, attributes);
@@ -300,7 +305,7 @@ proptest! {
     #[test]
     fn no_change_of_a_message_makes_it_panic(which in 0..LISTED.len(), at in 0usize..400, byte: u8) {
         let (family, text) = LISTED[which];
-        let mut message = serialized(&request::new_rule(family, "lab", "post", &rule(text).compile(family)));
+        let mut message = serialized(&request::new_rule(family, "lab", "post", &rule(text)));
         let length = message.len();
         message[at % length] = byte;
         if let Some((_, _, attributes)) = answer::message(&message) {

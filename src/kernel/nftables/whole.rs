@@ -33,7 +33,7 @@ impl Nftables {
         let mut messages = vec![(request::new_table(family, table), NLM_F_CREATE)];
         for chain in chains {
             messages.push((request::new_chain(family, table, chain.name, Some(&chain.base)), NLM_F_CREATE));
-            let rule = |rule: &Rule| request::new_rule(family, table, chain.name, &rule.compile(family));
+            let rule = |rule: &Rule| request::new_rule(family, table, chain.name, rule);
             messages.extend(chain.rules.iter().map(|it| (rule(it), NLM_F_CREATE | NLM_F_APPEND)));
         }
         let told = messages.iter().map(|(message, _)| request::words(message));

@@ -244,6 +244,8 @@ gather! {
         Address(network::AddressOf),
         /// How many routes lead to a network.
         RoutesTo(traffic::RoutesTo),
+        /// By which link what has no other route leaves.
+        DefaultLink(traffic::DefaultLink),
         /// Who is connected to a TCP port.
         PeersOf(traffic::PeersOf),
         /// The index of a link.

@@ -183,6 +183,29 @@ impl Probe for RoutesTo {
     }
 }
 
+/// By which link what has no other route leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultLink {
+    /// Whose.
+    pub of: String,
+}
+
+impl Probe for DefaultLink {
+    fn words(&self) -> String {
+        format!("the link of the default route in the network namespace of {}", self.of)
+    }
+
+    fn read(&self, view: &View<'_>) -> Seen<String> {
+        let network = network(view, &self.of)?;
+        let of_ipv4 = |route: &&Route| route.prefix == 0 && route.to.is_ipv4();
+        // Of several the one with the lowest metric.
+        let route = network.routes.iter().filter(of_ipv4).min_by_key(|route| route.metric);
+        let link = network.links.iter().find(|link| route.is_some_and(|route| route.link == Some(link.index)));
+        Ok(link.map_or_else(|| "none".to_owned(), |link| link.name.clone()))
+    }
+}
+
 /// The routes to exactly this network.
 fn routes_to(network: &Network, to: Prefixed) -> impl Iterator<Item = &Route> {
     network.routes.iter().filter(move |route| (route.to, route.prefix) == (to.ip, to.prefix))

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 
 use crate::lesson::check::Check;
-use crate::lesson::{Depth, HandFailure, Hint, Kind, Need, Predict, Question, TWIN};
+use crate::lesson::{Depth, HandFailure, Hint, Kind, Need, Predict, Question};
 use crate::probe::Panel;
 use crate::runtime::action::Action;
 
@@ -88,12 +88,15 @@ pub struct RawStep {
     /// What is different with cgroups of version 1: it makes a step of its own.
     #[serde(default)]
     pub v1: Option<RawTwin>,
+    /// What is different where the host has an uplink of its own: it makes a step of its own.
+    #[serde(default)]
+    pub uplink: Option<RawTwin>,
     /// In such a step: the one that it was written in.
     #[serde(skip)]
     pub twin_of: Option<String>,
 }
 
-/// The same step with cgroups of version 1, as it is written: what is left out is as in the step itself.
+/// The same step on another kind of machine, as it is written: what is left out is as in the step itself.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawTwin {
@@ -129,12 +132,12 @@ pub struct RawTwin {
 }
 
 impl RawTwin {
-    /// The step that it makes beside `step`.
-    pub fn beside(self, step: &RawStep) -> RawStep {
+    /// The step that it makes beside `step`, under a short name that ends so, and a title that says so.
+    pub fn beside(self, step: &RawStep, (end, said): (&str, &str)) -> RawStep {
         let step = step.clone();
         RawStep {
-            id: format!("{}{TWIN}", step.id),
-            title: format!("{} (version 1)", step.title),
+            id: format!("{}{end}", step.id),
+            title: format!("{} ({said})", step.title),
             explain: self.explain.unwrap_or(step.explain),
             question: self.question.or(step.question),
             actions: self.actions.unwrap_or(step.actions),
@@ -146,6 +149,7 @@ impl RawTwin {
             notes: self.notes.unwrap_or(step.notes),
             needs: self.needs,
             v1: None,
+            uplink: None,
             twin_of: Some(step.id.clone()),
             ..step
         }

@@ -90,6 +90,7 @@ fn a_route_may_have_to_lead_by_somebody() {
     network.routes.push(Route { via: Some([10, 0, 0, 9].into()), ..route([0, 0, 0, 0], 0, 3) });
     assert!(lab.check("route_to: { of: host, to: 0.0.0.0/0, via: 10.0.0.9 }").holds);
     assert!(lab.check("no_route: { of: host, to: 10.1.0.0/16 }").holds);
+    assert_eq!(lab.value("default_link: { of: host }").as_deref(), Some("web0"));
     let check = lab.check("no_route: { of: host, to: 0.0.0.0/0 }");
     assert!(!check.holds && check.seen.ends_with("1 lead there"), "{check:?}");
     let check = lab.check("route_to: { of: host, to: 0.0.0.0/0, via: 10.0.0.8 }");
