@@ -282,6 +282,7 @@ pub fn base() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::lasting::Lasting;
 
     fn child() -> std::process::Child {
         std::process::Command::new("sleep").arg("60").spawn().expect("sleep runs")
@@ -329,6 +330,26 @@ mod tests {
         let path = ledger.path.clone();
         assert!(ledger.end().iter().all(|one| !one.gone));
         assert!(path.exists());
+    }
+
+    /// Any file will do for a setting.
+    #[test]
+    fn what_was_taken_back_already_is_not_taken_back_again() {
+        let base = tempfile::tempdir().expect("a directory");
+        let setting = base.path().join("setting");
+        let lasting = Lasting::Setting(setting.display().to_string());
+        for (clear, left) in [(false, "before"), (true, "somebody else's")] {
+            fs::write(&setting, "before").expect("written");
+            let ledgers = base.path().join("ledgers");
+            let mut ledger = Ledger::begin(&ledgers).expect("begun");
+            ledger.write(&Entry::Network(lasting.note().expect("noted"))).expect("written");
+            if clear {
+                ledger.write(&Entry::NetworkIsClear).expect("written");
+            }
+            fs::write(&setting, "somebody else's").expect("written");
+            assert_eq!(ledger.end().len(), usize::from(!clear));
+            assert_eq!(fs::read_to_string(&setting).expect("read"), left);
+        }
     }
 
     #[test]
