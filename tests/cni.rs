@@ -494,6 +494,53 @@ fn our_own_plugins_come_and_go() {
     });
 }
 
+/// Two networks that both have a default route: the first one's stays, and CHECK of the second knows.
+#[test]
+fn the_first_networks_default_route_stays() {
+    on_a_machine("the_first_networks_default_route_stays", |machine| {
+        let mut other = bridge();
+        other["bridge"] = json!("cni-other");
+        other["ipam"]["subnet"] = json!("10.78.0.0/24");
+        machine.network("net", "1.0.0", &json!([bridge()]));
+        machine.network("other", "1.0.0", &json!([other]));
+        machine.printed("ip netns add blue");
+        let second = "--net other --id c1 --ifname eth1";
+        machine.well_of(NOWHERE, "add --net net --id c1 --netns /run/netns/blue");
+        machine.well_of(NOWHERE, &format!("add {second} --netns /run/netns/blue"));
+        let default = || machine.printed("ip -n blue route show default");
+        assert_eq!(default().trim(), "default via 10.77.0.1 dev eth0");
+        machine.well_of(NOWHERE, &format!("check {second}"));
+        machine.printed("ip -n blue route delete default");
+        assert_eq!(machine.cni_of(NOWHERE, &format!("check {second}")).0, 1);
+        machine.well_of(NOWHERE, &format!("del {second}"));
+        machine.well_of(NOWHERE, "del --net net --id c1");
+    });
+}
+
+/// A namespace that lives on when the path to it is gone: DEL takes the cable away from here, and no other link.
+#[test]
+fn a_cable_goes_before_its_namespace() {
+    on_a_machine("a_cable_goes_before_its_namespace", |machine| {
+        machine.network("net", "1.0.0", &json!([bridge()]));
+        machine.printed("ip netns add blue && ip netns add red");
+        let added = machine.well_of(NOWHERE, "add --net net --id c1 --netns /run/netns/blue");
+        machine.well_of(NOWHERE, "add --net net --id c2 --netns /run/netns/red");
+        let own = added["result"]["interfaces"][1]["name"].as_str().unwrap();
+        machine.printed(&format!(
+            "touch /run/held && mount --bind /run/netns/blue /run/held && ip netns del blue && ip link show {own}"
+        ));
+        machine.well_of(NOWHERE, "del --net net --id c1");
+        let left = machine.links();
+        assert!(!left.contains(own) && left.len() == 3, "{left:?}");
+        // One that has taken the name meanwhile is another one.
+        let added = machine.well_of(NOWHERE, "add --net net --id c1 --netns /run/netns/red --ifname eth1");
+        let own = added["result"]["interfaces"][1]["name"].as_str().unwrap();
+        machine.printed(&format!("ip link del {own}; ip netns del red; ip link add {own} type veth peer name other"));
+        machine.well_of(NOWHERE, "del --net net --id c1 --ifname eth1");
+        assert!(machine.links().contains(own));
+    });
+}
+
 /// What is left of containers that nobody has deleted goes with GC, and what is valid stays.
 #[test]
 fn our_own_plugins_collect_garbage() {

@@ -8,7 +8,7 @@ use super::frame::{Call, Fault, code, fault, mac, mac_text, same_family};
 use super::net::{Net, Sandbox, sysctl};
 use super::rules::hash;
 use crate::cni::result::{AddResult, Cidr, Interface, Ip, Route};
-use crate::kernel::netlink::{Link, Netlink, NewLink, NewVeth, Path};
+use crate::kernel::netlink::{self, Link, Netlink, NewLink, NewVeth, Path};
 
 /// A name that is taken is made anew so often.
 const ATTEMPTS: usize = 8;
@@ -63,8 +63,21 @@ pub(super) fn plug(
 
 /// Takes the container's end away, and with it the one here. Where there is none, or no container, that is well.
 pub(super) fn unplug(call: &Call) -> Result<(), Fault> {
-    let Some(sandbox) = Sandbox::if_there(call) else { return Ok(()) };
+    let Some(sandbox) = Sandbox::if_there(call) else { return unplug_here(call) };
     sandbox.enter(|net| net.ask_unless(&["ENODEV"], |netlink, trace| netlink.delete_link(trace, &call.ifname)))
+}
+
+/// Takes the end here away, where no path leads to the container's any more: the namespace may live on for minutes, for a process or for a
+/// connection that nobody has ended. Only the link that the result tells of is meant, and none that has its name by now.
+fn unplug_here(call: &Call) -> Result<(), Fault> {
+    let mut net = Net::here()?;
+    for told in call.prev.iter().flat_map(|prev| &prev.interfaces).filter(|it| it.sandbox.is_empty()) {
+        let found = net.read(|netlink| netlink.link(&told.name))?;
+        if found.is_some_and(|link| link.kind == "veth" && link.address.as_ref() == Some(&told.mac)) {
+            net.ask_unless(&["ENODEV"], |netlink, trace| netlink.delete_link(trace, &told.name))?;
+        }
+    }
+    Ok(())
 }
 
 /// The container's end, once it has its addresses: `routed` says whether the way to their subnet comes with them.
@@ -83,12 +96,21 @@ pub(super) fn configure(call: &Call, net: &mut Net, ips: &[Ip], routed: bool) ->
 }
 
 /// Makes the routes of a result in the container. One without a next hop goes by the gateway of its family.
+///
+/// A destination to which a container's first network leads already stays as it is, as the reference has it: engines give each network a
+/// default route.
 pub(super) fn add_routes(net: &mut Net, link: u32, result: &AddResult) -> Result<(), Fault> {
     for route in &result.routes {
         let path = path(route, link, &result.ips);
-        net.ask(|netlink, trace| netlink.add_path(trace, &path))?;
+        net.ask_unless(&["EEXIST"], |netlink, trace| netlink.add_path(trace, &path))?;
     }
     Ok(())
+}
+
+/// Whether a route is there, or one of another link for which it was left out.
+fn leads(path: &Path, all: &[netlink::Route]) -> bool {
+    let same = |it: &&netlink::Route| (it.to, it.prefix) == (path.to, path.prefix);
+    all.iter().filter(same).any(|it| it.via == path.via || it.link != Some(path.link))
 }
 
 fn path(route: &Route, link: u32, ips: &[Ip]) -> Path {
@@ -148,7 +170,7 @@ pub(super) fn check(call: &Call, prev: &AddResult) -> Result<(), Fault> {
         return lost(format!("its hardware address is not {} any more", interface.mac));
     }
     for ip in prev.ips.iter().filter(|ip| ip.interface == Some(at)) {
-        let has = |it: &&crate::kernel::netlink::Address| {
+        let has = |it: &&netlink::Address| {
             it.link == link.index && (it.ip, it.prefix) == (ip.address.address, ip.address.prefix)
         };
         if !addresses.iter().any(|it| has(&it)) {
@@ -156,10 +178,38 @@ pub(super) fn check(call: &Call, prev: &AddResult) -> Result<(), Fault> {
         }
     }
     for route in &prev.routes {
-        let made = path(route, link.index, &prev.ips);
-        if !routes.iter().any(|it| (it.to, it.prefix, it.via) == (made.to, made.prefix, made.via)) {
+        if !leads(&path(route, link.index, &prev.ips), &routes) {
             return lost(format!("the route to {} is missing", route.dst));
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_route_is_there_or_that_of_another_network() {
+        let route = |to: &str, prefix: u8, via: &str, link: u32| netlink::Route {
+            table: netlink::Table::Main,
+            to: to.parse().unwrap(),
+            prefix,
+            kind: "unicast".to_owned(),
+            via: Some(via.parse().unwrap()),
+            link: Some(link),
+            source: None,
+            protocol: "boot".to_owned(),
+            metric: 0,
+        };
+        let path = Path::new("0.0.0.0".parse().unwrap(), 0, Some("10.1.0.1".parse().unwrap()), 2);
+        assert!(leads(&path, &[route("0.0.0.0", 0, "10.1.0.1", 2)]));
+        assert!(leads(&path, &[route("0.0.0.0", 0, "10.2.0.1", 3)]), "the other network was first");
+        assert!(!leads(&path, &[route("0.0.0.0", 0, "10.1.0.9", 2)]), "somebody has changed it");
+        let others =
+            [route("10.0.0.0", 0, "10.1.0.1", 2), route("0.0.0.0", 1, "10.1.0.1", 2), route("::", 0, "fd00::1", 3)];
+        assert!(!leads(&path, &others) && !leads(&path, &[]));
+    }
 }

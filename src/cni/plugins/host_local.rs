@@ -3,6 +3,7 @@
 mod range;
 mod store;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -104,13 +105,13 @@ impl HostLocal {
         Ok(sets)
     }
 
-    /// The addresses that are wished for.
+    /// The addresses that are wished for, each once: podman's `network reload` repeats one that it was given itself.
     fn wishes(&self, call: &Call) -> Result<Vec<IpAddr>, Fault> {
         let bad = |why: String| fault(code::CONFIG, "a wished address can not be used", why);
         let of_args = call.arg("IP").filter(|text| !text.is_empty());
         let of_args = of_args.map(|text| Wish::try_from(text.to_owned())).transpose().map_err(bad)?;
         let all = self.runtime.ips.iter().chain(&self.args.cni.ips).chain(&of_args);
-        Ok(all.map(|wish| wish.0).collect())
+        Ok(all.map(|wish| wish.0).collect::<BTreeSet<_>>().into_iter().collect())
     }
 
     /// The store of this network, alone for this process until it is dropped.

@@ -82,6 +82,12 @@ fn addresses_and_ranges_are_wished_for() {
     assert_eq!(added(json!({}), "IP=10.1.0.12").unwrap(), ["10.1.0.12/24"]);
     assert_eq!(added(json!({ "runtimeConfig": { "ips": ["10.1.0.10/24"] } }), "").unwrap(), ["10.1.0.10/24"]);
     assert_eq!(added(json!({ "args": { "cni": { "ips": ["10.1.0.12"] } } }), "").unwrap(), ["10.1.0.12/24"]);
+    let twice = json!({ "runtimeConfig": { "ips": ["10.1.0.10", "10.1.0.10/24"] } });
+    assert_eq!(added(twice, "IP=10.1.0.10").unwrap(), ["10.1.0.10/24"]);
+    assert!(
+        added(json!({ "runtimeConfig": { "ips": ["10.1.0.10", "10.1.0.12"] } }), "").is_err(),
+        "there is one range"
+    );
     let ranges = json!({ "runtimeConfig": { "ipRanges": [[{ "subnet": "10.9.0.0/16" }]] } });
     assert_eq!(added(ranges, "").unwrap()[0], "10.9.0.2/16");
     for wish in ["10.1.0.11", "10.1.0.13", "10.2.0.1", "x"] {
