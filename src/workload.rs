@@ -9,6 +9,7 @@ mod http;
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use crate::kernel::perf::ProcessorTime;
 use crate::kernel::program::WORK;
 use crate::kernel::sys::{self, Forked, Signal};
 use crate::kernel::trace::Trace;
-use crate::kernel::{disk, process_name, stdio};
+use crate::kernel::{disk, ping, process_name, stdio};
 
 /// After this time every work ends, whatever it was told.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -54,6 +55,7 @@ usage: work spin [SECONDS]     have so much of one processor's time, and say how
        work programs GROUP     tell which BPF programs decide on the devices of a cgroup, and their instructions
        work serve ADDRESS:PORT answer whoever connects there, by HTTP, and tell them from which address they come
        work ask ADDRESS:PORT   ask such a server, or find out within a second why not
+       work ping ADDRESS       ask for an echo, and say how long it took, or within a second why there is none
        work follow ADDRESS:PORT
                                connect there, and say where each packet of that was seen on its way, from network namespace to
                                network namespace, and where the last one, if no answer comes within a second
@@ -86,6 +88,7 @@ fn run(arguments: &[String]) -> ExitCode {
         ["devices", group, rules @ ..] => devices::put(group, rules),
         ["programs", group] => devices::tell(group),
         ["serve", at] => at.parse().map_or_else(|_| usage(), http::serve),
+        ["ping", to] => to.parse().map_or_else(|_| usage(), ping),
         ["follow", to] => to.parse().map_or_else(|_| usage(), follow::follow),
         ["ask", to] => to.parse().map_or_else(|_| usage(), http::ask),
         ["count", group, seconds] => duration(seconds).map_or_else(usage, |time| count(group, time)),
@@ -124,6 +127,13 @@ fn bytes(text: &str) -> Option<usize> {
         _ => (text, 1),
     };
     digits.parse::<usize>().ok()?.checked_mul(unit).filter(|bytes| *bytes <= MOST_BYTES)
+}
+
+/// Asks for an echo.
+fn ping(to: IpAddr) -> Result<(), String> {
+    let told = ping::ping(&mut Trace::new(WORK), to).map_err(|error| format!("{to}: {}", error.errno.words()))?;
+    say(&format!("{to} answers after {} µs", told.as_micros()));
+    Ok(())
 }
 
 /// Keeps one processor busy until it has had so much of it, and tells how long that took.

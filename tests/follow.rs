@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         ready,
         &[
             ("a_host_that_forwards_nothing_is_where_it_ends", a_host_that_forwards_nothing_is_where_it_ends),
+            ("an_echo_needs_the_same_way", an_echo_needs_the_same_way),
             ("without_a_way_back_it_ends_at_the_server", without_a_way_back_it_ends_at_the_server),
             ("a_connection_is_followed_through_masquerade", a_connection_is_followed_through_masquerade),
             ("a_refusal_is_told_with_who_sent_it", a_refusal_is_told_with_who_sent_it),
@@ -89,6 +90,19 @@ fn a_host_that_forwards_nothing_is_where_it_ends(lab: &mut Lab) {
         told,
         "1\nlast seen at host br0 in: it went no further; net.ipv4.ip_forward is 0 there\nwork: 192.0.2.1:80: Connection timed out\n"
     );
+}
+
+/// As ping(8) has it, which is not installed everywhere.
+fn an_echo_needs_the_same_way(lab: &mut Lab) {
+    let mut ping = |from: &str, to: &str| {
+        let action = actions(&format!(r#"[{{"ping":{{"in":"{from}","to":"{to}"}}}}]"#));
+        lab.perform(&action).expect("performed").remove(0).result.err().map(|error| error.errno.name())
+    };
+    assert_eq!(ping("web", "10.12.0.1"), None);
+    assert_eq!(ping("host", "192.0.2.1"), None);
+    assert_eq!(ping("web", "192.0.2.1").as_deref(), Some("ETIMEDOUT"), "the host forwards nothing");
+    assert_eq!(ping("internet", "10.12.0.2").as_deref(), Some("ENETUNREACH"));
+    assert!(printed(lab, "ip netns exec web /lab/work ping 10.12.0.1").starts_with("10.12.0.1 answers after "));
 }
 
 fn without_a_way_back_it_ends_at_the_server(lab: &mut Lab) {
@@ -229,6 +243,7 @@ fn of_ipv6_as_well(lab: &mut Lab) {
     let rest = r#"{"add_route":{"in":"web","to":"::/0","via":"fd00:12::1"}}, {"listen":{"in":"internet","at":"[2001:db8::1]:80"}}"#;
     labs::perform(lab, &actions(&format!("[{}, {rest}]", given.join(", "))));
     let (lines, errno) = follow(lab, "web", "[2001:db8::1]:80");
+    printed(lab, "ip netns exec web /lab/work ping fd00:12::1");
     assert_eq!(
         lines,
         [

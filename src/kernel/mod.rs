@@ -26,6 +26,7 @@ pub mod ownership;
 pub mod packet;
 pub mod path;
 pub mod perf;
+pub mod ping;
 pub mod piped;
 pub mod program;
 pub mod stdio;

@@ -15,7 +15,7 @@ use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
-    bridge, cni, file, follow, join, link, mount, mount::MountProc, namespace::Unshare, nftables, pin, root,
+    bridge, cni, file, follow, join, link, mount, mount::MountProc, namespace::Unshare, nftables, pin, ping, root,
     rootfs::Rootfs, route, socket, uts::SetHostname, veth,
 };
 use crate::kernel::errno::Errno;
@@ -151,6 +151,8 @@ actions! {
         Connect(socket::Connect),
         /// Open a TCP connection, and tell where its packets were seen.
         Follow(follow::Follow),
+        /// Ask for an echo.
+        Ping(ping::Ping),
         /// Listen on a TCP port.
         Listen(socket::Listen),
         /// Make a table of nftables.

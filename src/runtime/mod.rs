@@ -19,6 +19,7 @@ pub mod mount;
 pub mod namespace;
 pub mod nftables;
 pub mod pin;
+pub mod ping;
 pub mod process;
 pub mod read;
 pub mod root;
