@@ -6,6 +6,7 @@
 mod devices;
 mod follow;
 mod http;
+mod names;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -54,7 +55,10 @@ usage: work spin [SECONDS]     have so much of one processor's time, and say how
                                a RULE is one word, as in devices.allow of version 1: 'c 1:3 rwm'
        work programs GROUP     tell which BPF programs decide on the devices of a cgroup, and their instructions
        work serve ADDRESS:PORT answer whoever connects there, by HTTP, and tell them from which address they come
-       work ask ADDRESS:PORT   ask such a server, or find out within a second why not
+       work ask HOST:PORT      ask such a server, or find out within a second why not; HOST is an address or a name
+       work names ADDRESS:PORT NAME=ADDRESS...
+                               be a name server (DNS, over UDP) that knows these names
+       work resolve NAME       ask the name servers of /etc/resolv.conf for the addresses of a name
        work ping ADDRESS       ask for an echo, and say how long it took, or within a second why there is none
        work follow ADDRESS:PORT
                                connect there, and say where each packet of that was seen on its way, from network namespace to
@@ -90,7 +94,12 @@ fn run(arguments: &[String]) -> ExitCode {
         ["serve", at] => at.parse().map_or_else(|_| usage(), http::serve),
         ["ping", to] => to.parse().map_or_else(|_| usage(), ping),
         ["follow", to] => to.parse().map_or_else(|_| usage(), follow::follow),
-        ["ask", to] => to.parse().map_or_else(|_| usage(), http::ask),
+        ["ask", to] => names::addresses(to).map_or_else(usage, |found| http::ask(to, &found?)),
+        ["names", at, words @ ..] => match (at.parse(), names::table(words)) {
+            (Ok(at), Some(names)) => names::serve(at, &names),
+            _ => usage(),
+        },
+        ["resolve", name] => names::resolve(name),
         ["count", group, seconds] => duration(seconds).map_or_else(usage, |time| count(group, time)),
         _ => usage(),
     };

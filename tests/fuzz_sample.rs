@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use hardway::agent::protocol::{KeeperReply, KeeperRequest, LabSpec, Reply, Request, Sample};
@@ -61,6 +62,7 @@ fn frames() -> Vec<Vec<u8>> {
         controllers: false,
         private: Vec::new(),
         real_host: false,
+        lasting: BTreeSet::new(),
         device_programs: false,
     };
     vec![

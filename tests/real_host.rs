@@ -213,7 +213,7 @@ fn whoever_is_killed_the_network_is_as_before(world: &World, machine: &Elsewhere
         parts.iter().for_each(|part| part.signal(Signal::SIGSTOP));
         parts.iter().for_each(|part| part.signal(Signal::SIGKILL));
         eventually(PROMISE, || {
-            let alive = parts.iter().any(|part| part.lives());
+            let alive = parts.iter().any(Process::lives);
             if alive { Err("a part lives".into()) } else { Ok(()) }
         });
         let cleanup = world.hardway(&["cleanup"]);

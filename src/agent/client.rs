@@ -33,7 +33,7 @@ pub struct Keeper {
     pid: i32,
     pidfd: OwnedFd,
     spec: LabSpec,
-    offer: Offer,
+    offer: Box<Offer>,
     scope: Box<Scope>,
     /// By what the lab hosts that it made would be told, were something left of them.
     marks: Vec<LabMark>,
@@ -75,7 +75,7 @@ impl Keeper {
                     lasting: BTreeSet::new(),
                     device_programs: offer.device_programs,
                 };
-                let (channel, offer, scope, marks) = (Some(ours), offer.clone(), Box::new(scope), Vec::new());
+                let (channel, offer, scope, marks) = (Some(ours), Box::new(offer.clone()), Box::new(scope), Vec::new());
                 Ok(Self { channel, pid, pidfd, spec, offer, scope, marks })
             }
         }
@@ -83,7 +83,7 @@ impl Keeper {
 
     /// What the lab hosts of this keeper offer.
     pub fn offer(&self) -> Offer {
-        self.offer.clone()
+        Offer::clone(&self.offer)
     }
 
     /// The group that hardway runs in.

@@ -4,6 +4,7 @@
 //! go to a tmpfs of limited size; directories of people and of running programs are fresh; `/proc` is the lab's own; what
 //! the kernel has only once for the whole machine, `/sys` and most of `/proc/sys`, is read-only.
 
+mod names;
 mod program;
 
 use std::fs;
@@ -183,6 +184,7 @@ fn copy_top(name: &str, root: &Path, layers: &Path, mode: Mode) -> Result<(), Ex
             symlink(to, &link).map_err(|error| failed(&format!("make the link {}", link.display()), &error))?;
         }
     }
+    names::add(name, &upper)?;
     let mut options =
         format!("lowerdir={},upperdir={},workdir={}", original.display(), upper.display(), work.display());
     if mode != Mode::Root {

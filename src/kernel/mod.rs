@@ -19,6 +19,7 @@ pub mod leftover;
 pub mod machine_network;
 pub mod memory;
 pub mod mount;
+pub mod names;
 pub mod namespace;
 pub mod netlink;
 pub mod nftables;

@@ -1,7 +1,7 @@
 //! Looking at paths from a directory: as a process does that has it for its root, or only quicker than from far above.
 
-use std::fs::File;
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,17 @@ impl Tree {
     /// Whether the path leads to something.
     pub fn has(&self, path: &Path) -> bool {
         self.open(path, OFlag::O_PATH).is_ok()
+    }
+
+    /// What is in a short file, made readable; none for what is longer, or no plain file.
+    pub fn text(&self, path: &Path, most: u64) -> Option<String> {
+        // Looked at first: to open a pipe or a device does something.
+        let is_short = |it: &Metadata| it.is_file() && it.len() <= most;
+        File::from(self.open(path, OFlag::O_PATH).ok()?).metadata().ok().filter(is_short)?;
+        let file = File::from(self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).ok()?);
+        let mut text = Vec::new();
+        file.take(most).read_to_end(&mut text).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// The names in a directory, sorted; what is not UTF-8 is made readable.

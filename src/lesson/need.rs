@@ -30,6 +30,8 @@ pub enum Need {
     Uplink,
     /// The host forwards nothing yet, so that nobody relies on it.
     NoRouter,
+    /// What is written to `/etc` stays in the lab host, and does not go to the machine.
+    OwnFiles,
     /// The kernel has IPv6, and it is not switched off.
     Ipv6,
     /// The kernel has user namespaces, and they are not forbidden.
@@ -177,6 +179,9 @@ impl Need {
             }
             Self::NoRouter => offer.network.as_ref()?.forwards.then(|| {
                 "this machine forwards packets already (net.ipv4.ip_forward is 1), and somebody may rely on it".to_owned()
+            }),
+            Self::OwnFiles => offer.real_host.then(|| {
+                "it writes to /etc, and with --real-host that is the machine's; a lab host has its own".to_owned()
             }),
             Self::UserNamespace => {
                 kernel(Namespace::User, "this kernel was built without user namespaces (CONFIG_USER_NS)")

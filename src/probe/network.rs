@@ -5,9 +5,11 @@ mod conntrack;
 mod neighbours;
 mod ruleset;
 mod sockets;
+mod udp;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,8 @@ pub struct Network {
     pub forwarding: Vec<Forwarding>,
     /// Its TCP sockets.
     pub tcp: Reading<TcpSockets>,
+    /// The UDP ports that somebody has without a peer: those of servers; sorted. None where the only link is the loopback device.
+    pub udp: Reading<Vec<SocketAddr>>,
     /// The settings that could be read; none where the only link is the loopback device.
     pub sysctls: BTreeMap<Sysctl, String>,
     /// What becomes of packets on their way (nft(8)).
@@ -67,7 +71,7 @@ impl Network {
             let (neighbours, forwarding) = neighbours::read(&mut netlink, &links)?;
             let ruleset = Nftables::open().and_then(|mut nftables| nftables.ruleset()).into();
             let conntrack = conntrack::read(proc, &ruleset);
-            let (tcp, ids) = (TcpSockets::read().into(), BTreeMap::new());
+            let (tcp, udp, ids) = (TcpSockets::read().into(), udp::read(proc, &links), BTreeMap::new());
             Ok::<_, io::Error>(Self {
                 links,
                 addresses,
@@ -75,6 +79,7 @@ impl Network {
                 neighbours,
                 forwarding,
                 tcp,
+                udp,
                 sysctls,
                 ruleset,
                 conntrack,
@@ -204,6 +209,7 @@ fn tell(about: &mut About<'_, '_>, place: &Place, networks: &BTreeMap<u64, Readi
     teller.forwarding();
     teller.sysctls();
     teller.sockets();
+    teller.udp();
     teller.ruleset();
     teller.conntrack();
     for pin in pins.iter().filter(|pin| pin.inode == place.inode) {
@@ -422,6 +428,7 @@ mod tests {
             neighbours: Vec::new(),
             forwarding: Vec::new(),
             tcp: Reading::Value(TcpSockets::default()),
+            udp: Reading::Value(Vec::new()),
             sysctls: BTreeMap::new(),
             ruleset: Reading::Value(Ruleset::default()),
             conntrack: Reading::Value(Conntrack::default()),

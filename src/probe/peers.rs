@@ -80,6 +80,7 @@ mod tests {
                 neighbours: Vec::new(),
                 forwarding: Vec::new(),
                 tcp,
+                udp: Reading::Value(Vec::new()),
                 sysctls: BTreeMap::new(),
                 ruleset: Reading::Value(Ruleset::default()),
                 conntrack: Reading::Value(Conntrack::default()),

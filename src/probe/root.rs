@@ -16,6 +16,9 @@ use crate::kernel::path::Tree;
 /// How many names of a root directory are kept: a rootfs has about twenty.
 const MAX_NAMES: usize = 64;
 
+/// The most that is read of a file that was asked for, in bytes.
+const MAX_TEXT: u64 = 4096;
+
 /// One root directory, and whose it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Root {
@@ -31,6 +34,8 @@ pub struct Root {
     pub names: Reading<Vec<String>>,
     /// Of the paths that were asked for, whether they lead to something there.
     pub found: BTreeMap<String, bool>,
+    /// Of those that lead to a short file, what is in it.
+    pub texts: BTreeMap<String, String>,
 }
 
 impl Root {
@@ -59,29 +64,36 @@ pub(super) fn read(proc: &Path, processes: &[Process], paths: &[String]) -> Vec<
             root.pids.push(process.pid);
             continue;
         }
-        let (names, found) = look(&link, paths);
+        let Looked { names, found, texts } = look(&link, paths);
         let (device, inode, pids) = (stat.dev(), stat.ino(), vec![process.pid]);
-        roots.push(Root { mnt, device, inode, pids, names: Reading::from(names), found });
+        roots.push(Root { mnt, device, inode, pids, names: Reading::from(names), found, texts });
     }
     roots
 }
 
-/// The names in a root directory, and which of the paths lead to something below it.
-fn look(link: &Path, paths: &[String]) -> (io::Result<Vec<String>>, BTreeMap<String, bool>) {
+/// What is in a root directory: as [`Root`] has it.
+struct Looked {
+    names: io::Result<Vec<String>>,
+    found: BTreeMap<String, bool>,
+    texts: BTreeMap<String, String>,
+}
+
+/// Looks at a root directory, and at the paths below it.
+fn look(link: &Path, paths: &[String]) -> Looked {
     let tree = match Tree::at(link) {
         Ok(tree) => tree,
-        Err(error) => return (Err(error), BTreeMap::new()),
+        Err(error) => return Looked { names: Err(error), found: BTreeMap::new(), texts: BTreeMap::new() },
     };
     let found = paths.iter().map(|path| {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         (path.clone(), leads_somewhere(&tree, PathBuf::from("/"), &parts))
     });
-    let found = found.collect();
+    let text = |path: &String| Some((path.clone(), tree.text(Path::new(path), MAX_TEXT)?));
     let names = tree.names(Path::new("/")).map(|mut names| {
         names.truncate(MAX_NAMES);
         names
     });
-    (names, found)
+    Looked { names, found: found.collect(), texts: paths.iter().filter_map(text).collect() }
 }
 
 /// Whether there is something at a path; a `*` in a part of it stands for any characters.
@@ -170,13 +182,20 @@ mod tests {
         symlink("/usr", root.join("absolute")).unwrap();
         symlink("../..", root.join("up")).unwrap();
         fs::write(root.join("usr/lib64/ld-linux.so.2"), "").unwrap();
+        fs::write(root.join("usr/short"), "nameserver 10.0.0.1\n").unwrap();
+        fs::write(root.join("usr/long"), vec![b'x'; 4097]).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("usr/socket")).unwrap();
         fs::write(directory.path().join("secret"), "").unwrap();
         let paths =
             ["/lib*/ld-*", "/absolute/lib64", "/up/secret", "/../secret", "/lib*/libc*", "/", "/usr/*64", "lib64"];
-        let (names, found) = look(&root, &paths.map(String::from));
+        let Looked { names, found, texts } = look(&root, &paths.map(String::from));
         assert_eq!(names.unwrap(), ["absolute", "lib64", "up", "usr"]);
         let there: Vec<&str> = found.iter().filter(|(_, found)| **found).map(|(path, _)| path.as_str()).collect();
         assert_eq!(there, ["/", "/absolute/lib64", "/lib*/ld-*", "/usr/*64", "lib64"]);
+        assert!(texts.is_empty(), "none of them is a file: {texts:?}");
+        let paths = ["/absolute/short", "/usr/long", "/usr/socket", "/up/secret"];
+        let Looked { texts, .. } = look(&root, &paths.map(String::from));
+        assert_eq!(texts, [("/absolute/short".to_owned(), "nameserver 10.0.0.1\n".to_owned())].into());
     }
 
     #[test]

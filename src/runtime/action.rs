@@ -15,8 +15,8 @@ use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
-    bridge, cni, file, follow, join, link, mount, mount::MountProc, namespace::Unshare, nftables, pin, ping, root,
-    rootfs::Rootfs, route, socket, uts::SetHostname, veth,
+    bridge, cni, file, follow, join, link, mount, mount::MountProc, names, namespace::Unshare, nftables, pin, ping,
+    root, rootfs::Rootfs, route, socket, uts::SetHostname, veth,
 };
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
@@ -155,6 +155,10 @@ actions! {
         Ping(ping::Ping),
         /// Listen on a TCP port.
         Listen(socket::Listen),
+        /// Serve names by DNS.
+        ServeNames(names::ServeNames),
+        /// Ask for the addresses of a name.
+        Resolve(names::Resolve),
         /// Make a table of nftables.
         NftTable(nftables::NftTable),
         /// Make a chain in it.

@@ -136,13 +136,18 @@ impl Lasting {
 
     /// The tables of that name, or of that network.
     fn tables(&self) -> io::Result<Vec<(Family, String)>> {
-        let (family, ours): (Family, Box<dyn Fn(&str) -> bool>) = match self {
-            Self::Table(family, own) => (*family, Box::new(move |name| name == own)),
-            Self::Network(network) => (Family::Inet, Box::new(move |name| cni::plugins::is_of_network(name, network))),
+        let family = match self {
+            Self::Table(family, _) => *family,
+            Self::Network(_) => Family::Inet,
             _ => return Ok(Vec::new()),
         };
+        let is_it = |name: &String| match self {
+            Self::Table(_, own) => name == own,
+            Self::Network(network) => cni::plugins::is_of_network(name, network),
+            _ => false,
+        };
         let names = Nftables::open()?.table_names(family)?;
-        Ok(names.into_iter().filter(|name| ours(name)).map(|name| (family, name)).collect())
+        Ok(names.into_iter().filter(is_it).map(|name| (family, name)).collect())
     }
 }
 

@@ -16,6 +16,7 @@ pub mod lasting;
 pub mod ledger;
 pub mod link;
 pub mod mount;
+pub mod names;
 pub mod namespace;
 pub mod nftables;
 pub mod pin;

@@ -53,10 +53,14 @@ fn answer(mut stream: &TcpStream) -> std::io::Result<()> {
     write!(stream, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
 }
 
-/// Asks, and says the answer.
-pub(super) fn ask(to: SocketAddr) -> Result<(), String> {
+/// Asks at the first of these addresses that can be reached, and says the answer. `to` is how they were called.
+pub(super) fn ask(to: &str, addresses: &[SocketAddr]) -> Result<(), String> {
     let told = |error: &dyn std::fmt::Display| format!("{to}: {error}");
-    let connected = sys::connect(&mut Trace::new(WORK), to).map_err(|error| told(&error.errno.words()))?;
+    let mut trace = Trace::new(WORK);
+    let (first, others) = addresses.split_first().ok_or_else(|| told(&"it has no address"))?;
+    let asked = sys::connect(&mut trace, *first);
+    let reached = others.iter().fold(asked, |before, next| before.or_else(|_| sys::connect(&mut trace, *next)));
+    let connected = reached.map_err(|error| told(&error.errno.words()))?;
     let mut stream = TcpStream::from(connected);
     let asked = stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.write_all(b"GET / HTTP/1.0\r\n\r\n"));
     asked.map_err(|error| told(&error))?;

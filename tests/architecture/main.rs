@@ -106,6 +106,7 @@ const ONLY_UNDER: &[(&str, &[&str], &str)] = &[
         &["src/kernel/nftables/", "src/kernel/conntrack.rs"],
         "one place speaks nftables, and traces it; one asks for connections",
     ),
+    ("simple_dns", &["src/kernel/names/"], "one place speaks DNS"),
     ("zbus", &["src/agent/systemd.rs"], "what speaks D-Bus starts threads: one place does, in a process of its own"),
     ("ratatui", &["src/tui/"], "everything works without a screen"),
     ("crossterm", &["src/tui/"], "everything works without a screen"),

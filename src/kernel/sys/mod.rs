@@ -28,7 +28,7 @@ pub use self::file::{
 };
 pub use self::mount::{MntFlags, MsFlags, mount, umount2};
 pub use self::namespace::{make_file, open_namespace, open_process, setns, unlink};
-pub use self::net::{BACKLOG, connect, connect_from_port, listen};
+pub use self::net::{BACKLOG, bind_udp, connect, connect_from_port, connect_udp, listen, receive, send};
 pub use self::root::{chdir, chroot, pivot_root};
 pub use self::uts::sethostname;
 use super::namespace::Namespace;

@@ -89,6 +89,8 @@ gather! {
         Found(root::Found),
         /// A path leads to nothing, seen from a root directory.
         NotFound(root::NotFound),
+        /// A file has a line, seen from a root directory.
+        FileLine(root::FileLine),
         /// Something is mounted at a place.
         Mounted(mount::Mounted),
         /// Nothing is mounted at a place.
@@ -165,6 +167,8 @@ gather! {
         Sysctl(traffic::Sysctl),
         /// Somebody listens on a TCP port.
         Listens(traffic::Listens),
+        /// Somebody has a UDP port.
+        UdpBound(traffic::UdpBound),
         /// Somebody from an address is connected to a TCP port.
         ConnectedFrom(traffic::ConnectedFrom),
         /// A chain of nftables is there.

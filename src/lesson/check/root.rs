@@ -136,6 +136,35 @@ impl Predicate for NotFound {
     }
 }
 
+/// A short file has a line, looked at with the root directory of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileLine {
+    /// Whose root directory.
+    pub of: String,
+    /// An absolute path to a file of at most 4096 bytes.
+    pub path: String,
+    /// The line; how its words are kept apart does not matter.
+    pub line: String,
+}
+
+impl Predicate for FileLine {
+    fn claim(&self) -> String {
+        format!("{} has the line \"{}\", as {} sees it", self.path, self.line, self.of)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let text = root_of(view, &self.of)?.texts.get(&self.path);
+        let text = text.ok_or_else(|| format!("{} is no short file", self.path))?;
+        let has = text.lines().any(|line| line.split_whitespace().eq(self.line.split_whitespace()));
+        Ok((has, format!("it has: {}", text.lines().collect::<Vec<_>>().join("; "))))
+    }
+
+    fn path(&self) -> Option<&str> {
+        Some(&self.path)
+    }
+}
+
 /// The path of the root directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

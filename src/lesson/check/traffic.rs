@@ -93,6 +93,29 @@ impl Predicate for Listens {
     }
 }
 
+/// Somebody has a UDP port, and takes packets of everybody there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UdpBound {
+    /// In whose network namespace.
+    pub of: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl Predicate for UdpBound {
+    fn claim(&self) -> String {
+        format!("somebody in the network namespace of {} has UDP port {}", self.of, self.port)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let sockets = value(Some(&network(view, &self.of)?.udp))?;
+        let found = sockets.iter().any(|address| address.port() == self.port);
+        let list = sockets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Ok((found, if sockets.is_empty() { "nobody has one there".to_owned() } else { format!("bound: {list}") }))
+    }
+}
+
 /// A setting of a network namespace has a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

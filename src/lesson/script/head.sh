@@ -196,6 +196,8 @@ build_the_tree() {
             mkdir -p "$name" "$upper" "$work" && chmod --reference="$top" "$name" "$upper"
             # What runtimes of containers keep: in a user namespace nobody may write beside files of the machine's root.
             [ "$name" != var ] || { mkdir "$upper/lib" && ln -s /run/lib/cni /run/lib/hardway "$upper/lib"; }
+            # The resolver's file is one, and no link into /run; and ip keeps here what a network namespace has for itself.
+            [ "$name" != etc ] || { mkdir "$upper/netns" && : >"$upper/resolv.conf" && cat "$top/resolv.conf" >>"$upper/resolv.conf" 2>/dev/null; }
             mount -t overlay -o "nodev,lowerdir=$top,upperdir=$upper,workdir=$work$attributes" lab "$name" 2>/dev/null ||
                 read_only "$top" "$name" || trouble "/$name could not be shown"
         fi

@@ -9,7 +9,15 @@ use crate::probe::{Mount, Root};
 
 fn root(mnt: u64, inode: u64, pids: &[i32], found: &[(&str, bool)]) -> Root {
     let found: BTreeMap<String, bool> = found.iter().map(|(path, there)| ((*path).to_owned(), *there)).collect();
-    Root { mnt, device: 9, inode, pids: pids.to_vec(), names: Reading::Value(Vec::new()), found }
+    Root {
+        mnt,
+        device: 9,
+        inode,
+        pids: pids.to_vec(),
+        names: Reading::Value(Vec::new()),
+        found,
+        texts: BTreeMap::new(),
+    }
 }
 
 fn mounts(text: &str) -> Reading<Vec<Mount>> {
@@ -58,6 +66,20 @@ fn a_foot_is_outside_by_whole_names() {
     }
     lab.change(7, |it| it.cwd = Reading::Missing(errno("EACCES")));
     assert!(!lab.check("cwd_outside_root: { of: box }").holds, "it can not be known");
+}
+
+#[test]
+fn a_file_has_a_line_word_by_word() {
+    let mut lab = Lab::new();
+    let mut host = root(NS, 2, &[1], &[("/etc/resolv.conf", true)]);
+    host.texts.insert("/etc/resolv.conf".to_owned(), "search lab\nnameserver \t10.0.0.1\n".to_owned());
+    lab.observation.roots = vec![host];
+    let line = |line: &str| format!("file_line: {{ of: host, path: /etc/resolv.conf, line: {line} }}");
+    assert!(lab.check(&line("nameserver 10.0.0.1")).holds);
+    let other = lab.check(&line("nameserver 10.0.0.2"));
+    assert_eq!((other.holds, other.seen.as_str()), (false, "it has: search lab; nameserver \t10.0.0.1"));
+    let none = lab.check("file_line: { of: host, path: /etc/hosts, line: x }");
+    assert_eq!((none.holds, none.seen.as_str()), (false, "/etc/hosts is no short file"));
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn network() -> Reading<Network> {
         neighbours: Vec::new(),
         forwarding: Vec::new(),
         tcp: Reading::Value(sockets()),
+        udp: Reading::Value(vec!["10.0.0.1:53".parse().unwrap()]),
         sysctls: [(Sysctl::IpForward, "1".to_owned())].into(),
         ruleset: Reading::Value(Ruleset::default()),
         conntrack: Reading::Value(Conntrack::default()),
@@ -117,6 +118,15 @@ fn who_is_connected_is_told_by_the_end_that_listens() {
     assert_eq!((other.holds, other.seen.as_str()), (false, "connected: 10.0.0.2, 10.0.0.3"));
     assert!(!lab.check("connected_from: { of: host, port: 81, peer: 10.0.0.3 }").holds);
     assert_eq!(lab.value("peers_of: { of: host, port: 80 }").as_deref(), Some("10.0.0.2 10.0.0.3"));
+}
+
+#[test]
+fn a_udp_port_has_an_owner_or_none() {
+    let mut lab = Lab::new();
+    lab.own(1, Namespace::Net, 70).observation.networks.insert(70, network());
+    assert!(lab.check("udp_bound: { of: host, port: 53 }").holds);
+    let other = lab.check("udp_bound: { of: host, port: 80 }");
+    assert_eq!((other.holds, other.seen.as_str()), (false, "bound: 10.0.0.1:53"));
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn lab(rules: &[&str]) -> Lab {
         neighbours: Vec::new(),
         forwarding: Vec::new(),
         tcp: Reading::Value(TcpSockets::default()),
+        udp: Reading::Value(Vec::new()),
         sysctls: [].into(),
         ruleset: Reading::Value(Ruleset { tables: vec![table] }),
         conntrack: Reading::Value(Conntrack::default()),
