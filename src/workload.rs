@@ -59,7 +59,7 @@ usage: work spin [SECONDS]     have so much of one processor's time, and say how
        work names ADDRESS:PORT NAME=ADDRESS...
                                be a name server (DNS, over UDP) that knows these names
        work resolve NAME       ask the name servers of /etc/resolv.conf for the addresses of a name
-       work ping ADDRESS       ask for an echo, and say how long it took, or within a second why there is none
+       work ping ADDRESS       ask for an echo, and say how long it took, or within two seconds why there is none
        work follow ADDRESS:PORT
                                connect there, and say where each packet of that was seen on its way, from network namespace to
                                network namespace, and where the last one, if no answer comes within a second

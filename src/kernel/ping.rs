@@ -13,8 +13,9 @@ use nix::sys::time::TimeVal;
 
 use super::trace::{CallError, Trace};
 
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an answer is waited for. The kernel asks for a neighbour's hardware address once a second (arp(7), `retrans_time_ms`), and of a
+/// link that has come up just now the first question may be lost: this is long enough for the second.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// What the two protocols call the same.
 struct Types {
@@ -30,7 +31,7 @@ const ICMPV6: Types = Types { request: 128, reply: 129, unreachable: 1 };
 ///
 /// # Errors
 /// `EPERM` without CAP_NET_RAW; `ENETUNREACH` where no route leads there; `EHOSTUNREACH` where a router, or this host, says that the other
-/// is not to be reached; `ETIMEDOUT` where nobody answers within a second.
+/// is not to be reached; `ETIMEDOUT` where nobody answers within a second and a half.
 pub fn ping(trace: &mut Trace, to: IpAddr) -> Result<Duration, CallError> {
     let (family, protocol, words) = match to {
         IpAddr::V4(_) => (AddressFamily::Inet, SockProtocol::Icmp, ["AF_INET", "IPPROTO_ICMP"]),
