@@ -215,8 +215,8 @@ pub trait Mechanism {
         self.fails_with().is_some()
     }
 
-    /// Whether all that it does is to wait in vain. Whoever performs steps again, to be where they lead, does without it.
-    fn waits_in_vain(&self) -> bool {
+    /// Whether all that it does is to ask, or to wait in vain. Whoever performs steps again, to be where they lead, does without it.
+    fn only_asks(&self) -> bool {
         self.fails_with().is_some_and(Errno::is_timeout)
     }
 

@@ -40,6 +40,10 @@ impl Mechanism for Ping {
         self.fails_with
     }
 
+    fn only_asks(&self) -> bool {
+        true
+    }
+
     fn effects(&self) -> Vec<Effect> {
         Vec::new()
     }

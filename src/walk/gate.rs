@@ -154,7 +154,7 @@ fn come_to(walk: &mut Walk, step: usize, via: Via) -> Result<(), Explanation> {
         // A step that only waits in vain is proved when it is its own turn.
         Via::Shell | Via::Script => {
             let lesson = Arc::clone(&walk.walker.lesson);
-            let acts = |action: &Action| !action.mechanism().waits_in_vain();
+            let acts = |action: &Action| !action.mechanism().only_asks();
             let is_needed = |actions: &[Action]| actions.is_empty() || actions.iter().any(acts);
             let mut before = (0..step).filter(|before| is_needed(&lesson.steps[*before].actions));
             before.try_for_each(|before| walk.step(before, via).map(drop))

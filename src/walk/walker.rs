@@ -212,7 +212,7 @@ impl Walker {
         while self.performed < steps {
             let step = self.performed;
             if self.skipped(step).is_none() {
-                let report = self.perform_actions(step, |action| !action.mechanism().waits_in_vain())?;
+                let report = self.perform_actions(step, |action| !action.mechanism().only_asks())?;
                 self.history.push(Arc::new(report));
             }
             self.performed += 1;
@@ -305,7 +305,7 @@ impl Walker {
     /// Performs the steps before this one that this lab host has not seen, and then, with its differences counted, this one.
     fn perform_calls(&mut self, step: usize) -> Result<Arc<StepReport>, Explanation> {
         self.catch_up(step)?;
-        match self.step().actions.iter().any(|action| action.mechanism().waits_in_vain()) {
+        match self.step().actions.iter().any(|action| action.mechanism().only_asks()) {
             // It takes a second: what the steps before have begun would come to its end meanwhile, and pass for a change of this one.
             true => self.settle()?,
             false => drop(self.observe()?),
