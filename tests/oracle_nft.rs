@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use hardway::agent::client::Lab;
 use hardway::kernel::namespace::Namespace;
 use hardway::kernel::nftables::{Ruleset, Statement};
+use hardway::lesson::builtin;
 use hardway::probe::rows;
+use hardway::runtime::iptables;
 use labs::{actions, perform, printed, run, sample};
 
 fn main() -> ExitCode {
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         &[
             ("what_actions_make_is_what_nft_lists", what_actions_make_is_what_nft_lists),
             ("what_nft_makes_is_read_as_nft_lists_it", what_nft_makes_is_read_as_nft_lists_it),
+            ("iptables_takes_its_lines_as_they_are_told", iptables_takes_its_lines_as_they_are_told),
             ("the_kernels_refusals_are_told", the_kernels_refusals_are_told),
             ("packets_are_counted_and_changed", packets_are_counted_and_changed),
             ("each_sample_is_of_one_ruleset", each_sample_is_of_one_ruleset),
@@ -195,6 +198,38 @@ fn what_nft_makes_is_read_as_nft_lists_it(lab: &mut Lab) {
         rule.starts_with("[limit] [log] meta l4proto tcp [payload] [lookup] ") && rule.ends_with(" accept"),
         "{rule}"
     );
+    printed(lab, "nft flush ruleset");
+}
+
+/// The lines that are shown beside those of nft, for every rule of the lessons: iptables(8) takes them, and finds the rule by the same words.
+fn iptables_takes_its_lines_as_they_are_told(lab: &mut Lab) {
+    let mut lines = Vec::new();
+    for lesson in builtin::all() {
+        let told = lesson.actions().filter_map(|action| iptables::line(action, lesson.actions()));
+        lines.extend(told);
+    }
+    assert!(lines.len() > 6, "{lines:?}");
+    for line in lines {
+        assert_eq!(run(lab, &line), (Some(0), String::new()), "{line}");
+        let asked = line.replace(" -A ", " -C ");
+        assert_eq!(run(lab, &asked), (Some(0), String::new()), "{asked}");
+        let (program, chain) = line.split_once(" -A ").map_or(("iptables", "FORWARD"), |(program, rest)| {
+            (program, rest.split_once(' ').map_or(rest, |(chain, _)| chain))
+        });
+        let listed = printed(lab, &format!("{program} -S {chain} | tail -1"));
+        let words = |text: &str| {
+            let own = text.split_whitespace().map(str::to_owned);
+            own.collect::<std::collections::BTreeSet<_>>()
+        };
+        // It adds what goes without saying.
+        let missing: Vec<_> =
+            words(line.split_once(" -").map_or("", |(_, rest)| rest)).difference(&words(&listed)).cloned().collect();
+        assert!(
+            missing.iter().all(|word| ["t", "nat", "A", "P"].contains(&word.as_str())),
+            "{line}: {listed}: {missing:?}"
+        );
+    }
+    // Away with them, as the next test begins with nothing.
     printed(lab, "nft flush ruleset");
 }
 

@@ -181,6 +181,11 @@ impl Lesson {
         self
     }
 
+    /// The actions of all steps, in their order.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.steps.iter().flat_map(|step| &step.actions)
+    }
+
     /// Whether it limits what groups get, so that groups of version 2 must have controllers.
     pub fn needs_controllers(&self) -> bool {
         let needs = self.needs.iter().chain(self.steps.iter().flat_map(|step| &step.needs));

@@ -10,6 +10,7 @@ use crate::kernel::trace::{Part, folded};
 use crate::lesson::{Depth, Kind, Lesson};
 use crate::probe::diff::groups;
 use crate::probe::{Change, ChangeKind, Panel, Row};
+use crate::runtime::iptables;
 use crate::session::{How, Record};
 use crate::walk::View;
 use crate::walk::entry::CourseEntry;
@@ -143,6 +144,9 @@ pub(super) fn calls(view: &View, at: usize, out: &mut dyn Write) -> Result<()> {
         }
         if let Some(line) = action.mechanism().shell() {
             writeln!(out, "    in a shell: $ {line}")?;
+        }
+        if let Some(line) = iptables::line(action, view.lesson.actions()) {
+            writeln!(out, "    with iptables: $ {line}")?;
         }
         if performed.result.is_ok() {
             for effect in action.mechanism().effects() {

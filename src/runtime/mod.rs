@@ -11,6 +11,7 @@ pub mod follow;
 pub mod id_map;
 pub mod init;
 pub mod ipc;
+pub mod iptables;
 pub mod join;
 pub mod lasting;
 pub mod ledger;

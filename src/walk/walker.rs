@@ -137,7 +137,7 @@ impl Walker {
         self.keeper.hand_down(self.lesson.needs_controllers());
         self.keeper.provide(&self.lesson.controllers_v1());
         let lesson = Arc::clone(&self.lesson);
-        self.keeper.announce(lesson.steps.iter().flat_map(|step| &step.actions));
+        self.keeper.announce(lesson.actions());
         self.lab = Some(self.keeper.start_lab()?);
         self.observe()?;
         self.start = self.rows.to_vec();

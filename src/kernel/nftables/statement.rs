@@ -278,7 +278,7 @@ pub enum CtKey {
 
 impl CtKey {
     /// The words for its bits: `NF_CT_STATE_BIT` and `IPS_…` (<linux/netfilter/nf_conntrack_common.h>).
-    pub(super) fn words(self) -> &'static [(&'static str, u32)] {
+    pub fn words(self) -> &'static [(&'static str, u32)] {
         match self {
             Self::State => &[("invalid", 1), ("established", 2), ("related", 4), ("new", 8), ("untracked", 0x40)],
             Self::Status => &[

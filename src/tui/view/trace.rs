@@ -7,6 +7,7 @@ use super::markdown;
 use crate::kernel::trace::{Answer, Call, Part, folded};
 use crate::lesson::Step;
 use crate::runtime::action::{Effect, Performed};
+use crate::runtime::iptables;
 use crate::session::How;
 use crate::tui::app::Model;
 use crate::tui::command::Command;
@@ -43,6 +44,10 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
                 deeds(&mut doc, model, performed);
                 if performed.result.is_ok() {
                     effects(&mut doc, theme, &mechanism.effects());
+                }
+                // Below the calls: they are what the pane is for.
+                if let Some(line) = iptables::line(action, view.lesson.actions()) {
+                    shell_line(&mut doc, model, &format!("{line}  # the same, with iptables"), false);
                 }
             }
         }
