@@ -180,8 +180,13 @@ impl Need {
             Self::NoRouter => offer.network.as_ref()?.forwards.then(|| {
                 "this machine forwards packets already (net.ipv4.ip_forward is 1), and somebody may rely on it".to_owned()
             }),
-            Self::OwnFiles => offer.real_host.then(|| {
-                "it writes to /etc, and with --real-host that is the machine's; a lab host has its own".to_owned()
+            Self::OwnFiles if offer.real_host => {
+                Some("it writes to /etc, and with --real-host that is the machine's; a lab host has its own".to_owned())
+            }
+            Self::OwnFiles => (offer.mode != Mode::Root && is_mounted_below("/etc/")).then(|| {
+                "something is mounted below /etc, as engines do in containers: without root no overlay can be put over that, and nothing be \
+                 written there"
+                    .to_owned()
             }),
             Self::UserNamespace => {
                 kernel(Namespace::User, "this kernel was built without user namespaces (CONFIG_USER_NS)")
@@ -394,4 +399,9 @@ fn no_group() -> String {
 fn kernel(kind: Namespace, missing: &str) -> Option<String> {
     let there = Path::new("/proc/self/ns").join(kind.link()).symlink_metadata().is_ok();
     (!there).then(|| missing.to_owned())
+}
+/// Whether there is a mount below a directory (proc(5), mountinfo: the fifth field).
+fn is_mounted_below(directory: &str) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|at| at.starts_with(directory))
 }

@@ -121,7 +121,8 @@ fn test(need: Need) -> &'static str {
         Need::PidNamespace => "[ -e /proc/self/ns/pid ]",
         Need::NetNamespace => "[ -e /proc/self/ns/net ]",
         // A script makes a lab host for itself.
-        Need::NoUplink | Need::NoRouter | Need::OwnFiles => "true",
+        Need::NoUplink | Need::NoRouter => "true",
+        Need::OwnFiles => "[ -w /etc/netns ]",
         Need::Uplink => "false",
         Need::UserNamespace => "unshare --user true 2>/dev/null",
         Need::CgroupNamespace => "[ -e /proc/self/ns/cgroup ]",
