@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::cgroup::{self, Version};
 use crate::kernel::disk;
 use crate::kernel::host::{self, Mode, Offer};
+use crate::kernel::mount;
 use crate::kernel::namespace::Namespace;
 
 /// Something that a machine may lack.
@@ -183,7 +184,7 @@ impl Need {
             Self::OwnFiles if offer.real_host => {
                 Some("it writes to /etc, and with --real-host that is the machine's; a lab host has its own".to_owned())
             }
-            Self::OwnFiles => (offer.mode != Mode::Root && is_mounted_below("/etc/")).then(|| {
+            Self::OwnFiles => (offer.mode != Mode::Root && mount::any_below("/etc/")).then(|| {
                 "something is mounted below /etc, as engines do in containers: without root no overlay can be put over that, and nothing be \
                  written there"
                     .to_owned()
@@ -399,9 +400,4 @@ fn no_group() -> String {
 fn kernel(kind: Namespace, missing: &str) -> Option<String> {
     let there = Path::new("/proc/self/ns").join(kind.link()).symlink_metadata().is_ok();
     (!there).then(|| missing.to_owned())
-}
-/// Whether there is a mount below a directory (proc(5), mountinfo: the fifth field).
-fn is_mounted_below(directory: &str) -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|at| at.starts_with(directory))
 }
