@@ -171,13 +171,11 @@ impl Need {
                 kernel(Namespace::Net, "this kernel was built without network namespaces (CONFIG_NET_NS)")
             }
             Self::NoUplink => {
-                let uplink = offer.network.as_ref()?.uplink.as_ref()?;
-                Some(format!("this machine has a default route, by {uplink}, and what has no other route leaves it there"))
+                let link = offer.network.as_ref()?.uplink.as_ref()?;
+                Some(format!("this machine has a default route by {link}: what has no other route leaves it there"))
             }
-            Self::Uplink => {
-                let why = "the host has no default route by a link of the machine's; with --real-host it may have";
-                offer.network.as_ref().and_then(|it| it.uplink.as_ref()).is_none().then(|| why.to_owned())
-            }
+            Self::Uplink => (offer.network.as_ref().is_none_or(|network| network.uplink.is_none()))
+                .then(|| "the host has no default route by a link of the machine's; with --real-host it may".to_owned()),
             Self::NoRouter => offer.network.as_ref()?.forwards.then(|| {
                 "this machine forwards packets already (net.ipv4.ip_forward is 1), and somebody may rely on it".to_owned()
             }),
@@ -185,9 +183,7 @@ impl Need {
                 Some("it writes to /etc, and with --real-host that is the machine's; a lab host has its own".to_owned())
             }
             Self::OwnFiles => (offer.mode != Mode::Root && mount::any_below("/etc/")).then(|| {
-                "something is mounted below /etc, as engines do in containers: without root no overlay can be put over that, and nothing be \
-                 written there"
-                    .to_owned()
+                "something is mounted below /etc, as in containers: without root no overlay goes over that, to write to".to_owned()
             }),
             Self::UserNamespace => {
                 kernel(Namespace::User, "this kernel was built without user namespaces (CONFIG_USER_NS)")
