@@ -325,6 +325,12 @@ fn has_sys_admin(status: &str) -> bool {
         .is_some_and(|caps| caps >> CAP_SYS_ADMIN & 1 == 1)
 }
 
+/// Whether something is mounted below a directory, whose path ends in `/`, as this process sees it (proc(5), mountinfo: the fifth field).
+pub fn is_mounted_below(directory: &str) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|at| at.starts_with(directory))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -70,9 +70,3 @@ fn made(result: libc::c_long) -> nix::Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor for us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) })
 }
-
-/// Whether something is mounted below a directory, whose path ends in `/`, as this process sees it (proc(5), mountinfo: the fifth field).
-pub fn any_below(directory: &str) -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|at| at.starts_with(directory))
-}

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::kernel::cgroup::{self, Version};
 use crate::kernel::disk;
 use crate::kernel::host::{self, Mode, Offer};
-use crate::kernel::mount;
 use crate::kernel::namespace::Namespace;
 
 /// Something that a machine may lack.
@@ -182,7 +181,7 @@ impl Need {
             Self::OwnFiles if offer.real_host => {
                 Some("it writes to /etc, and with --real-host that is the machine's; a lab host has its own".to_owned())
             }
-            Self::OwnFiles => (offer.mode != Mode::Root && mount::any_below("/etc/")).then(|| {
+            Self::OwnFiles => (offer.mode != Mode::Root && host::is_mounted_below("/etc/")).then(|| {
                 "something is mounted below /etc, as in containers: without root no overlay goes over that, to write to".to_owned()
             }),
             Self::UserNamespace => {
