@@ -26,7 +26,7 @@ use crate::kernel::{disk, ping, process_name, stdio};
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// Of the time that two groups share, one part of so many may come in one piece.
-const LARGEST_TURN: u32 = 8;
+const LARGEST_TURN: u32 = 16;
 
 /// The most memory that is taken, in bytes.
 const MOST_BYTES: usize = 256 << 20;
