@@ -47,6 +47,9 @@ const FEW: usize = 7;
 /// to a network meanwhile waits for it. Neither side of a comparison shall pay for the turn before.
 const CALM: Duration = Duration::from_millis(200);
 
+/// The same, after processes have ended: the end of one costs as much as its birth.
+const REST: Duration = Duration::from_millis(2);
+
 /// What the screen writes behind each frame: the end of a synchronised update.
 const END_OF_FRAME: &str = "\x1b[?2026l";
 
@@ -140,12 +143,15 @@ fn step_by_calls(keeper: &mut Keeper) {
     // Turn by turn, so that all have the same caches and the same neighbours on this machine.
     let mut took: [Vec<Duration>; 3] = Default::default();
     for _ in 0..MANY {
+        std::thread::sleep(REST);
         let begin = Instant::now();
         lab.perform(&step).expect("performed");
         took[0].push(begin.elapsed());
         lab.perform(&kill).expect("performed");
-        took[1].push(agent.step());
-        took[2].push(bare_step());
+        std::thread::sleep(REST);
+        let (asked, bare) = agent.step();
+        took[1].push(asked);
+        took[2].push(bare);
     }
     let [ours, through_agent, bare] = took.map(median);
     row("a step by calls (fork, unshare, sethostname)", &format!("{ours:.0} µs"), "");
@@ -411,16 +417,7 @@ fn forth_and_back(keeper: Keeper, lesson: &Arc<Lesson>) -> Keeper {
 }
 
 /// clone3, then unshare and sethostname in the child, and a byte back: what no step can do without. As root only; else in
-/// a user namespace made by the same clone3.
-fn bare_step() -> Duration {
-    let begin = Instant::now();
-    let child = bare_calls();
-    let took = begin.elapsed();
-    let _ = sys::wait4(&mut Trace::new("bench"), child);
-    took
-}
-
-/// The calls, and the pid of the child that has made them.
+/// a user namespace made by the same clone3. The pid of the child that has made the calls.
 fn bare_calls() -> i32 {
     let rootless = effective_uid() != 0;
     let first: &[Namespace] = if rootless { &[Namespace::User] } else { &[] };
@@ -441,7 +438,8 @@ fn bare_calls() -> i32 {
     }
 }
 
-/// A process that makes the bare calls when it is asked to, by a byte on a socket, and answers with one.
+/// A process that makes the bare calls when it is asked to, by a byte on a socket, and answers with the nanoseconds that they took. This process itself forks nothing between two steps,
+/// as the ui does not: whoever has just forked copies each page that it then writes.
 struct BareAgent {
     socket: UnixStream,
     pid: i32,
@@ -454,8 +452,10 @@ impl BareAgent {
             Forked::Child => {
                 drop(ours);
                 while theirs.read_exact(&mut [0]).is_ok() {
+                    let begin = Instant::now();
                     let child = bare_calls();
-                    let _ = theirs.write_all(&[0]);
+                    let nanos = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                    let _ = theirs.write_all(&nanos.to_le_bytes());
                     let _ = sys::wait4(&mut Trace::new("bench"), child);
                 }
                 hardway::kernel::stdio::exit_now(0);
@@ -464,11 +464,13 @@ impl BareAgent {
         }
     }
 
-    fn step(&mut self) -> Duration {
+    /// How long it takes to have the calls made, and how long the calls alone.
+    fn step(&mut self) -> (Duration, Duration) {
         let begin = Instant::now();
+        let mut nanos = [0; 8];
         self.socket.write_all(&[0]).expect("an agent");
-        self.socket.read_exact(&mut [0]).expect("an answer");
-        begin.elapsed()
+        self.socket.read_exact(&mut nanos).expect("an answer");
+        (begin.elapsed(), Duration::from_nanos(u64::from_le_bytes(nanos)))
     }
 }
 
