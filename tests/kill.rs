@@ -52,44 +52,45 @@ enum Part {
     InnerBox,
 }
 
+/// What is killed in one session, one after the other: the last ends it, the others do not. Each of the parts is in one of them.
+const SESSIONS: [&[Part]; 2] = [&[Part::Agent, Part::Ui], &[Part::OuterBox, Part::InnerBox, Part::Keeper]];
+
 fn one_part(world: &World) {
     let _turn = turn();
     let before = Machine::now(world);
-    let parts = [Part::Ui, Part::Keeper, Part::Agent, Part::OuterBox, Part::InnerBox];
     // What is taken away, and by whom, does not differ with the number of ids: with one of them each step is for one part.
-    let of_step =
-        |step: usize| if world.mode == support::Mode::RootlessSingle { &parts[step % 5..][..1] } else { &parts[..] };
-    let of = |(lesson, step): (String, usize)| of_step(step).iter().map(move |part| (lesson.clone(), step, *part));
-    let deeds = every_step(world).into_iter().flat_map(of);
-    let boxes = Mutex::new(0);
-    in_parallel(deeds.collect(), |(lesson, step, part)| {
-        if kill_part(world, &lesson, step, part) && matches!(part, Part::OuterBox | Part::InnerBox) {
-            *boxes.lock().unwrap() += 1;
+    let single = world.mode == support::Mode::RootlessSingle;
+    let of_step = |step: usize| -> Vec<Vec<Part>> {
+        match SESSIONS.concat().get(step % 5) {
+            Some(part) if single => vec![vec![*part]],
+            _ => SESSIONS.map(<[Part]>::to_vec).to_vec(),
         }
+    };
+    let of =
+        |(lesson, step): (String, usize)| of_step(step).into_iter().map(move |parts| (lesson.clone(), step, parts));
+    let deeds = every_step(world).into_iter().flat_map(of);
+    let boxes = AtomicUsize::new(0);
+    in_parallel(&[world; AT_ONCE], deeds.collect(), |world, (lesson, step, parts)| {
+        boxes.fetch_add(kill_parts(world, &lesson, step, &parts), Ordering::Relaxed);
     });
-    let boxes = boxes.into_inner().unwrap();
-    let least = if world.mode == support::Mode::RootlessSingle { 7 } else { 14 };
+    let boxes = boxes.into_inner();
+    let least = if single { 7 } else { 14 };
     assert!(boxes >= least, "only {boxes} boxes were there to be killed");
     world.is_empty_soon("after all kills");
     before.is_as_before(world);
 }
 
-/// Does all deeds, some at a time.
-fn in_parallel<T: Send>(deeds: Vec<T>, deed: impl Fn(T) + Sync) {
+/// Does all deeds, one at a time in each of these worlds.
+fn in_parallel<T: Send>(worlds: &[&World], deeds: Vec<T>, deed: impl Fn(&World, T) + Sync) {
     let deeds = Mutex::new(deeds.into_iter());
+    let next = || deeds.lock().unwrap_or_else(PoisonError::into_inner).next();
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE)
-            .map(|_| {
-                scope.spawn(|| {
-                    loop {
-                        let Some(next) = deeds.lock().unwrap_or_else(PoisonError::into_inner).next() else {
-                            break;
-                        };
-                        deed(next);
-                    }
-                })
-            })
-            .collect();
+        let work = |world: &World| {
+            while let Some(one) = next() {
+                deed(world, one);
+            }
+        };
+        let workers: Vec<_> = worlds.iter().map(|world| scope.spawn(move || work(world))).collect();
         for worker in workers {
             if let Err(panic) = worker.join() {
                 std::panic::resume_unwind(panic);
@@ -131,51 +132,66 @@ fn is_trouble(text: &str) -> bool {
     text.contains("  NOT ") || text.lines().any(|line| line.starts_with("! "))
 }
 
-/// Kills a part after a step. False where there is no such part then.
-fn kill_part(world: &World, lesson: &str, step: usize, part: Part) -> bool {
-    let place = format!("{part:?} killed after step {step} of {lesson}");
+/// Kills parts of a session after a step, one after the other, and after each but the last does the step again. How many boxes
+/// there were among them.
+fn kill_parts(world: &World, lesson: &str, step: usize, parts: &[Part]) -> usize {
     let mut session = after_step(world, lesson, step);
-    let boxes = session.boxes();
-    let victim = match part {
-        Part::Ui => Some(session.ui()),
-        Part::Keeper => Some(session.keeper.clone()),
-        Part::Agent => session.agent(),
-        Part::OuterBox => boxes.first().cloned(),
-        Part::InnerBox => boxes.get(1..).and_then(|inner| inner.last().cloned()),
-    };
-    let Some(victim) = victim.filter(|victim| !victim.is_frozen()) else {
-        assert!(matches!(part, Part::OuterBox | Part::InnerBox), "{place}: it is not there");
-        session.quit();
-        return false;
-    };
-    victim.signal(Signal::SIGKILL);
-    match part {
-        Part::Ui => session.has_left_nothing(&place),
-        Part::Keeper => {
-            // What it held ends with it, and so does the ui, without a word from the learner: it takes back what is left.
-            assert_eq!(session.ended().code(), Some(1), "{place}");
-            session.has_left_nothing(&place);
-        }
-        Part::Agent | Part::OuterBox | Part::InnerBox => {
-            eventually(support::PROMISE, || if victim.lives() { Err(format!("{place}: it lives")) } else { Ok(()) });
-            // The ui answers, whatever it says, and starting again is a way on.
-            session.say("s");
-            let again = session.say("r");
-            assert!(again.contains("step 1 of"), "{place}: r does not lead to the first step: {again}");
-            do_step(&mut session, &place, step);
-            session.quit();
+    let mut killed = 0;
+    for part in parts {
+        let place = format!("{part:?} killed after step {step} of {lesson}");
+        let is_box = matches!(part, Part::OuterBox | Part::InnerBox);
+        let boxes = session.boxes();
+        let victim = match part {
+            Part::Ui => Some(session.ui()),
+            Part::Keeper => Some(session.keeper.clone()),
+            Part::Agent => session.agent(),
+            Part::OuterBox => boxes.first().cloned(),
+            Part::InnerBox => boxes.get(1..).and_then(|inner| inner.last().cloned()),
+        };
+        let Some(victim) = victim.filter(|victim| !victim.is_frozen()) else {
+            assert!(is_box, "{place}: it is not there");
+            continue;
+        };
+        killed += usize::from(is_box);
+        victim.signal(Signal::SIGKILL);
+        match part {
+            Part::Ui => {
+                session.has_left_nothing(&place);
+                return killed;
+            }
+            Part::Keeper => {
+                // What it held ends with it, and so does the ui, without a word from the learner: it takes back what is left.
+                assert_eq!(session.ended().code(), Some(1), "{place}");
+                session.has_left_nothing(&place);
+                return killed;
+            }
+            Part::Agent | Part::OuterBox | Part::InnerBox => {
+                eventually(
+                    support::PROMISE,
+                    || if victim.lives() { Err(format!("{place}: it lives")) } else { Ok(()) },
+                );
+                // The ui answers, whatever it says, and starting again is a way on.
+                session.say("s");
+                let again = session.say("r");
+                assert!(again.contains("step 1 of"), "{place}: r does not lead to the first step: {again}");
+                do_step(&mut session, &place, step);
+            }
         }
     }
-    true
+    session.quit();
+    killed
 }
 
 fn all_parts(world: &World) {
     let _turn = turn();
+    // The next start of any session does the work of `cleanup`, for the ledgers in one place: root has no more than one.
+    let more = if world.mode == support::Mode::Root { 0 } else { AT_ONCE - 1 };
+    let more: Vec<World> = (0..more).map(|_| World::new(world.mode).unwrap()).collect();
+    let worlds: Vec<&World> = more.iter().chain([world]).collect();
     let before = Machine::now(world);
     // The one way after every other step, the other way after the rest.
     let deeds = every_step(world).into_iter().map(|(lesson, step)| (lesson, step, step % 2 == 0));
-    // One after the other: the next start of any session would do the work of `cleanup`.
-    for (lesson, step, by_cleanup) in deeds {
+    in_parallel(&worlds, deeds.collect(), |world, (lesson, step, by_cleanup)| {
         let mut session = after_step(world, &lesson, step);
         let parts: Vec<Process> = [Some(session.keeper.clone()), session.agent(), Some(session.ui())]
             .into_iter()
@@ -212,8 +228,8 @@ fn all_parts(world: &World) {
             next.quit();
         }
         session.has_left_nothing(&place);
-    }
-    world.is_empty_soon("after all kills");
+    });
+    worlds.iter().for_each(|world| world.is_empty_soon("after all kills"));
     before.is_as_before(world);
 }
 
