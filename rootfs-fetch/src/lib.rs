@@ -37,6 +37,7 @@ mod directories;
 mod draft;
 mod elf;
 mod error;
+pub mod image;
 mod libraries;
 mod machine;
 mod plan;
