@@ -45,6 +45,7 @@ mod programs;
 mod recipe;
 mod report;
 mod rootfs;
+pub mod store;
 mod target;
 mod wanted;
 
