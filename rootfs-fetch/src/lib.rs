@@ -38,6 +38,7 @@ mod draft;
 mod elf;
 mod error;
 pub mod image;
+pub mod layer;
 mod libraries;
 mod machine;
 mod plan;
