@@ -33,6 +33,7 @@
 
 mod busybox;
 mod cache;
+pub mod client;
 mod directories;
 mod draft;
 mod elf;
