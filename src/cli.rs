@@ -2,6 +2,7 @@
 
 pub mod cni;
 pub mod help;
+pub mod registry;
 
 use std::path::PathBuf;
 
@@ -79,6 +80,9 @@ pub enum Command {
     /// Attach containers to networks by CNI plugins, as container runtimes do
     #[command(subcommand)]
     Cni(cni::CniCommand),
+    /// An image registry of your own
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
     /// What this machine offers, which lessons work here, and how to fix the rest
     #[command(after_help = help::DOCTOR)]
     Doctor {

@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod lesson;
 pub mod plain;
 pub mod probe;
+pub mod registry;
 pub mod runtime;
 pub mod session;
 pub mod stages;

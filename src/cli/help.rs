@@ -200,6 +200,19 @@ and network are the soak's own, and end with it.
 
 Exit status: 0 all went well, and nothing is left but what is for all containers; 1 not so.";
 
+/// Examples of `registry serve`.
+pub const REGISTRY_SERVE: &str = "\
+Examples:
+  hardway registry serve --store ./images                              for this machine alone
+  hardway registry serve --store ./images --listen 0.0.0.0:5000        for a class; anybody there may push
+  HARDWAY_REGISTRY_PASSWORD=... hardway registry serve --store ./images --listen 0.0.0.0:5000 \\
+      --auth token --user teacher --anyone-may-pull                    only the teacher pushes
+
+The protocol is plain http, which clients have to be told: skopeo copy --dest-tls-verify=false, podman push
+--tls-verify=false. What is pushed is in the store under REPOSITORY:TAG.
+
+Exit status: 0 it was ended by Ctrl-C or SIGTERM; 1 it could not serve.";
+
 /// Examples of `doctor`.
 pub const DOCTOR: &str = "\
 Examples:

@@ -8,6 +8,7 @@ mod lesson;
 mod lessons;
 mod open;
 mod pages;
+mod registry;
 mod run;
 mod state;
 
@@ -36,6 +37,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
         Some(Command::Lesson(LessonCommand::Schema)) => Ok(lesson::schema()),
         Some(Command::Lesson(LessonCommand::Script { lesson, until })) => lesson::script(&lesson, until.as_deref()),
         Some(Command::Cni(command)) => cni::run(&command),
+        Some(Command::Registry(command)) => registry::run(&command),
         Some(Command::Doctor { json, ids }) => doctor::run(json, ids),
         Some(Command::State { pid, json }) => state::state(pid, json),
         Some(Command::Enter { whom, lab }) => enter::enter(whom.as_deref(), lab),
