@@ -30,6 +30,9 @@
 //! }
 //! # Ok::<(), rootfs_fetch::Error>(())
 //! ```
+//!
+//! And it handles images, from which a rootfs comes elsewhere: [`image`] has what they are made of, [`store`] keeps them, [`layer`] applies their
+//! layers, [`client`] speaks to registries.
 
 mod busybox;
 mod cache;
