@@ -22,9 +22,8 @@ pub fn run(command: &RegistryCommand) -> Result<ExitCode, Explanation> {
 }
 
 fn serve(options: &Serve) -> Result<ExitCode, Explanation> {
-    let trouble = |what: &str, why: String, fix: &str| Explanation::new(what, why, fix);
     let store = Store::open(&options.store).map_err(|error| {
-        trouble(
+        Explanation::new(
             "The store can not be served",
             error.to_string(),
             "name a directory that is an image layout, or a new one",
@@ -38,12 +37,13 @@ fn serve(options: &Serve) -> Result<ExitCode, Explanation> {
     let password = std::env::var(PASSWORD).unwrap_or_default();
     if scheme != Scheme::None && password.is_empty() {
         let why = format!("${PASSWORD} is empty");
-        return Err(trouble("The registry has no password to ask for", why, "set it in the environment"));
+        return Err(Explanation::new("The registry has no password to ask for", why, "set it in the environment"));
     }
     let account = Account { name: options.user.clone().unwrap_or_default(), password };
     let registry = Registry::new(store, Doorkeeper::new(scheme, account, options.anyone_may_pull));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| trouble("The registry can not start", error.to_string(), "try again"))?;
+    let runtime =
+        runtime.map_err(|error| Explanation::new("The registry can not start", error.to_string(), "try again"))?;
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(options.listen).await?;
         say(&format!("http://{}/v2/ serves {}; Ctrl-C ends it", listener.local_addr()?, options.store.display()));
