@@ -14,5 +14,5 @@ pub use oci_spec::distribution::Reference;
 pub use oci_spec::image::{
     Descriptor, Digest, DigestAlgorithm, ImageConfiguration, ImageIndex, ImageManifest, MediaType, Platform,
 };
-pub use platform::{choose, here};
+pub use platform::{choose, here, platform_words};
 pub use verified::{Hasher, Mismatch, Verified, digest_of};

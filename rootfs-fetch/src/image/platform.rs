@@ -20,6 +20,16 @@ pub fn here() -> Platform {
     builder.build().expect("an operating system and an architecture")
 }
 
+/// `os/architecture`, with `/variant` where there is one: what `--platform` takes.
+pub fn platform_words(platform: &Platform) -> String {
+    let mut words = format!("{}/{}", platform.os(), platform.architecture());
+    if let Some(variant) = platform.variant() {
+        words.push('/');
+        words.push_str(variant);
+    }
+    words
+}
+
 /// The first manifest of an index that is for this platform; one that says the variant before one that does not. An entry without a
 /// platform is for any, where no other fits.
 pub fn choose<'a>(index: &'a ImageIndex, platform: &Platform) -> Option<&'a Descriptor> {

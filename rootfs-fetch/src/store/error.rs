@@ -60,6 +60,22 @@ pub enum StoreError {
         #[source]
         why: DocumentError,
     },
+    /// The config is none, or not that of the manifest which names it.
+    #[error("config {digest} can not be used: {why}")]
+    Config {
+        /// The config.
+        digest: Digest,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The index has no image for this platform.
+    #[error("there is no image for {wanted}, but for {}", .offered.join(", "))]
+    Platform {
+        /// What was asked for.
+        wanted: String,
+        /// What the index has.
+        offered: Vec<String>,
+    },
     /// Not a name that an index may have.
     #[error("{name:?} can not be the name of an image: {why}")]
     Name {

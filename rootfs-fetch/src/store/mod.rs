@@ -20,6 +20,7 @@ mod collect;
 mod error;
 mod files;
 mod growing;
+mod image;
 mod layout;
 mod lock;
 mod names;
@@ -37,6 +38,7 @@ use rustix::fs::OFlags;
 pub use collect::{Collected, GRACE};
 pub use error::StoreError;
 use files::{Writing, if_there, is_directory, make_directory, open_file, sync_directory};
+pub use image::{Image, ImageLayer, MAX_CONFIG, chain_id};
 use lock::{How, Locked};
 pub use partial::Partial;
 pub use upload::Upload;
@@ -167,16 +169,25 @@ impl Store {
     /// As [`Store::blob`]; [`StoreError::Mismatch`] where the disk has changed it; [`StoreError::Document`] where it is something
     /// else, or larger than [`MAX_DOCUMENT`].
     pub fn document(&self, digest: &Digest) -> Result<(Vec<u8>, Document), StoreError> {
-        let not = |why| StoreError::Document { digest: digest.clone(), why };
+        let bytes = self.small(digest, MAX_DOCUMENT)?;
+        let document = Document::read(&bytes, None);
+        Ok((bytes, document.map_err(|why| StoreError::Document { digest: digest.clone(), why })?))
+    }
+
+    /// The bytes of a blob that has at most `limit`, verified again.
+    ///
+    /// # Errors
+    /// As [`Store::document`], but for what the bytes say.
+    pub fn small(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, StoreError> {
         let (file, path) = (self.blob(digest)?, self.path(digest));
         let size = file.metadata().during("look at", &path)?.len();
-        if size > MAX_DOCUMENT {
-            return Err(not(DocumentError::TooLarge { what: format!("it has {size} bytes"), limit: MAX_DOCUMENT }));
+        if size > limit {
+            let why = DocumentError::TooLarge { what: format!("it has {size} bytes"), limit };
+            return Err(StoreError::Document { digest: digest.clone(), why });
         }
         let mut bytes = Vec::new();
         read_verified(&file, digest, size, &path, &mut bytes)?;
-        let document = Document::read(&bytes, None).map_err(not)?;
-        Ok((bytes, document))
+        Ok(bytes)
     }
 
     fn put(&self, bytes: &[u8], digest: &Digest) -> Result<(), StoreError> {
