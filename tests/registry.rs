@@ -7,8 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hardway::registry::{self, Account, Doorkeeper, Registry, Scheme};
-use rootfs_fetch::image::{Digest, digest_of};
+use hardway::registry::{self, Account, Doorkeeper, Limits, Registry, Scheme};
+use rootfs_fetch::image::{Descriptor, Digest, Hasher, MediaType, digest_of};
 use rootfs_fetch::store::Store;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -54,10 +54,15 @@ impl Served {
     }
 
     fn asking(scheme: Scheme, anyone_may_pull: bool) -> Self {
+        Self::with(scheme, anyone_may_pull, Limits::default())
+    }
+
+    fn with(scheme: Scheme, anyone_may_pull: bool, limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("store");
         let account = Account { name: "learner".into(), password: "s3cret".into() };
-        let registry = Registry::new(Store::open(&store).unwrap(), Doorkeeper::new(scheme, account, anyone_may_pull));
+        let doorkeeper = Doorkeeper::new(scheme, account, anyone_may_pull);
+        let registry = Registry::new(Store::open(&store).unwrap(), doorkeeper, limits);
         let (end, ended) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -183,6 +188,7 @@ fn a_blob_is_had_from_any_byte_on() {
     }
     let beyond = served.ask("GET", &path, &[("range", "bytes=10-")], b"");
     assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */10"));
+    assert_eq!(served.ask("GET", &path, &[("range", "bytes=5-3")], b"").status, 416);
     assert_eq!(served.ask("GET", &path, &[("range", "bytes=1-2,4-5")], b"").status, 200);
 }
 
@@ -248,6 +254,127 @@ fn another_repository_mounts_without_a_byte() {
     assert_eq!((said.status, said.header("location")), (201, &*format!("/v2/b/blobs/{digest}")));
     let unknown = digest_of(b"unknown");
     assert_eq!(served.ask("POST", &format!("/v2/b/blobs/uploads/?mount={unknown}&from=a"), &[], b"").status, 202);
+    // distribution-spec, "Mounting a blob from another repository": without one it may be found by itself, and not where it is not.
+    assert_eq!(served.ask("POST", &format!("/v2/c/blobs/uploads/?mount={digest}"), &[], b"").status, 201);
+    assert_eq!(served.ask("POST", &format!("/v2/e/blobs/uploads/?mount={digest}&from=d"), &[], b"").status, 202);
+}
+
+#[test]
+fn a_blob_is_seen_where_it_was_pushed_or_mounted() {
+    let served = Served::open();
+    let digest = served.push("a", b"bytes");
+    let of = |name: &str| format!("/v2/{name}/blobs/{digest}");
+    assert_eq!((served.get(&of("a")).status, served.get(&of("b")).code()), (200, "BLOB_UNKNOWN".into()));
+    let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+        "config": { "mediaType": CONFIG, "size": 5, "digest": digest.to_string() } });
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    assert_eq!(served.put_manifest("b", "x", &manifest, MANIFEST).code(), "MANIFEST_BLOB_UNKNOWN");
+    assert_eq!(served.ask("POST", &format!("/v2/b/blobs/uploads/?mount={digest}&from=a"), &[], b"").status, 201);
+    assert_eq!(served.put_manifest("b", "x", &manifest, MANIFEST).status, 201);
+    // Taken from one, it stays with the other.
+    assert_eq!(served.ask("DELETE", &of("b"), &[], b"").status, 405);
+    assert_eq!(served.ask("DELETE", &of("a"), &[], b"").status, 202);
+    assert_eq!((served.get(&of("a")).status, served.get(&of("b")).status), (404, 200));
+    assert_eq!(served.ask("DELETE", &of("a"), &[], b"").status, 404);
+}
+
+#[test]
+fn what_another_program_has_put_into_the_store_is_served() {
+    let served = Served::open();
+    let store = Store::open(&served.store).unwrap();
+    let layer = store.add(b"layer").unwrap();
+    let entry = |kind: &str, size: usize, digest: &Digest| json!({ "mediaType": kind, "size": size, "digest": digest.to_string() });
+    let manifest =
+        json!({ "schemaVersion": 2, "config": entry(CONFIG, 5, &layer), "layers": [entry(LAYER, 5, &layer)] });
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let child = store.add(&manifest).unwrap();
+    let index = json!({ "schemaVersion": 2, "manifests": [entry(MANIFEST, manifest.len(), &child)] });
+    let index = serde_json::to_vec(&index).unwrap();
+    let descriptor = Descriptor::new(MediaType::ImageIndex, index.len() as u64, store.add(&index).unwrap());
+    store.tag("web:1", &descriptor).unwrap();
+    // The manifest of an index has no name of its own; it is known by its digest.
+    let said = served.get(&format!("/v2/web/manifests/{child}"));
+    assert_eq!((said.header("content-type"), &said.body), (MANIFEST, &manifest));
+    assert_eq!(served.get(&format!("/v2/web/blobs/{layer}")).body, b"layer");
+    assert_eq!(served.ask("DELETE", &format!("/v2/web/manifests/{child}"), &[], b"").status, 405);
+    store.untag("web:1").unwrap();
+    assert_eq!(served.get(&format!("/v2/web/manifests/{child}")).status, 404);
+    assert_eq!(served.get(&format!("/v2/web/blobs/{layer}")).status, 404);
+}
+
+#[test]
+fn sha512_does_what_sha256_does() {
+    let served = Served::open();
+    let sha512 = |bytes: &[u8]| {
+        let some: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
+        let mut hasher = Hasher::new(some.algorithm()).unwrap();
+        hasher.update(bytes);
+        hasher.finish()
+    };
+    let digest = sha512(b"bytes");
+    let begin = "/v2/a/blobs/uploads/";
+    assert_eq!(served.ask("POST", &format!("{begin}?digest={digest}"), &[], b"bytes").status, 201);
+    assert_eq!(served.ask("POST", &format!("{begin}?digest={digest}"), &[], b"other").code(), "DIGEST_INVALID");
+    assert_eq!(served.get(&format!("/v2/a/blobs/{digest}")).body, b"bytes");
+    assert_eq!(served.ask("POST", &format!("/v2/b/blobs/uploads/?mount={digest}&from=a"), &[], b"").status, 201);
+    let manifest = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+        "config": { "mediaType": CONFIG, "size": 5, "digest": digest.to_string() } });
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let own = sha512(&manifest);
+    // distribution-spec, "Pushing Manifests": tags that come along with the digest, end-7b.
+    let said = served.put_manifest("b", &format!("{own}?tag=1&tag=1.0"), &manifest, MANIFEST);
+    assert_eq!((said.status, said.header("docker-content-digest")), (201, own.as_ref()));
+    assert_eq!(said.headers.get_all("oci-tag").iter().collect::<Vec<_>>(), ["1", "1.0"]);
+    for reference in ["1", "1.0", own.as_ref()] {
+        assert_eq!(served.get(&format!("/v2/b/manifests/{reference}")).header("docker-content-digest"), own.as_ref());
+    }
+    assert_eq!(served.put_manifest("b", &format!("{own}?tag=.x"), &manifest, MANIFEST).status, 400);
+    let many: Vec<String> = (0..33).map(|tag| format!("tag={tag}")).collect();
+    assert_eq!(served.put_manifest("b", &format!("{own}?{}", many.join("&")), &manifest, MANIFEST).status, 414);
+}
+
+#[test]
+fn a_manifest_that_lost_its_tag_is_known_by_its_digest() {
+    let served = Served::open();
+    let (old, new) = (served.push_image("web", "1", b"old", None), served.push_image("web", "1", b"new", None));
+    let get = |reference: &str| served.get(&format!("/v2/web/manifests/{reference}"));
+    assert_eq!((get("1").header("docker-content-digest"), get(old.as_ref()).status), (new.as_ref(), 200));
+    assert_eq!(served.ask("DELETE", "/v2/web/manifests/1", &[], b"").status, 202);
+    assert_eq!((get("1").status, get(new.as_ref()).status), (404, 200));
+    assert_eq!(served.get("/v2/web/tags/list").json()["tags"], json!([]));
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let limits = Limits { upload: 10, uploads: 2, silence: Duration::from_millis(300) };
+    let served = Served::with(Scheme::None, false, limits);
+    let eleven = served.ask("POST", &format!("/v2/a/blobs/uploads/?digest={}", digest_of(&[0; 11])), &[], &[0; 11]);
+    assert_eq!((eleven.status, eleven.code().as_str()), (413, "SIZE_INVALID"));
+    let place = served.begin("a");
+    assert_eq!(served.ask("PATCH", &place, &[], b"0123456").status, 202);
+    assert_eq!(served.ask("PATCH", &place, &[], b"7890").status, 413);
+    // What can not end is not kept.
+    assert_eq!(served.get(&place).status, 404);
+    let (first, _second) = (served.begin("a"), served.begin("a"));
+    let third = served.ask("POST", "/v2/a/blobs/uploads/", &[], b"");
+    assert_eq!((third.status, third.code().as_str()), (429, "TOOMANYREQUESTS"));
+    assert_eq!(served.ask("DELETE", &first, &[], b"").status, 204);
+    let place = served.begin("a");
+    // A client that falls silent is told so, and what it sent is kept.
+    let mut stream = TcpStream::connect(served.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(stream, "PATCH {place} HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234").unwrap();
+    let mut said = [0; 12];
+    stream.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"HTTP/1.1 408");
+    assert_eq!(served.get(&place).header("range"), "0-4");
+}
+
+#[test]
+fn who_is_refused_may_send_to_the_end() {
+    let served = Served::asking(Scheme::Token, false);
+    let said = served.put_manifest("web", "1", &vec![b' '; 4 << 20], MANIFEST);
+    assert_eq!((said.status, said.code().as_str()), (401, "UNAUTHORIZED"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, value_parser};
 
 use super::help;
 
@@ -33,6 +33,12 @@ pub struct Serve {
     /// Let everybody pull without being asked
     #[arg(long)]
     pub anyone_may_pull: bool,
+    /// The largest blob that may be pushed
+    #[arg(long, value_name = "MIB", default_value_t = 16 * 1024, value_parser = value_parser!(u32).range(1..))]
+    pub max_upload: u32,
+    /// How many pushes of a blob may have begun and not ended; those of yesterday make room
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = value_parser!(u16).range(1..))]
+    pub max_uploads: u16,
 }
 
 /// How a registry asks who it is.

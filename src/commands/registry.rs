@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use hardway::explain::Explanation;
-use hardway::registry::{self, Account, Doorkeeper, Registry, Scheme};
+use hardway::registry::{self, Account, Doorkeeper, Limits, Registry, Scheme};
 use rootfs_fetch::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,7 +40,12 @@ fn serve(options: &Serve) -> Result<ExitCode, Explanation> {
         return Err(Explanation::new("The registry has no password to ask for", why, "set it in the environment"));
     }
     let account = Account { name: options.user.clone().unwrap_or_default(), password };
-    let registry = Registry::new(store, Doorkeeper::new(scheme, account, options.anyone_may_pull));
+    let limits = Limits {
+        upload: u64::from(options.max_upload) << 20,
+        uploads: options.max_uploads.into(),
+        ..Limits::default()
+    };
+    let registry = Registry::new(store, Doorkeeper::new(scheme, account, options.anyone_may_pull), limits);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Explanation::new("The registry can not start", error.to_string(), "try again"))?;

@@ -21,12 +21,12 @@ use super::{Answer, CONTENT_DIGEST, Registry, blocking, parameter};
 const PIECE: usize = 64 * 1024;
 
 /// end-2, end-10: a blob, or the rest of it.
-pub(super) async fn blob(registry: Arc<Registry>, request: Request, digest: Digest) -> Answer {
+pub(super) async fn blob(registry: Arc<Registry>, request: Request, name: Name, digest: Digest) -> Answer {
     let unknown = Trouble::blob_unknown(digest.as_ref());
     let wanted = digest.clone();
     let (mut file, size) = blocking(registry, move |registry| {
-        let size = registry.store.size(&wanted).ok_or(unknown)?;
-        Ok((registry.store.blob(&wanted)?, size))
+        let size = registry.known.size(&name, &wanted)?.ok_or(unknown)?;
+        Ok((registry.known.store.blob(&wanted)?, size))
     })
     .await?;
     let headers = [
@@ -50,7 +50,7 @@ fn sized(file: std::fs::File, length: u64) -> impl IntoResponse {
 }
 
 /// What of so many bytes a request asks for (RFC 9110, 14.2): the first, and the one behind the last. None for all: also where there is
-/// more than one range, or another unit, which a server may leave out of account.
+/// more than one range, or another unit, which a server may leave out of account. A range that ends before it begins it may refuse.
 fn range(headers: &HeaderMap, size: u64) -> Result<Option<(u64, u64)>, Trouble> {
     let Some(text) = headers.get(header::RANGE).and_then(|range| range.to_str().ok()) else { return Ok(None) };
     let Some((first, last)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
@@ -59,7 +59,7 @@ fn range(headers: &HeaderMap, size: u64) -> Result<Option<(u64, u64)>, Trouble> 
     let number = |text: &str| text.parse::<u64>().ok();
     let (first, end) = match (number(first), number(last)) {
         (Some(first), None) if last.is_empty() => (first, size),
-        (Some(first), Some(last)) if first <= last => (first, last.saturating_add(1).min(size)),
+        (Some(first), Some(last)) => (first, last.saturating_add(1).min(size)),
         (None, Some(of_end)) if first.is_empty() => (size.saturating_sub(of_end), size),
         _ => return Ok(None),
     };
@@ -71,17 +71,14 @@ fn range(headers: &HeaderMap, size: u64) -> Result<Option<(u64, u64)>, Trouble> 
     Ok(Some((first, end)))
 }
 
-/// end-10: takes a blob away, unless a manifest has it.
-pub(super) async fn delete_blob(registry: Arc<Registry>, digest: Digest) -> Answer {
+/// end-10: takes a blob away from a repository, unless a manifest there has it. The bytes go when the store is cleared: another repository
+/// may be about to need them.
+pub(super) async fn delete_blob(registry: Arc<Registry>, name: Name, digest: Digest) -> Answer {
     blocking(registry, move |registry| {
-        for (name, descriptor) in registry.store.names()? {
-            let (_, document) = registry.store.document(descriptor.digest())?;
-            if document.needs().iter().any(|needed| *needed.digest() == digest) {
-                let message = format!("{name} has it");
-                return Err(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message));
-            }
+        if registry.known.parts(&name)?.contains_key(&digest) {
+            return Err(Trouble::in_use(&name));
         }
-        if !registry.store.remove(&digest)? {
+        if !registry.known.store.unlink(name.as_str(), &digest)? {
             return Err(Trouble::blob_unknown(digest.as_ref()));
         }
         Ok(StatusCode::ACCEPTED.into_response())
@@ -93,7 +90,7 @@ pub(super) async fn delete_blob(registry: Arc<Registry>, digest: Digest) -> Answ
 pub(super) async fn tags(registry: Arc<Registry>, uri: Uri, name: Name) -> Answer {
     let of = name.clone();
     let tags = blocking(registry, move |registry| {
-        let all = registry.of_repository(&of)?;
+        let all = registry.known.of_repository(&of)?;
         if all.is_empty() {
             let message = format!("there is no repository {}", of.as_str());
             return Err(Trouble::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", message));
@@ -108,9 +105,10 @@ pub(super) async fn tags(registry: Arc<Registry>, uri: Uri, name: Name) -> Answe
 /// The names of all repositories.
 pub(super) async fn catalog(registry: Arc<Registry>, uri: Uri) -> Answer {
     let names = blocking(registry, |registry| {
-        let keys = registry.store.names()?;
-        let of_key = |key: &str| key.split_once('@').or_else(|| key.rsplit_once(':')).map(|(name, _)| name.to_owned());
-        Ok(keys.iter().filter_map(|(key, _)| of_key(key)).collect())
+        let names = registry.known.names()?;
+        let of_key =
+            |key: &String| key.split_once('@').or_else(|| key.rsplit_once(':')).map(|(name, _)| name.to_owned());
+        Ok(names.keys().filter_map(of_key).collect())
     })
     .await?;
     Ok(page(&uri, names, |names| json!({ "repositories": names })))

@@ -5,8 +5,6 @@
 //! is given is good for some minutes, for one repository, and for what was asked.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,9 +12,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rootfs_fetch::image::digest_of;
+use rootfs_fetch::store::random_name;
 use serde_json::{Value, json};
 
-use super::place::{Name, Place};
+use super::place::Name;
 use super::trouble::Trouble;
 
 /// How long a token is good.
@@ -24,6 +23,9 @@ const TOKEN_LIFE: Duration = Duration::from_secs(300);
 
 /// The most tokens at a time; the oldest go first.
 const MAX_TOKENS: usize = 10_000;
+
+/// The most repositories that one token is for. A mount needs two.
+const MAX_SCOPES: usize = 16;
 
 /// How a registry asks who it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,8 +89,8 @@ impl std::fmt::Debug for Account {
 #[derive(Debug)]
 struct Grant {
     until: Instant,
-    repository: String,
-    access: Vec<Access>,
+    /// What may be done in which repository.
+    allowed: Vec<(String, Vec<Access>)>,
 }
 
 impl Doorkeeper {
@@ -97,49 +99,50 @@ impl Doorkeeper {
         Self { scheme, account, anyone_may_pull, tokens: Mutex::default() }
     }
 
-    /// Lets a request pass, or says how to come back.
+    /// Lets a request pass that wants this of these repositories, or says how to come back. What is no repository's is for everybody who
+    /// says who it is.
     ///
     /// # Errors
     /// 401 with a challenge.
-    pub fn admit(&self, headers: &HeaderMap, place: &Place, access: Access, host: &str) -> Result<(), Trouble> {
-        let name = repository(place);
-        let is_free = self.anyone_may_pull && access == Access::Pull && name.is_some();
+    pub fn admit(&self, headers: &HeaderMap, wanted: &[(Name, Access)], host: &str) -> Result<(), Trouble> {
+        let only_pulls = !wanted.is_empty() && wanted.iter().all(|(_, access)| *access == Access::Pull);
         match self.scheme {
             Scheme::None => Ok(()),
-            Scheme::Basic if is_free || self.knows(headers) => Ok(()),
+            Scheme::Basic if (self.anyone_may_pull && only_pulls) || self.knows(headers) => Ok(()),
             Scheme::Basic => Err(unauthorized(r#"Basic realm="hardway""#)),
-            Scheme::Token if self.has_token(headers, name, access) => Ok(()),
+            Scheme::Token if self.has_token(headers, wanted) => Ok(()),
             Scheme::Token => {
-                let scope = name.map_or_else(String::new, |name| {
-                    // Whoever pushes also asks what is there.
-                    let words =
-                        if access == Access::Pull { "pull".to_owned() } else { format!("pull,{}", access.word()) };
-                    format!(r#",scope="repository:{}:{words}""#, name.as_str())
-                });
+                let scopes: Vec<String> = wanted.iter().map(|(name, access)| scope(name, *access)).collect();
+                let scope = if scopes.is_empty() { String::new() } else { format!(r#",scope="{}""#, scopes.join(" ")) };
                 Err(unauthorized(&format!(r#"Bearer realm="http://{host}/token",service="{host}"{scope}"#)))
             }
         }
     }
 
-    /// Gives out a token for the scope that a query asks for: with name and password for all of it, without them for reading at most,
+    /// Whether everybody who may push to one repository may also read all others.
+    pub fn sees_all(&self) -> bool {
+        self.scheme != Scheme::Token
+    }
+
+    /// Gives out a token for the scopes that a query asks for: with name and password for all of it, without them for reading at most,
     /// where anyone may read.
     ///
     /// # Errors
     /// 401 for a wrong password, and for nobody where nobody may read.
-    pub fn token(&self, headers: &HeaderMap, scope: Option<&str>) -> Result<Value, Trouble> {
+    pub fn token(&self, headers: &HeaderMap, scopes: impl Iterator<Item = String>) -> Result<Value, Trouble> {
         let is_known = self.knows(headers);
         if !is_known && (headers.contains_key(header::AUTHORIZATION) || !self.anyone_may_pull) {
             return Err(unauthorized(r#"Basic realm="hardway""#));
         }
-        // repository:NAME:ACTION,ACTION; the name of a host with a port may be part of NAME.
-        let asked = scope.and_then(|scope| scope.strip_prefix("repository:")).and_then(|rest| rest.rsplit_once(':'));
-        let (repository, words) = asked.unwrap_or_default();
-        let all = [Access::Pull, Access::Push, Access::Delete];
-        let wanted = |access: &Access| words.split(',').any(|word| word == access.word() || word == "*");
-        let allowed = |access: &Access| is_known || *access == Access::Pull;
-        let access: Vec<Access> = all.into_iter().filter(|access| wanted(access) && allowed(access)).collect();
-        let grant = Grant { until: Instant::now() + TOKEN_LIFE, repository: repository.to_owned(), access };
-        let token = random().map_err(Trouble::own)?;
+        let mut allowed = Vec::new();
+        for scope in scopes {
+            // Several come as parameters of one name or, as a challenge has them, with spaces between.
+            let asked = scope.split(' ').filter_map(|scope| scope.strip_prefix("repository:")?.rsplit_once(':'));
+            allowed.extend(asked.map(|(name, words)| (name.to_owned(), accesses(words, is_known))));
+        }
+        allowed.truncate(MAX_SCOPES);
+        let grant = Grant { until: Instant::now() + TOKEN_LIFE, allowed };
+        let token = random_name().map_err(Trouble::own)?;
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         tokens.retain(|_, grant| grant.until > now);
@@ -160,27 +163,29 @@ impl Doorkeeper {
         given.is_some_and(|given| digest_of(&given) == digest_of(wanted.as_bytes()))
     }
 
-    fn has_token(&self, headers: &HeaderMap, name: Option<&Name>, access: Access) -> bool {
+    fn has_token(&self, headers: &HeaderMap, wanted: &[(Name, Access)]) -> bool {
         let Some(token) = credentials(headers, "bearer") else { return false };
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let grant = tokens.get(token.trim()).filter(|grant| grant.until > Instant::now());
-        // What is no repository's, any token opens.
-        let opens = |grant: &Grant, name: &Name| grant.repository == name.as_str() && grant.access.contains(&access);
-        grant.is_some_and(|grant| name.is_none_or(|name| opens(grant, name)))
+        let allows = |grant: &Grant, name: &Name, access: &Access| {
+            grant.allowed.iter().any(|(of, all)| of == name.as_str() && all.contains(access))
+        };
+        grant.is_some_and(|grant| wanted.iter().all(|(name, access)| allows(grant, name, access)))
     }
 }
 
-/// The repository that a place is in.
-fn repository(place: &Place) -> Option<&Name> {
-    match place {
-        Place::Blob(name, _)
-        | Place::Manifest(name, _)
-        | Place::Uploads(name)
-        | Place::Upload(name, _)
-        | Place::Tags(name)
-        | Place::Referrers(name, _) => Some(name),
-        Place::Root | Place::Catalog | Place::Token => None,
-    }
+/// What a token has to be for. Whoever pushes also asks what is there.
+fn scope(name: &Name, access: Access) -> String {
+    let also = if access == Access::Pull { "" } else { "pull," };
+    format!("repository:{}:{also}{}", name.as_str(), access.word())
+}
+
+/// What of `ACTION,ACTION` somebody may do.
+fn accesses(words: &str, is_known: bool) -> Vec<Access> {
+    let mut all = vec![Access::Pull, Access::Push, Access::Delete];
+    let wanted = |access: Access| words.split(',').any(|word| word == access.word() || word == "*");
+    all.retain(|access| wanted(*access) && (is_known || *access == Access::Pull));
+    all
 }
 
 /// What stands behind the name of a scheme, which is written in letters of any size.
@@ -193,13 +198,6 @@ fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
 fn unauthorized(challenge: &str) -> Trouble {
     Trouble::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "it has to be said who asks")
         .with(header::WWW_AUTHENTICATE, challenge)
-}
-
-/// 16 random bytes, as hexadecimal digits.
-fn random() -> std::io::Result<String> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
@@ -220,8 +218,8 @@ mod tests {
         Doorkeeper::new(scheme, account, anyone_may_pull)
     }
 
-    fn place() -> Place {
-        "/v2/web/tags/list".parse().expect("a place")
+    fn of(name: &str, access: Access) -> (Name, Access) {
+        (name.parse().expect("a name"), access)
     }
 
     fn challenge(trouble: Trouble) -> String {
@@ -233,40 +231,59 @@ mod tests {
     #[test]
     fn basic_wants_name_and_password_each_time() {
         let keeper = keeper(Scheme::Basic, false);
-        let refused = keeper.admit(&HeaderMap::new(), &place(), Access::Pull, HOST).expect_err("a challenge");
+        let refused = keeper.admit(&HeaderMap::new(), &[of("web", Access::Pull)], HOST).expect_err("a challenge");
         assert_eq!(challenge(refused), r#"Basic realm="hardway""#);
         let right = with(&format!("bAsIc {}", STANDARD.encode("learner:s3cret")));
-        assert!(keeper.admit(&right, &place(), Access::Push, HOST).is_ok());
+        assert!(keeper.admit(&right, &[of("web", Access::Push)], HOST).is_ok());
         let wrong = with(&format!("Basic {}", STANDARD.encode("learner:s3cre")));
-        assert!(keeper.admit(&wrong, &place(), Access::Pull, HOST).is_err());
+        assert!(keeper.admit(&wrong, &[of("web", Access::Pull)], HOST).is_err());
     }
 
     #[test]
     fn a_token_opens_what_it_was_given_for() {
         let keeper = keeper(Scheme::Token, true);
-        let refused = keeper.admit(&HeaderMap::new(), &place(), Access::Push, HOST).expect_err("a challenge");
+        let refused = keeper.admit(&HeaderMap::new(), &[of("web", Access::Push)], HOST).expect_err("a challenge");
         assert_eq!(
             challenge(refused),
             r#"Bearer realm="http://127.0.0.1:5000/token",service="127.0.0.1:5000",scope="repository:web:pull,push""#
         );
         let token_of = |headers: &HeaderMap| {
-            let given = keeper.token(headers, Some("repository:web:pull,push")).expect("a token");
+            let given = keeper.token(headers, ["repository:web:pull,push".to_owned()].into_iter()).expect("a token");
             with(&format!("Bearer {}", given["token"].as_str().expect("a text")))
         };
         let learners = token_of(&with(&format!("Basic {}", STANDARD.encode("learner:s3cret"))));
-        assert!(keeper.admit(&learners, &place(), Access::Push, HOST).is_ok());
-        assert!(keeper.admit(&learners, &"/v2/other/tags/list".parse().expect("a place"), Access::Pull, HOST).is_err());
+        assert!(keeper.admit(&learners, &[of("web", Access::Push)], HOST).is_ok());
+        assert!(keeper.admit(&learners, &[of("other", Access::Pull)], HOST).is_err());
+        assert!(keeper.admit(&learners, &[of("web", Access::Push), of("other", Access::Pull)], HOST).is_err());
         let nobodys = token_of(&HeaderMap::new());
-        assert!(keeper.admit(&nobodys, &place(), Access::Pull, HOST).is_ok());
-        assert!(keeper.admit(&nobodys, &place(), Access::Push, HOST).is_err());
-        assert!(keeper.admit(&with("Bearer 0"), &place(), Access::Pull, HOST).is_err());
+        assert!(keeper.admit(&nobodys, &[of("web", Access::Pull)], HOST).is_ok());
+        assert!(keeper.admit(&nobodys, &[of("web", Access::Push)], HOST).is_err());
+        assert!(keeper.admit(&with("Bearer 0"), &[of("web", Access::Pull)], HOST).is_err());
+    }
+
+    #[test]
+    fn a_mount_needs_a_token_for_both_repositories() {
+        let keeper = keeper(Scheme::Token, false);
+        let wanted = [of("web", Access::Push), of("base", Access::Pull)];
+        let asked = challenge(keeper.admit(&HeaderMap::new(), &wanted, HOST).expect_err("a challenge"));
+        let scope = "repository:web:pull,push repository:base:pull";
+        assert!(asked.ends_with(&format!(r#",scope="{scope}""#)), "{asked}");
+        let learner = with(&format!("Basic {}", STANDARD.encode("learner:s3cret")));
+        let in_one = vec![scope.to_owned()];
+        let in_two = scope.split(' ').map(str::to_owned).collect();
+        for scopes in [in_one, in_two] {
+            let given = keeper.token(&learner, scopes.into_iter()).expect("a token");
+            let bearer = with(&format!("Bearer {}", given["token"].as_str().expect("a text")));
+            assert!(keeper.admit(&bearer, &wanted, HOST).is_ok());
+            assert!(keeper.admit(&bearer, &[of("base", Access::Push)], HOST).is_err());
+        }
     }
 
     #[test]
     fn a_wrong_password_buys_nothing_and_is_not_shown() {
         let keeper = keeper(Scheme::Token, true);
         let wrong = with(&format!("Basic {}", STANDARD.encode("learner:other")));
-        assert!(keeper.token(&wrong, Some("repository:web:pull")).is_err());
+        assert!(keeper.token(&wrong, ["repository:web:pull".to_owned()].into_iter()).is_err());
         assert!(!format!("{keeper:?}").contains("s3cret"));
     }
 }

@@ -1,20 +1,27 @@
 //! Manifests and indexes: kept byte for byte, so that a digest never changes; and who refers to whom.
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use axum::body::{Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{AppendHeaders, IntoResponse};
 use rootfs_fetch::image::{Descriptor, Digest, Document, DocumentError, MAX_DOCUMENT, MediaType};
 use serde_json::json;
 
-use super::place::{Name, Which};
+use super::incoming::Incoming;
+use super::place::{Name, Which, tag};
 use super::trouble::Trouble;
-use super::{Answer, CONTENT_DIGEST, Registry, blocking};
+use super::{Answer, CONTENT_DIGEST, Registry, blocking, parameters};
 
 /// Tells who has pushed a manifest with a subject that referrers are listed here.
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+
+/// Tells which of the tags that came along with a digest a manifest has now.
+const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
+
+/// The most tags that may come along with a digest.
+const MAX_TAGS: usize = 32;
 
 /// Tells by what a list of referrers was filtered.
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
@@ -23,7 +30,7 @@ const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied
 pub(super) async fn get(registry: Arc<Registry>, name: Name, which: Which) -> Answer {
     blocking(registry, move |registry| {
         let found = registry.find(&name, &which)?;
-        let (bytes, _) = registry.store.document(found.digest())?;
+        let (bytes, _) = registry.known.store.document(found.digest())?;
         let headers = [
             (header::CONTENT_TYPE, found.media_type().to_string()),
             (CONTENT_DIGEST, found.digest().to_string()),
@@ -34,28 +41,37 @@ pub(super) async fn get(registry: Arc<Registry>, name: Name, which: Which) -> An
     .await
 }
 
-/// end-7: takes a manifest, once all is there that it names.
+/// end-7: takes a manifest, once all is there that it names; by its digest with any tags.
 pub(super) async fn put(registry: Arc<Registry>, request: Request, name: Name, which: Which) -> Answer {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
-    let limit = usize::try_from(MAX_DOCUMENT).unwrap_or(usize::MAX);
-    let bytes = to_bytes(request.into_body(), limit).await.map_err(|error| {
-        Trouble::new(StatusCode::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID", format!("at most {limit} bytes: {error}"))
-    })?;
-    blocking(registry, move |registry| registry.take(&bytes, kind.as_deref(), &name, &which)).await
+    let mut tags = Vec::new();
+    if let Which::Digest(_) = which {
+        for text in parameters(request.uri(), "tag") {
+            tags.push(tag(&text)?);
+        }
+    }
+    if tags.len() > MAX_TAGS {
+        let message = format!("at most {MAX_TAGS} tags are given at once");
+        return Err(Trouble::new(StatusCode::URI_TOO_LONG, "UNSUPPORTED", message));
+    }
+    let bytes = Incoming::new(request.into_body(), registry.limits.silence).whole(MAX_DOCUMENT).await?;
+    blocking(registry, move |registry| registry.take(&bytes, kind.as_deref(), &name, &which, &tags)).await
 }
 
 /// end-9: takes a tag away, or a manifest with all tags that it has in this repository.
 pub(super) async fn delete(registry: Arc<Registry>, name: Name, which: Which) -> Answer {
     blocking(registry, move |registry| {
         let found = registry.find(&name, &which)?;
-        for (key, descriptor) in registry.of_repository(&name)? {
-            let is_meant = match &which {
-                Which::Tag(_) => key == registry.key(&name, &which),
-                Which::Digest(_) => descriptor.digest() == found.digest(),
-            };
-            if is_meant {
-                registry.store.untag(&key)?;
-            }
+        let Which::Digest(digest) = &which else {
+            registry.keep(&name, &found)?;
+            registry.known.store.untag(&registry.key(&name, &which))?;
+            return Ok(StatusCode::ACCEPTED.into_response());
+        };
+        if registry.known.parts(&name)?.contains_key(digest) {
+            return Err(Trouble::in_use(&name));
+        }
+        for (key, _) in registry.known.of_repository(&name)?.iter().filter(|(_, it)| it.digest() == digest) {
+            registry.known.store.untag(key)?;
         }
         Ok(StatusCode::ACCEPTED.into_response())
     })
@@ -65,16 +81,14 @@ pub(super) async fn delete(registry: Arc<Registry>, name: Name, which: Which) ->
 /// end-12: an index of the manifests whose subject has this digest; an empty one where there are none.
 pub(super) async fn referrers(registry: Arc<Registry>, name: Name, subject: Digest, kind: Option<String>) -> Answer {
     blocking(registry, move |registry| {
-        let mut entries: Vec<Descriptor> = Vec::new();
-        for (_, descriptor) in registry.of_repository(&name)? {
-            if entries.iter().any(|entry| entry.digest() == descriptor.digest()) {
-                continue;
-            }
-            let (_, document) = registry.store.document(descriptor.digest())?;
+        let mut found: BTreeMap<String, Descriptor> = BTreeMap::new();
+        for (_, descriptor) in registry.known.of_repository(&name)? {
+            let document = registry.known.document(&descriptor)?;
             if document.subject().is_some_and(|it| *it.digest() == subject) {
-                entries.push(document.referrer(&descriptor));
+                found.insert(descriptor.digest().to_string(), document.referrer(&descriptor));
             }
         }
+        let mut entries: Vec<Descriptor> = found.into_values().collect();
         let filter = kind.map(|kind| MediaType::from(kind.as_str()));
         let fits = |entry: &Descriptor| filter.is_none() || *entry.artifact_type() == filter;
         entries.retain(fits);
@@ -101,54 +115,81 @@ impl Registry {
         }
     }
 
-    /// All that a repository has, by its name in the layout.
-    pub(super) fn of_repository(&self, name: &Name) -> Result<Vec<(String, Descriptor)>, Trouble> {
-        let mut all = self.store.names()?;
-        let is_its = |key: &str| key.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with([':', '@']));
-        all.retain(|(key, _)| is_its(key));
-        Ok(all)
-    }
-
     fn find(&self, name: &Name, which: &Which) -> Result<Descriptor, Trouble> {
         match which {
             Which::Tag(tag) => {
-                self.store.resolve(&self.key(name, which))?.ok_or_else(|| Trouble::manifest_unknown(tag))
+                let names = self.known.names()?;
+                names.get(&self.key(name, which)).cloned().ok_or_else(|| Trouble::manifest_unknown(tag))
             }
-            // Whoever has pulled a tag may ask for the same by its digest.
+            // Whoever has pulled a tag may ask for the same by its digest, or for what an index has.
             Which::Digest(digest) => {
-                let mut all = self.of_repository(name)?.into_iter().map(|(_, descriptor)| descriptor);
-                all.find(|it| it.digest() == digest).ok_or_else(|| Trouble::manifest_unknown(digest.as_ref()))
+                let mut all = self.known.of_repository(name)?.into_iter().map(|(_, descriptor)| descriptor);
+                let named = all.find(|it| it.digest() == digest);
+                let found = match named {
+                    None => self.known.parts(name)?.remove(digest),
+                    named => named,
+                };
+                found.ok_or_else(|| Trouble::manifest_unknown(digest.as_ref()))
             }
         }
     }
 
-    fn take(&self, bytes: &Bytes, kind: Option<&str>, name: &Name, which: &Which) -> Answer {
+    /// A manifest that is about to lose a tag stays under its digest: somebody may know it by that.
+    fn keep(&self, name: &Name, descriptor: &Descriptor) -> Result<(), Trouble> {
+        let key = self.key(name, &Which::Digest(descriptor.digest().clone()));
+        if !self.known.names()?.contains_key(&key) {
+            self.known.store.tag(&key, descriptor)?;
+        }
+        Ok(())
+    }
+
+    /// What a document needs, and its repository has not.
+    fn missing(&self, name: &Name, document: &Document) -> Result<Option<Digest>, Trouble> {
+        let named = self.known.of_repository(name)?.into_iter().map(|(_, descriptor)| descriptor.digest().clone());
+        let its: HashSet<Digest> = self.known.parts(name)?.into_keys().chain(named).collect();
+        let store = &self.known.store;
+        let is_there =
+            |digest: &Digest| (its.contains(digest) || store.is_linked(name.as_str(), digest)) && store.has(digest);
+        let needed = document.needs();
+        Ok(needed.into_iter().map(Descriptor::digest).find(|digest| !is_there(digest)).cloned())
+    }
+
+    fn take(&self, bytes: &[u8], kind: Option<&str>, name: &Name, which: &Which, tags: &[Which]) -> Answer {
         let document = Document::read(bytes, kind).map_err(|error| match error {
             DocumentError::TooLarge { .. } => {
                 Trouble::new(StatusCode::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID", error.to_string())
             }
             _ => Trouble::manifest_invalid(error.to_string()),
         })?;
-        if let Some(missing) = document.needs().into_iter().find(|needed| !self.store.has(needed.digest())) {
-            let message = format!("push {} first", missing.digest());
-            return Err(Trouble::new(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", message));
+        if let Some(missing) = self.missing(name, &document)? {
+            return Err(Trouble::new(StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN", format!("push {missing} first")));
         }
+        let store = &self.known.store;
         let digest = match which {
             Which::Digest(digest) => {
-                self.store.add_as(bytes, digest)?;
+                store.add_as(bytes, digest)?;
                 digest.clone()
             }
-            Which::Tag(_) => self.store.add(bytes)?,
+            Which::Tag(_) => store.add(bytes)?,
         };
         let kind = kind.map_or_else(|| document.media_type(), MediaType::from);
         let descriptor = Descriptor::new(kind, bytes.len() as u64, digest.clone());
-        self.store.tag(&self.key(name, which), &descriptor)?;
-        let place = format!("/v2/{}/manifests/{digest}", name.as_str());
-        let mut response =
-            (StatusCode::CREATED, [(header::LOCATION, place), (CONTENT_DIGEST, digest.to_string())]).into_response();
-        if let Some(subject) = document.subject().and_then(|it| HeaderValue::from_str(it.digest().as_ref()).ok()) {
-            response.headers_mut().insert(OCI_SUBJECT, subject);
+        for which in std::iter::once(which).chain(tags) {
+            let key = self.key(name, which);
+            let before = self.known.names()?.get(&key).cloned();
+            if let Some(before) = before.filter(|before| *before.digest() != digest) {
+                self.keep(name, &before)?;
+            }
+            store.tag(&key, &descriptor)?;
         }
-        Ok(response)
+        let place = format!("/v2/{}/manifests/{digest}", name.as_str());
+        let headers = [(header::LOCATION, place), (CONTENT_DIGEST, digest.to_string())];
+        let subject = document.subject().map(|subject| (OCI_SUBJECT, subject.digest().to_string()));
+        let tagged = tags.iter().filter_map(|which| match which {
+            Which::Tag(tag) => Some((OCI_TAG, tag.clone())),
+            Which::Digest(_) => None,
+        });
+        let more = AppendHeaders(subject.into_iter().chain(tagged));
+        Ok((StatusCode::CREATED, headers, more).into_response())
     }
 }

@@ -1,11 +1,13 @@
 //! The embedded registry: the end points of the OCI distribution specification 1.1 over one image layout on disk.
 //!
 //! A tag of a repository is a name in the layout's `index.json`, `REPOSITORY:TAG`, and a manifest that was pushed by its digest is
-//! `REPOSITORY@DIGEST`, so that whoever reads the layout sees what the registry serves, and nothing is kept twice. Blobs belong to all
-//! repositories: what one has pushed, another one mounts without a byte moved.
+//! `REPOSITORY@DIGEST`, so that whoever reads the layout sees what the registry serves, and nothing is kept twice. A blob is one file, but is only seen in the
+//! repositories that have it: another one mounts it without a byte moved.
 
 mod answer;
 mod auth;
+mod incoming;
+mod known;
 mod manifests;
 mod place;
 mod trouble;
@@ -13,7 +15,8 @@ mod uploads;
 
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -25,7 +28,9 @@ use tokio::net::TcpListener;
 
 use self::auth::Access;
 pub use self::auth::{Account, Doorkeeper, Scheme};
-use self::place::Place;
+use self::incoming::Incoming;
+use self::known::Known;
+use self::place::{Name, Place};
 use self::trouble::Trouble;
 
 /// What a handler comes to.
@@ -34,17 +39,38 @@ type Answer = Result<Response, Trouble>;
 /// The digest of what is sent or was taken: every end point that has one tells it.
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
+/// How much a registry takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest blob, in bytes.
+    pub upload: u64,
+    /// How many uploads there may be that have neither ended nor been given up.
+    pub uploads: usize,
+    /// For how long a client may send nothing in the middle of a body.
+    pub silence: Duration,
+}
+
+impl Default for Limits {
+    /// Blobs of 16 GiB, 1000 uploads, and a minute.
+    fn default() -> Self {
+        Self { upload: 16 << 30, uploads: 1000, silence: Duration::from_secs(60) }
+    }
+}
+
 /// A registry: what it serves, and whom.
 #[derive(Debug)]
 pub struct Registry {
-    store: Store,
+    known: Known,
     doorkeeper: Doorkeeper,
+    limits: Limits,
+    /// For one who counts the uploads, to begin one more.
+    beginning: Mutex<()>,
 }
 
 impl Registry {
     /// One that serves this store.
-    pub fn new(store: Store, doorkeeper: Doorkeeper) -> Self {
-        Self { store, doorkeeper }
+    pub fn new(store: Store, doorkeeper: Doorkeeper, limits: Limits) -> Self {
+        Self { known: Known::new(store), doorkeeper, limits, beginning: Mutex::default() }
     }
 }
 
@@ -72,23 +98,20 @@ async fn handle(State(registry): State<Arc<Registry>>, request: Request) -> Resp
 /// Finds out what a request names, whether that is allowed, and who answers.
 async fn route(registry: &Arc<Registry>, request: Request) -> Answer {
     let place: Place = request.uri().path().parse()?;
-    let access = match *request.method() {
-        Method::GET | Method::HEAD => Access::Pull,
-        Method::DELETE => Access::Delete,
-        _ => Access::Push,
-    };
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     if place == Place::Token {
-        let scope = parameter(request.uri(), "scope");
-        let token = registry.doorkeeper.token(request.headers(), scope.as_deref())?;
+        let token = registry.doorkeeper.token(request.headers(), parameters(request.uri(), "scope"))?;
         return Ok(axum::Json(token).into_response());
     }
-    registry.doorkeeper.admit(request.headers(), &place, access, host)?;
+    if let Err(refused) = registry.doorkeeper.admit(request.headers(), &wanted(&request, &place), host) {
+        Incoming::new(request.into_body(), registry.limits.silence).refuse().await;
+        return Err(refused);
+    }
     let registry = Arc::clone(registry);
     match (request.method().clone(), place) {
         (Method::GET | Method::HEAD, Place::Root) => Ok(axum::Json(json!({})).into_response()),
-        (Method::GET | Method::HEAD, Place::Blob(_, digest)) => answer::blob(registry, request, digest).await,
-        (Method::DELETE, Place::Blob(_, digest)) => answer::delete_blob(registry, digest).await,
+        (Method::GET | Method::HEAD, Place::Blob(name, digest)) => answer::blob(registry, request, name, digest).await,
+        (Method::DELETE, Place::Blob(name, digest)) => answer::delete_blob(registry, name, digest).await,
         (Method::GET | Method::HEAD, Place::Manifest(name, which)) => manifests::get(registry, name, which).await,
         (Method::PUT, Place::Manifest(name, which)) => manifests::put(registry, request, name, which).await,
         (Method::DELETE, Place::Manifest(name, which)) => manifests::delete(registry, name, which).await,
@@ -110,6 +133,18 @@ async fn route(registry: &Arc<Registry>, request: Request) -> Answer {
     }
 }
 
+/// What a request wants of which repositories: of its own, and of the one that it mounts a blob from.
+fn wanted(request: &Request, place: &Place) -> Vec<(Name, Access)> {
+    let access = match *request.method() {
+        Method::GET | Method::HEAD => Access::Pull,
+        Method::DELETE => Access::Delete,
+        _ => Access::Push,
+    };
+    let own = place.repository().map(|name| (name.clone(), access));
+    let from = matches!(place, Place::Uploads(_)).then(|| uploads::mounted_from(request.uri())).flatten();
+    own.into_iter().chain(from.map(|name| (name, Access::Pull))).collect()
+}
+
 /// Does what waits for a disk on a thread that may wait.
 async fn blocking<T: Send + 'static>(
     registry: Arc<Registry>,
@@ -120,6 +155,11 @@ async fn blocking<T: Send + 'static>(
 
 /// The first value that a query has for this parameter.
 fn parameter(uri: &Uri, name: &str) -> Option<String> {
+    parameters(uri, name).next()
+}
+
+/// All of them, in their order.
+fn parameters<'a>(uri: &'a Uri, name: &'a str) -> impl Iterator<Item = String> + 'a {
     let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    pairs.into_iter().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    pairs.filter(move |(key, _)| key == name).map(|(_, value)| value.into_owned())
 }

@@ -47,6 +47,21 @@ impl Name {
     }
 }
 
+impl Place {
+    /// The repository that it is in; none for what is the registry's.
+    pub fn repository(&self) -> Option<&Name> {
+        match self {
+            Self::Blob(name, _)
+            | Self::Manifest(name, _)
+            | Self::Uploads(name)
+            | Self::Upload(name, _)
+            | Self::Tags(name)
+            | Self::Referrers(name, _) => Some(name),
+            Self::Root | Self::Catalog | Self::Token => None,
+        }
+    }
+}
+
 /// How a manifest is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
@@ -96,13 +111,7 @@ impl FromStr for Place {
             return Ok(Self::Referrers(name.parse()?, digest(last)?));
         }
         let name = before.strip_suffix("/manifests").ok_or(BadPlace::Unknown)?;
-        let which = if last.contains(':') {
-            Which::Digest(digest(last)?)
-        } else if is_tag(last) {
-            Which::Tag(last.to_owned())
-        } else {
-            return Err(BadPlace::Reference);
-        };
+        let which = if last.contains(':') { Which::Digest(digest(last)?) } else { tag(last)? };
         Ok(Self::Manifest(name.parse()?, which))
     }
 }
@@ -125,6 +134,11 @@ fn is_component(text: &str) -> bool {
         bytes.first().is_some_and(|byte| is_word(*byte)) && bytes.last().is_some_and(|byte| is_word(*byte));
     let mut separators = bytes.split(|byte| is_word(*byte)).filter(|between| !between.is_empty());
     ends_in_words && separators.all(|it| matches!(it, b"." | b"_" | b"__") || it.iter().all(|byte| *byte == b'-'))
+}
+
+/// A tag of which it is known that it can be one.
+pub(super) fn tag(text: &str) -> Result<Which, BadPlace> {
+    if is_tag(text) { Ok(Which::Tag(text.to_owned())) } else { Err(BadPlace::Reference) }
 }
 
 /// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.

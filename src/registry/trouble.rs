@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use rootfs_fetch::store::StoreError;
 use serde_json::json;
 
-use super::place::BadPlace;
+use super::place::{BadPlace, Name};
 
 /// An error of the specification, with what a person wants to know besides.
 #[derive(Debug)]
@@ -57,6 +57,17 @@ impl Trouble {
     /// code-6: a manifest that is none.
     pub fn manifest_invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", message)
+    }
+
+    /// What is to be taken away is part of a manifest.
+    pub fn in_use(name: &Name) -> Self {
+        let message = format!("a manifest of {} has it", name.as_str());
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
+    }
+
+    /// More bytes than a blob may have.
+    pub fn too_large(limit: u64) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", format!("a blob may have at most {limit} bytes here"))
     }
 
     /// A range that does not follow on what is there.

@@ -87,6 +87,7 @@ impl Store {
             collected.blobs += 1;
             collected.bytes += blob.bytes;
         }
+        self.clear_links()?;
         self.clear_unfinished(&mut collected, old)?;
         self.clear_empty()?;
         Ok(collected)
@@ -146,27 +147,38 @@ impl Store {
     }
 
     fn clear_unfinished(&self, collected: &mut Collected, old: impl Fn(&Metadata) -> bool) -> Result<(), StoreError> {
-        let hurried = self.clone().patience(Duration::ZERO);
         for directory in ["partial", "upload"] {
-            for name in self.files(directory)? {
-                let path = self.root.join(OWN).join(directory).join(name);
-                match Growing::open(&hurried, path.clone(), OFlags::empty()) {
-                    // Somebody is at it, however long ago the last byte came.
-                    Err(StoreError::Busy { .. }) => {}
-                    Err(error) => return Err(error),
-                    Ok(Some(growing)) if old(&growing.file.0.metadata().during("look at", &path)?) => {
-                        collected.unfinished += 1;
-                        collected.bytes += growing.length;
-                        growing.remove()?;
-                    }
-                    Ok(_) => {}
-                }
-            }
+            self.clear_growing(directory, &old, collected)?;
         }
         // Whoever writes there shares the lock that we have alone: what is there now was left by one who was killed.
         for name in self.files("writing")? {
             let path = self.root.join(OWN).join("writing").join(name);
             fs::remove_file(&path).during("remove", &path)?;
+        }
+        Ok(())
+    }
+
+    /// Takes away the downloads or uploads that nobody is at, and that are old.
+    pub(super) fn clear_growing(
+        &self,
+        directory: &str,
+        old: impl Fn(&Metadata) -> bool,
+        collected: &mut Collected,
+    ) -> Result<(), StoreError> {
+        let hurried = self.clone().patience(Duration::ZERO);
+        for name in self.files(directory)? {
+            let path = self.root.join(OWN).join(directory).join(name);
+            match Growing::open(&hurried, path.clone(), OFlags::empty()) {
+                // Somebody is at it, however long ago the last byte came.
+                Err(StoreError::Busy { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(Some(growing)) if old(&growing.file.0.metadata().during("look at", &path)?) => {
+                    collected.unfinished += 1;
+                    collected.bytes += growing.length;
+                    growing.remove()?;
+                }
+                Ok(_) => {}
+            }
         }
         Ok(())
     }

@@ -1,14 +1,13 @@
 //! Files: made whole or not at all, and opened only if they are files.
 
-use std::collections::hash_map::RandomState;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::hash::{BuildHasher, Hasher};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::StoreError;
 use crate::error::{During, Error};
@@ -21,7 +20,7 @@ pub(super) struct Writing {
 
 impl Writing {
     pub fn new(directory: &Path) -> Result<Self, StoreError> {
-        let path = directory.join(random_name());
+        let path = directory.join(random_name().during("make a name in", directory)?);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path);
         Ok(Self { file: file.during("make", &path)?, path })
     }
@@ -34,10 +33,15 @@ impl Drop for Writing {
     }
 }
 
-/// 16 hexadecimal digits from the random numbers with which the standard library keys its maps. Files of such names are made
-/// with O_EXCL: should two be the same after all, the second is an error.
-pub(super) fn random_name() -> String {
-    format!("{:016x}", RandomState::new().build_hasher().finish())
+/// 32 hexadecimal digits that nobody can guess, for a file or for a person to show: 16 bytes of the kernel's random numbers.
+///
+/// # Errors
+/// Those of getrandom(2), which for so few bytes fails only where it is forbidden.
+pub fn random_name() -> io::Result<String> {
+    let mut bytes = [0_u8; 16];
+    // So few come all at once (getrandom(2), "Interruption by a signal handler").
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Makes a directory where there is none.

@@ -7,6 +7,7 @@
 //! .rootfs-fetch/        what other programs need not know:
 //!     partial/          downloads, by digest, that go on where they stopped
 //!     upload/           uploads, by id, whose digest is not yet known
+//!     linked/           which blobs a repository of a registry has
 //!     writing/          small files until they are whole
 //!     lock              shared by those who put in, exclusive for those who take away
 //!     index.lock        exclusive for those who change index.json
@@ -22,6 +23,7 @@ mod files;
 mod growing;
 mod image;
 mod layout;
+mod links;
 mod lock;
 mod names;
 mod partial;
@@ -37,6 +39,7 @@ use rustix::fs::OFlags;
 
 pub use collect::{Collected, GRACE};
 pub use error::StoreError;
+pub use files::random_name;
 use files::{Writing, if_there, is_directory, make_directory, open_file, sync_directory};
 pub use image::{Image, ImageLayer, MAX_CONFIG, chain_id};
 use lock::{How, Locked};

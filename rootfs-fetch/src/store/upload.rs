@@ -1,12 +1,14 @@
 //! Uploads to a registry, whose digest is only known at the end.
 
+use std::fs::Metadata;
 use std::io::{self, Seek, Write};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 
 use super::files::random_name;
 use super::growing::Growing;
-use super::{Digest, Store, StoreError, read_verified};
+use super::{Collected, Digest, Store, StoreError, read_verified};
 use crate::error::During;
 
 /// An upload. Dropped, it is kept, and can be opened again by its id.
@@ -23,7 +25,8 @@ impl Store {
     /// # Errors
     /// Its file can not be made.
     pub fn upload(&self) -> Result<Upload, StoreError> {
-        Upload::at(self, random_name(), OFlags::CREATE | OFlags::EXCL)
+        let id = random_name().during("make a name in", &self.root)?;
+        Upload::at(self, id, OFlags::CREATE | OFlags::EXCL)
     }
 
     /// The ids of the uploads that have been begun and neither finished nor cancelled, sorted.
@@ -34,6 +37,17 @@ impl Store {
         let mut ids: Vec<String> = self.files("upload")?.into_iter().filter(|id| is_id(id)).collect();
         ids.sort();
         Ok(ids)
+    }
+
+    /// Takes away the uploads that nobody has gone on with for so long; tells how many are left.
+    ///
+    /// # Errors
+    /// They can not be listed, or one can not be removed.
+    pub fn expire_uploads(&self, age: Duration) -> Result<usize, StoreError> {
+        let old =
+            |metadata: &Metadata| metadata.modified().is_ok_and(|at| at.elapsed().is_ok_and(|passed| passed >= age));
+        self.clear_growing("upload", old, &mut Collected::default())?;
+        Ok(self.uploads()?.len())
     }
 }
 
@@ -58,7 +72,7 @@ impl Upload {
         }
     }
 
-    /// By what it is opened again: 16 hexadecimal digits.
+    /// By what it is opened again: 32 hexadecimal digits.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -116,5 +130,5 @@ impl Write for Upload {
 }
 
 fn is_id(text: &str) -> bool {
-    text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
