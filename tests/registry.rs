@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hardway::registry::{self, Account, Doorkeeper, Limits, Registry, Scheme};
 use rootfs_fetch::image::{Descriptor, Digest, Hasher, MediaType, digest_of};
@@ -355,11 +355,17 @@ fn what_is_too_much_is_refused() {
     assert_eq!(served.ask("PATCH", &place, &[], b"7890").status, 413);
     // What can not end is not kept.
     assert_eq!(served.get(&place).status, 404);
-    let (first, _second) = (served.begin("a"), served.begin("a"));
+    let (first, second) = (served.begin("a"), served.begin("a"));
     let third = served.ask("POST", "/v2/a/blobs/uploads/", &[], b"");
     assert_eq!((third.status, third.code().as_str()), (429, "TOOMANYREQUESTS"));
     assert_eq!(served.ask("DELETE", &first, &[], b"").status, 204);
     let place = served.begin("a");
+    // What nobody has gone on with for a day makes room.
+    let file = served.store.join(".rootfs-fetch/upload").join(second.rsplit_once('/').unwrap().1);
+    let before = SystemTime::now() - Duration::from_secs(25 * 60 * 60);
+    std::fs::File::options().write(true).open(file).unwrap().set_modified(before).unwrap();
+    served.begin("a");
+    assert_eq!((served.get(&second).status, served.get(&place).status), (404, 204));
     // A client that falls silent is told so, and what it sent is kept.
     let mut stream = TcpStream::connect(served.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();

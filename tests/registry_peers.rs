@@ -139,7 +139,7 @@ fn skopeo_and_umoci_push_pull_look_and_delete() {
             assert_eq!(raw("oci")["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
             let at = served.says(&format!("skopeo inspect --tls-verify=false {look} docker://$R/web:oci"));
             assert_eq!(at["Digest"], served.says("skopeo inspect oci:store:web:oci")["Digest"]);
-            // What is in one repository is mounted in another, and not sent.
+            // From one repository to another, for which a token has to be for both.
             served.does(&format!(
                 "$skopeo copy --src-tls-verify=false --dest-tls-verify=false {by} {to} docker://$R/web:oci docker://$R/far/web:1"
             ));

@@ -178,7 +178,7 @@ mod tests {
         // Another process gives a name.
         named(&store, "a:2");
         assert_eq!(of(&known), ["a:1", "a:2"]);
-        // What has not changed for a second is not read again: bytes behind the mark's back are not seen.
+        // What has not changed for a second is not read again.
         let path = place.path().join("index.json");
         let deadline = std::time::Instant::now() + Duration::from_secs(10);
         while known.names.lock().expect("whole").is_none() {

@@ -41,7 +41,13 @@ impl Store {
     /// # Errors
     /// The link can not be removed.
     pub fn unlink(&self, repository: &str, digest: &Digest) -> Result<bool, StoreError> {
-        let path = self.links_of(repository).join(file_name(digest));
+        self.own(LINKED)?;
+        let directory = self.links_of(repository);
+        // A link to a directory would have us remove what is elsewhere.
+        if !is_directory(&directory)? {
+            return Ok(false);
+        }
+        let path = directory.join(file_name(digest));
         match fs::remove_file(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             removed => Ok(removed.map(|()| true).during("remove", &path)?),
@@ -104,6 +110,10 @@ mod tests {
         assert!(!store.is_linked("b", &digest));
         assert!(!store.unlink("b", &digest).expect("nothing to do"));
         assert!(store.unlink(&name, &digest).expect("unlinked") && !store.is_linked(&name, &digest));
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::symlink(elsewhere.path(), store.links_of("c")).expect("a link");
+        assert!(store.link("c", &digest).is_err() && store.unlink("c", &digest).is_err());
+        fs::remove_file(store.links_of("c")).expect("the link");
         store.link(&name, &digest).expect("linked again");
         assert_eq!(store.gc_older_than(Duration::ZERO).expect("collected").blobs, 1);
         assert!(!store.is_linked(&name, &digest));
