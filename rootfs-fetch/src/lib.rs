@@ -32,7 +32,7 @@
 //! ```
 //!
 //! And it handles images, from which a rootfs comes elsewhere: [`image`] has what they are made of, [`store`] keeps them, [`layer`] applies their
-//! layers, [`client`] speaks to registries.
+//! layers, [`client`] speaks to registries, [`transfer`] moves them between the two.
 
 mod busybox;
 mod cache;
@@ -52,6 +52,7 @@ mod report;
 mod rootfs;
 pub mod store;
 mod target;
+pub mod transfer;
 mod wanted;
 
 pub use cache::{Cache, Cleared, DEFAULT_LIMIT, Held};

@@ -35,6 +35,7 @@ use std::path::PathBuf;
 
 pub use error::LayerError;
 pub use report::{Applied, Counts, Deed, Event, Kind, Reason};
+pub(crate) use stream::is_layer;
 
 use crate::image::{Digest, MediaType};
 use stream::Stream;

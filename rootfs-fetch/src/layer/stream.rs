@@ -57,6 +57,11 @@ impl Compression {
     }
 }
 
+/// Whether what has this media type is a layer that can be applied.
+pub(crate) fn is_layer(media_type: &MediaType) -> bool {
+    Compression::announced(media_type).is_ok()
+}
+
 /// Reads the uncompressed archive.
 pub(super) struct Stream<'a> {
     inner: Box<dyn Read + 'a>,

@@ -138,7 +138,7 @@ impl Store {
 }
 
 /// The characters that annotations.md allows in a name.
-fn is_name(name: &str) -> Result<(), StoreError> {
+pub(crate) fn is_name(name: &str) -> Result<(), StoreError> {
     let wrong = |why| Err(StoreError::Name { name: name.to_owned(), why });
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:@/+".contains(&byte);
     match name {
