@@ -22,6 +22,7 @@ mod error;
 mod origin;
 mod progress;
 mod pull;
+mod push;
 mod run;
 
 use std::fmt;
@@ -34,6 +35,7 @@ use crate::client::Client;
 use crate::image::{Descriptor, Digest, Platform, Reference, here};
 use crate::store::Store;
 use origin::Origin;
+use push::Push;
 
 /// How many blobs are moved at once, unless told otherwise; and at most.
 const JOBS: usize = 3;
@@ -56,6 +58,7 @@ pub struct Transfer {
     platforms: Platforms,
     jobs: usize,
     limit: u64,
+    mount_from: Vec<String>,
     progress: Option<Arc<dyn Progress>>,
     cancel: Cancel,
 }
@@ -72,13 +75,23 @@ pub struct Pulled {
     pub moved: Moved,
 }
 
+/// What a registry has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pushed {
+    /// The document that was put under the reference.
+    pub descriptor: Descriptor,
+    /// What had to be moved for that.
+    pub moved: Moved,
+}
+
 /// Configs and layers, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Moved {
     /// How many were moved, or what was missing of them.
     pub blobs: usize,
-    /// How many bytes were moved.
+    /// How many bytes were moved, those counted again that had to be sent again.
     pub bytes: u64,
     /// How many were there already.
     pub there: usize,
@@ -88,7 +101,14 @@ pub struct Moved {
 
 impl Default for Transfer {
     fn default() -> Self {
-        Self { platforms: Platforms::One(here()), jobs: JOBS, limit: LIMIT, progress: None, cancel: Cancel::default() }
+        Self {
+            platforms: Platforms::One(here()),
+            jobs: JOBS,
+            limit: LIMIT,
+            mount_from: Vec::new(),
+            progress: None,
+            cancel: Cancel::default(),
+        }
     }
 }
 
@@ -114,6 +134,13 @@ impl Transfer {
     #[must_use]
     pub fn limit(self, bytes: u64) -> Self {
         Self { limit: bytes, ..self }
+    }
+
+    /// Sets of which other repositories of a registry a blob is asked for before it is pushed (distribution-spec, "Mounting a blob from
+    /// another repository"): `library/busybox`.
+    #[must_use]
+    pub fn mount_from(self, repositories: Vec<String>) -> Self {
+        Self { mount_from: repositories, ..self }
     }
 
     /// Sets who is told how it goes on.
@@ -148,6 +175,21 @@ impl Transfer {
         self.take(&Origin::Store(from, descriptor), to, name)
     }
 
+    /// Pushes an image of a store into a registry, under the tag of a reference, else under its digest. Of an index, only the manifest for
+    /// the platform is pushed, unless all are wanted. Blobs that the repository has are not sent, and layers with `urls` stay here.
+    ///
+    /// # Errors
+    /// [`TransferError`]. The registry keeps the blobs that were whole by then; the tag comes last.
+    pub fn push(
+        &self,
+        client: &Client,
+        store: &Store,
+        descriptor: &Descriptor,
+        to: &Reference,
+    ) -> Result<Pushed, TransferError> {
+        Push::new(self, client, store, to).run(descriptor)
+    }
+
     /// An error where it was cancelled.
     fn go_on(&self) -> Result<(), Trouble> {
         if self.cancel.is_cancelled() { Err(Trouble::Cancelled) } else { Ok(()) }
@@ -156,9 +198,9 @@ impl Transfer {
 
 impl fmt::Debug for Transfer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { platforms, jobs, limit, progress, cancel } = self;
+        let Self { platforms, jobs, limit, mount_from, progress, cancel } = self;
         let mut shown = f.debug_struct("Transfer");
-        shown.field("platforms", platforms).field("jobs", jobs).field("limit", limit).field("cancel", cancel);
-        shown.field("progress", &progress.is_some()).finish()
+        shown.field("platforms", platforms).field("jobs", jobs).field("limit", limit).field("mount_from", mount_from);
+        shown.field("progress", &progress.is_some()).field("cancel", cancel).finish()
     }
 }

@@ -1,6 +1,5 @@
 //! An image comes into a store: documents, configs, layers, and last its name.
 
-use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read};
 use std::iter::once;
@@ -9,7 +8,7 @@ use super::documents::Documents;
 use super::error::{TransferError, Trouble};
 use super::origin::{Origin, broken};
 use super::progress::{Event, Item, Kind, There};
-use super::run::Run;
+use super::run::{Blob, Run, announced, largest_first};
 use super::{Platforms, Pulled, Transfer};
 use crate::image::{Descriptor, MediaType, here};
 use crate::layer::is_layer;
@@ -25,12 +24,6 @@ struct Pull<'a> {
     run: Run<'a>,
     origin: &'a Origin<'a>,
     into: &'a Store,
-}
-
-/// A config or a layer.
-struct Blob {
-    item: Item,
-    descriptor: Descriptor,
 }
 
 impl Transfer {
@@ -89,19 +82,17 @@ impl Pull<'_> {
                     return Err(self.run.wrong(&item, why));
                 }
                 let blobs = if kind == Kind::Config { &mut configs } else { &mut layers };
-                blobs.push(Blob { item, descriptor: descriptor.clone() });
+                blobs.push(Blob::new(kind, descriptor));
             }
         }
         let all = || configs.iter().chain(&layers);
-        let (blobs, bytes) = (all().count(), all().fold(0, |sum: u64, blob| sum.saturating_add(blob.item.size)));
-        if bytes > self.run.transfer.limit {
+        let (blobs, bytes, limit) = (all().count(), announced(all()), self.run.transfer.limit);
+        if bytes > limit {
             let what = format!("{bytes} bytes of blobs are announced");
-            return Err(self.run.wrong_as_a_whole(Trouble::TooLarge { what, limit: self.run.transfer.limit }));
+            return Err(self.run.wrong_as_a_whole(Trouble::TooLarge { what, limit }));
         }
         self.run.tell(&Event::Planned { blobs, bytes });
-        // What takes longest begins first, so that it is not what all others wait for at the end.
-        layers.sort_by_key(|blob| Reverse(blob.item.size));
-        Ok([configs, layers])
+        Ok([configs, largest_first(layers)])
     }
 
     /// What can be known of a blob before it comes.
@@ -156,8 +147,7 @@ impl Pull<'_> {
             }
             finished => finished?,
         }
-        self.run.count(|moved| moved.blobs += 1);
-        self.run.tell(&Event::Done { digest: item.digest.clone() });
+        self.run.done(item);
         Ok(())
     }
 

@@ -1,12 +1,14 @@
 //! What the threads of one transfer share.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::error::{TransferError, Trouble};
-use super::progress::{Event, Item, There};
+use super::progress::{Event, Item, Kind, There};
 use super::{Moved, Transfer};
+use crate::image::Descriptor;
 
 /// One transfer.
 pub(super) struct Run<'a> {
@@ -16,6 +18,29 @@ pub(super) struct Run<'a> {
     /// Set by the thread whose error ends it.
     failed: AtomicBool,
     moved: Mutex<Moved>,
+}
+
+/// A config or a layer.
+pub(super) struct Blob {
+    pub item: Item,
+    pub descriptor: Descriptor,
+}
+
+impl Blob {
+    pub fn new(kind: Kind, descriptor: &Descriptor) -> Self {
+        Self { item: Item::new(kind, descriptor), descriptor: descriptor.clone() }
+    }
+}
+
+/// What takes longest begins first, so that it is not what all others wait for at the end.
+pub(super) fn largest_first(mut blobs: Vec<Blob>) -> Vec<Blob> {
+    blobs.sort_by_key(|blob| Reverse(blob.item.size));
+    blobs
+}
+
+/// The sum of the sizes that are announced, in bytes.
+pub(super) fn announced<'b>(blobs: impl Iterator<Item = &'b Blob>) -> u64 {
+    blobs.fold(0, |sum, blob| sum.saturating_add(blob.item.size))
 }
 
 impl<'a> Run<'a> {
@@ -46,6 +71,12 @@ impl<'a> Run<'a> {
         self.tell(&Event::There { item, how });
     }
 
+    /// Tells and counts a blob that was moved.
+    pub fn done(&self, item: &Item) {
+        self.count(|moved| moved.blobs += 1);
+        self.tell(&Event::Done { digest: item.digest.clone() });
+    }
+
     pub fn count(&self, count: impl FnOnce(&mut Moved)) {
         count(&mut unpoisoned(&self.moved));
     }
@@ -55,8 +86,9 @@ impl<'a> Run<'a> {
         *unpoisoned(&self.moved)
     }
 
-    /// What went wrong with a part of the image.
+    /// What went wrong with a part of the image. Whatever it was, after a cancellation it is that.
     pub fn wrong(&self, item: &Item, why: Trouble) -> TransferError {
+        let why = self.transfer.go_on().err().unwrap_or(why);
         TransferError { what: format!("{item} of {}", self.of), why }
     }
 

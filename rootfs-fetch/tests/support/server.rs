@@ -1,5 +1,8 @@
 //! A server of HTTP/1.1 on a port of this machine that answers what a test says, and goes wrong where a test says.
 
+// Each test file takes what it needs of this.
+#![allow(dead_code)]
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

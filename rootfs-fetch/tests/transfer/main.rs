@@ -1,0 +1,94 @@
+//! Images on their way between registries and stores, whatever happens to them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rootfs_fetch::client::{Client, Options, Retry, Timeouts};
+use rootfs_fetch::image::{Descriptor, Document, digest_of};
+use rootfs_fetch::store::Store;
+use rootfs_fetch::transfer::{Event, Pulled, Transfer, TransferError};
+use tempfile::TempDir;
+
+#[path = "../lab/mod.rs"]
+mod lab;
+mod pull;
+mod registry;
+#[path = "../support/server.rs"]
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+
+use registry::{Image, Registry};
+
+/// Options that wait for little, and for long where a slow machine is no failure.
+fn options() -> Options {
+    let long = Duration::from_secs(20);
+    Options {
+        timeouts: Timeouts { connect: long, head: long, stall: long },
+        retry: Retry { count: 3, first: Duration::from_millis(1), longest: Duration::from_millis(20) },
+        ..Options::default()
+    }
+}
+
+/// One that tries nothing again.
+fn hasty() -> Client {
+    Client::new(Options { retry: Retry { count: 0, ..options().retry }, ..options() }).expect("a client")
+}
+
+fn client() -> Client {
+    Client::new(options()).expect("a client")
+}
+
+/// A place with a store.
+struct Place {
+    directory: TempDir,
+    store: Store,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let store = Store::open(directory.path().join("store")).expect("a store");
+        Self { directory, store }
+    }
+
+    fn pull(&self, registry: &Registry, tag: &str) -> Result<Pulled, TransferError> {
+        Transfer::new().pull(&client(), &registry.tag(tag), &self.store, "name")
+    }
+
+    /// What has come of a blob that is not whole.
+    fn partial(&self, bytes: &[u8]) -> PathBuf {
+        self.store.root().join(format!(".rootfs-fetch/partial/sha256-{}", digest_of(bytes).digest()))
+    }
+
+    /// Checks that the store is sound, and that the name reaches all of this image.
+    fn has(&self, image: &Image) {
+        assert_eq!(faults(&self.store), Vec::<String>::new());
+        let named = self.store.resolve("name").expect("an index").expect("a name");
+        assert_eq!(*named.digest(), digest_of(&image.manifest));
+        let (bytes, Document::Manifest(_)) = self.store.document(named.digest()).expect("a manifest") else { panic!() };
+        assert_eq!(bytes, image.manifest);
+        for blob in image.layers.iter().chain([&image.config]) {
+            assert_eq!(self.store.size(&digest_of(blob)), Some(blob.len() as u64));
+        }
+    }
+
+    /// Checks that the store is sound, and has no name.
+    fn has_no_name(&self) {
+        assert_eq!(faults(&self.store), Vec::<String>::new());
+        assert_eq!(self.store.names().expect("an index"), Vec::<(String, Descriptor)>::new());
+    }
+}
+
+fn faults(store: &Store) -> Vec<String> {
+    store.verify().iter().map(ToString::to_string).collect()
+}
+
+/// A transfer, and what it tells.
+fn watched() -> (Transfer, Arc<Mutex<Vec<Event>>>) {
+    let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+    let theirs = Arc::clone(&events);
+    let tell = move |event: &Event| theirs.lock().expect("no panic").push(event.clone());
+    (Transfer::new().progress(Arc::new(tell)), events)
+}
