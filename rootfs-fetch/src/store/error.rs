@@ -87,6 +87,9 @@ pub enum StoreError {
     /// There is no such upload; it may have been finished, cancelled or, after a long time, taken away.
     #[error("there is no upload {0:?}")]
     NoUpload(String),
+    /// Another has it, and is no longer waited for.
+    #[error("{0:?} is used by another, and it was not to be waited for that any longer")]
+    GivenUp(PathBuf),
     /// Another process has it, and has not moved for too long.
     #[error(
         "{path:?} has been used by another process for {patience:?} without any progress; try again when it is done"

@@ -2,6 +2,8 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,15 @@ use super::StoreError;
 use crate::error::During;
 
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// How long is waited for others.
+#[derive(Clone, Debug)]
+pub(super) struct Patience {
+    /// So long nothing may be written to the file that is locked: whoever downloads into it for an hour is not stuck.
+    pub limit: Duration,
+    /// When one of these is set, the wait is over.
+    pub until: Vec<Arc<AtomicBool>>,
+}
 
 /// How a file is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +35,8 @@ pub(super) enum How {
 pub(super) struct Locked(pub File);
 
 impl Locked {
-    /// Waits for the lock on `file`, which is at `path`. The wait ends when nothing was written to the file for as long as
-    /// `patience`: whoever downloads into it for an hour is not stuck.
-    pub fn new(file: File, path: &Path, how: How, patience: Duration) -> Result<Self, StoreError> {
+    /// Waits for the lock on `file`, which is at `path`, for as long as `patience` says.
+    pub fn new(file: File, path: &Path, how: How, patience: &Patience) -> Result<Self, StoreError> {
         let length = || file.metadata().map(|metadata| metadata.len()).during("look at", path);
         let (mut seen, mut since) = (length()?, Instant::now());
         loop {
@@ -43,10 +53,13 @@ impl Locked {
             if now != seen {
                 (seen, since) = (now, Instant::now());
             }
-            if since.elapsed() >= patience {
-                return Err(StoreError::Busy { path: path.to_owned(), patience });
+            if since.elapsed() >= patience.limit {
+                return Err(StoreError::Busy { path: path.to_owned(), patience: patience.limit });
             }
-            thread::sleep(PAUSE.min(patience));
+            if patience.until.iter().any(|over| over.load(Ordering::Relaxed)) {
+                return Err(StoreError::GivenUp(path.to_owned()));
+            }
+            thread::sleep(PAUSE.min(patience.limit));
         }
     }
 }

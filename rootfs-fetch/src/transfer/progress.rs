@@ -118,7 +118,7 @@ impl fmt::Display for Item {
 
 /// Stops a transfer from another thread. Clones stop the same.
 ///
-/// As long as bytes flow, it ends with the next of them. Where none do, it ends when the client no longer waits
+/// As long as bytes flow, it ends with the next of them; and where it waits for another that has the same blob, soon. Where none flow, it ends when the client no longer waits
 /// ([`Timeouts`](crate::client::Timeouts), [`Retry`](crate::client::Retry)).
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
@@ -127,6 +127,11 @@ impl Cancel {
     /// Asks the transfer to end.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// What is set then.
+    pub(super) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
     }
 
     /// Whether that was asked.

@@ -23,12 +23,13 @@ const CHUNK: usize = 64 << 10;
 struct Pull<'a> {
     run: Run<'a>,
     origin: &'a Origin<'a>,
-    into: &'a Store,
+    into: Store,
 }
 
 impl Transfer {
     pub(super) fn take(&self, origin: &Origin, into: &Store, name: &str) -> Result<Pulled, TransferError> {
-        Pull { run: Run::new(self, origin.name()), origin, into }.run(name)
+        let run = Run::new(self, origin.name());
+        Pull { into: run.no_longer(into), run, origin }.run(name)
     }
 }
 
@@ -37,8 +38,8 @@ impl Pull<'_> {
         let whole = |why| self.run.wrong_as_a_whole(why);
         // That it can not have this name is better known before everything has come.
         is_name(name).map_err(|error| whole(error.into()))?;
-        let root = self.run.go_on().and_then(|()| self.origin.root(self.into)).map_err(whole)?;
-        let get = |entry: &Descriptor| self.origin.document(entry, self.into);
+        let root = self.run.go_on().and_then(|()| self.origin.root(&self.into)).map_err(whole)?;
+        let get = |entry: &Descriptor| self.origin.document(entry, &self.into);
         let documents = Documents::collect(self.run.transfer, &self.run.of, root, &get)?;
         let [configs, layers] = self.missing(&documents)?;
         self.keep(&documents)?;

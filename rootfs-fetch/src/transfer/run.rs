@@ -2,13 +2,14 @@
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::error::{TransferError, Trouble};
 use super::progress::{Event, Item, Kind, There};
 use super::{Moved, Transfer};
 use crate::image::Descriptor;
+use crate::store::Store;
 
 /// One transfer.
 pub(super) struct Run<'a> {
@@ -16,7 +17,7 @@ pub(super) struct Run<'a> {
     /// How messages call the image.
     pub of: String,
     /// Set by the thread whose error ends it.
-    failed: AtomicBool,
+    failed: Arc<AtomicBool>,
     moved: Mutex<Moved>,
 }
 
@@ -45,7 +46,7 @@ pub(super) fn announced<'b>(blobs: impl Iterator<Item = &'b Blob>) -> u64 {
 
 impl<'a> Run<'a> {
     pub fn new(transfer: &'a Transfer, of: String) -> Self {
-        Self { transfer, of, failed: AtomicBool::new(false), moved: Mutex::default() }
+        Self { transfer, of, failed: Arc::default(), moved: Mutex::default() }
     }
 
     /// An error unless it was cancelled or another thread has failed.
@@ -54,6 +55,11 @@ impl<'a> Run<'a> {
             return Err(Trouble::Cancelled);
         }
         self.transfer.go_on()
+    }
+
+    /// The same store, which waits for others no longer than this transfer goes on.
+    pub fn no_longer(&self, store: &Store) -> Store {
+        store.clone().until(self.transfer.cancel.flag()).until(Arc::clone(&self.failed))
     }
 
     pub fn tell(&self, event: &Event) {

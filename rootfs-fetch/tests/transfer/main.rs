@@ -1,6 +1,6 @@
 //! Images on their way between registries and stores, whatever happens to them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ mod registry;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
+mod trouble;
 
 use registry::{Image, Registry};
 
@@ -42,15 +43,19 @@ fn client() -> Client {
 
 /// A place with a store.
 struct Place {
-    directory: TempDir,
     store: Store,
+    _directory: Option<TempDir>,
 }
 
 impl Place {
     fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let store = Store::open(directory.path().join("store")).expect("a store");
-        Self { directory, store }
+        Self { store, _directory: Some(directory) }
+    }
+
+    fn at(root: &Path) -> Self {
+        Self { store: Store::open(root).expect("a store"), _directory: None }
     }
 
     fn pull(&self, registry: &Registry, tag: &str) -> Result<Pulled, TransferError> {
