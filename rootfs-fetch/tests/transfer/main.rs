@@ -10,9 +10,11 @@ use rootfs_fetch::store::Store;
 use rootfs_fetch::transfer::{Event, Pulled, Transfer, TransferError};
 use tempfile::TempDir;
 
+mod debian;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod pull;
+mod push;
 mod registry;
 #[path = "../support/server.rs"]
 mod server;
@@ -56,6 +58,18 @@ impl Place {
 
     fn at(root: &Path) -> Self {
         Self { store: Store::open(root).expect("a store"), _directory: None }
+    }
+
+    /// With this image, without a name.
+    fn with(image: &Image) -> Self {
+        Self::new().and(image)
+    }
+
+    fn and(self, image: &Image) -> Self {
+        for blob in image.layers.iter().chain([&image.config, &image.manifest]) {
+            self.store.add(blob).expect("space");
+        }
+        self
     }
 
     fn pull(&self, registry: &Registry, tag: &str) -> Result<Pulled, TransferError> {
