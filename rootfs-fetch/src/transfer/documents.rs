@@ -6,7 +6,8 @@ use super::error::{TransferError, Trouble};
 use super::progress::{Item, Kind};
 use super::{Platforms, Transfer};
 use crate::image::{
-    Descriptor, Digest, Document, ImageIndex, ImageManifest, Mismatch, Platform, choose, platform_words,
+    DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Digest, Document, DocumentError, ImageIndex, ImageManifest, MediaType,
+    Mismatch, Platform, choose, platform_words,
 };
 
 /// So many documents may lead to a config, as for [`Store::image`](crate::store::Store::image).
@@ -19,7 +20,8 @@ const MAX_BYTES: usize = 32 << 20;
 pub(super) struct Held {
     pub descriptor: Descriptor,
     pub bytes: Vec<u8>,
-    pub document: Document,
+    /// None for a kind that is not known here. Who copies an index takes that along as it is (image-spec, image-index.md, "manifests").
+    pub document: Option<Document>,
 }
 
 /// The documents that are wanted.
@@ -50,7 +52,7 @@ impl Held {
     pub fn found(bytes: Vec<u8>, announced: Option<&str>, digest: Digest) -> Result<Self, Trouble> {
         let document = Document::read(&bytes, announced)?;
         let descriptor = Descriptor::new(document.media_type(), bytes.len() as u64, digest);
-        Ok(Self { descriptor, bytes, document })
+        Ok(Self { descriptor, bytes, document: Some(document) })
     }
 
     /// A document that an index or a name has an entry for. Of the entry only what says which document it is, and for what platform, is
@@ -63,7 +65,8 @@ impl Held {
         if found > wanted {
             return Err(Mismatch::Long(wanted).into());
         }
-        let document = Document::read(&bytes, Some(entry.media_type().as_ref()))?;
+        let kind = entry.media_type();
+        let document = is_document(kind).then(|| Document::read(&bytes, Some(kind.as_ref()))).transpose()?;
         let mut descriptor = Descriptor::new(entry.media_type().clone(), found, entry.digest().clone());
         descriptor.set_platform(entry.platform().clone().map(|mut platform| {
             platform.set_features(None).set_os_features(None);
@@ -74,8 +77,8 @@ impl Held {
 
     pub fn item(&self) -> Item {
         let kind = match self.document {
-            Document::Manifest(_) => Kind::Manifest,
-            Document::Index(_) => Kind::Index,
+            Some(Document::Index(_)) => Kind::Index,
+            _ => Kind::Manifest,
         };
         Item::new(kind, &self.descriptor)
     }
@@ -98,8 +101,8 @@ impl Documents {
     /// Its manifests.
     pub fn manifests(&self) -> impl Iterator<Item = (&Descriptor, &ImageManifest)> {
         self.held.iter().filter_map(|held| match &held.document {
-            Document::Manifest(manifest) => Some((&held.descriptor, &**manifest)),
-            Document::Index(_) => None,
+            Some(Document::Manifest(manifest)) => Some((&held.descriptor, &**manifest)),
+            _ => None,
         })
     }
 }
@@ -109,7 +112,7 @@ impl Walk<'_> {
     /// is wanted, that one, because a layout that has an index has to have all of its manifests.
     fn add(&mut self, held: Held, depth: usize) -> Result<Descriptor, TransferError> {
         self.bounded(&held, depth)?;
-        if let Document::Index(index) = &held.document {
+        if let Some(Document::Index(index)) = &held.document {
             match &self.transfer.platforms {
                 Platforms::One(platform) => {
                     let none = || self.wrong(held.item(), none_for(platform, index));
@@ -125,6 +128,10 @@ impl Walk<'_> {
                     }
                 }
             }
+        }
+        if held.document.is_none() && matches!(self.transfer.platforms, Platforms::One(_)) {
+            let kind = held.descriptor.media_type().to_string();
+            return Err(self.wrong(held.item(), DocumentError::Unknown(kind).into()));
         }
         let own = held.descriptor.clone();
         self.held.push(held);
@@ -156,6 +163,12 @@ impl Walk<'_> {
     fn wrong(&self, item: Item, why: Trouble) -> TransferError {
         TransferError { what: format!("{item} of {}", self.of), why }
     }
+}
+
+/// Whether what has this media type is read here.
+fn is_document(kind: &MediaType) -> bool {
+    matches!(kind, MediaType::ImageManifest | MediaType::ImageIndex)
+        || [DOCKER_MANIFEST, DOCKER_LIST].contains(&kind.as_ref())
 }
 
 fn none_for(platform: &Platform, index: &ImageIndex) -> Trouble {

@@ -10,7 +10,7 @@ use super::origin::{Origin, broken};
 use super::progress::{Event, Item, Kind, There};
 use super::run::{Blob, Run, announced, largest_first};
 use super::{Platforms, Pulled, Transfer};
-use crate::image::{Descriptor, MediaType, here};
+use crate::image::{Descriptor, MAX_DOCUMENT, MediaType, here};
 use crate::layer::is_layer;
 use crate::store::{MAX_CONFIG, Partial, Store, StoreError, is_name};
 
@@ -29,7 +29,7 @@ struct Pull<'a> {
 impl Transfer {
     pub(super) fn take(&self, origin: &Origin, into: &Store, name: &str) -> Result<Pulled, TransferError> {
         let run = Run::new(self, origin.name());
-        Pull { into: run.no_longer(into), run, origin }.run(name)
+        Pull { into: run.until_over(into), run, origin }.run(name)
     }
 }
 
@@ -112,7 +112,8 @@ impl Pull<'_> {
     fn keep(&self, documents: &Documents) -> Result<(), TransferError> {
         for held in &documents.held {
             let (item, digest) = (held.item(), held.descriptor.digest());
-            if self.has(&held.descriptor) {
+            // What the disk has changed has been fetched once more, and is replaced.
+            if self.has(&held.descriptor) && self.into.small(digest, MAX_DOCUMENT).is_ok() {
                 self.run.tell(&Event::There { item, how: There::Already });
                 continue;
             }

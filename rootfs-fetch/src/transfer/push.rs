@@ -10,7 +10,7 @@ use super::progress::{Event, Kind, There};
 use super::run::{Blob, Run, announced, largest_first};
 use super::{Pushed, Transfer};
 use crate::client::{Client, ClientError};
-use crate::image::{Descriptor, Digest, MAX_DOCUMENT, Reference};
+use crate::image::{Descriptor, Digest, Document, MAX_DOCUMENT, Reference};
 use crate::store::{Store, StoreError};
 
 /// One push.
@@ -53,8 +53,11 @@ impl<'a> Push<'a> {
     fn blobs(&self, documents: &Documents) -> Result<Vec<Blob>, TransferError> {
         let mut seen = HashSet::new();
         let mut blobs = Vec::new();
-        for held in documents.held.iter().filter(|held| held.item().kind == Kind::Manifest) {
-            for (number, descriptor) in held.document.needs().into_iter().enumerate() {
+        for document in documents.held.iter().filter_map(|held| held.document.as_ref()) {
+            if matches!(document, Document::Index(_)) {
+                continue;
+            }
+            for (number, descriptor) in document.needs().into_iter().enumerate() {
                 // The config is the first of what a manifest needs.
                 let blob = Blob::new(if number == 0 { Kind::Config } else { Kind::Layer }, descriptor);
                 if !seen.insert((descriptor.digest(), descriptor.size())) {

@@ -58,7 +58,7 @@ impl<'a> Run<'a> {
     }
 
     /// The same store, which waits for others no longer than this transfer goes on.
-    pub fn no_longer(&self, store: &Store) -> Store {
+    pub fn until_over(&self, store: &Store) -> Store {
         store.clone().until(self.transfer.cancel.flag()).until(Arc::clone(&self.failed))
     }
 

@@ -279,6 +279,39 @@ fn what_is_no_image_comes_only_as_it_is() {
     assert!(place.store.has(&digest_of(&statement)) && place.store.has(&digest_of(b"{}")));
 }
 
+/// An index may have entries of kinds that were made up later.
+#[test]
+fn what_nobody_knows_yet_comes_along_with_its_index() {
+    let (image, letter) = (three_layers(), b"dear reader".to_vec());
+    let (os, architecture) = own();
+    let index = index(&[json!(descriptor("text/plain".into(), &letter)), image.entry(&os, &architecture)]);
+    let registry = Registry::start().with(&image);
+    registry.shelf().document(&letter);
+    registry.shelf().tag("v1", &index);
+    let place = Place::new();
+    let all = Transfer::new().platforms(Platforms::All);
+    let pulled = all.pull(&client(), &registry.tag("v1"), &place.store, "name").expect("an index");
+    assert!(place.store.has(&digest_of(&letter)));
+    let other = Registry::start();
+    all.push(&client(), &place.store, &pulled.descriptor, &other.tag("v1")).expect("pushed");
+    assert_eq!(other.shelf().manifests[&digest_of(&letter).to_string()], letter);
+    // For a platform that only it could be for, it is no image.
+    let error = refused(&registry, Platforms::One(platform("mips")));
+    assert!(error.to_string().ends_with("text/plain is not a kind of manifest that is read here"), "{error}");
+}
+
+#[test]
+fn a_manifest_that_the_disk_has_changed_comes_anew() {
+    let image = three_layers();
+    let (registry, place) = (Registry::start().with(&image), Place::new());
+    place.pull(&registry, "v1").expect("an image");
+    let mut wrong = image.manifest.clone();
+    wrong[20] ^= 1;
+    std::fs::write(place.store.path(&digest_of(&image.manifest)), wrong).expect("a broken manifest");
+    assert_eq!(place.pull(&registry, "v1").expect("an image").moved.bytes, 0);
+    place.has(&image);
+}
+
 #[test]
 fn a_layer_that_is_elsewhere_is_only_taken_from_the_store() {
     let layers = [bytes(1000, 1), bytes(2000, 2)];
