@@ -161,6 +161,11 @@ impl Document {
     }
 }
 
+/// Whether what has this media type is a document that is read here.
+pub(crate) fn is_document(kind: &MediaType) -> bool {
+    names_index(kind.as_ref()).is_some()
+}
+
 /// Whether a media type is that of an index; none where it is of neither kind.
 fn names_index(kind: &str) -> Option<bool> {
     match MediaType::from(kind) {

@@ -6,8 +6,8 @@ use super::error::{TransferError, Trouble};
 use super::progress::{Item, Kind};
 use super::{Platforms, Transfer};
 use crate::image::{
-    DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Digest, Document, DocumentError, ImageIndex, ImageManifest, MediaType,
-    Mismatch, Platform, choose, platform_words,
+    Descriptor, Digest, Document, DocumentError, ImageIndex, ImageManifest, Mismatch, Platform, choose, is_document,
+    platform_words,
 };
 
 /// So many documents may lead to a config, as for [`Store::image`](crate::store::Store::image).
@@ -163,12 +163,6 @@ impl Walk<'_> {
     fn wrong(&self, item: Item, why: Trouble) -> TransferError {
         TransferError { what: format!("{item} of {}", self.of), why }
     }
-}
-
-/// Whether what has this media type is read here.
-fn is_document(kind: &MediaType) -> bool {
-    matches!(kind, MediaType::ImageManifest | MediaType::ImageIndex)
-        || [DOCKER_MANIFEST, DOCKER_LIST].contains(&kind.as_ref())
 }
 
 fn none_for(platform: &Platform, index: &ImageIndex) -> Trouble {

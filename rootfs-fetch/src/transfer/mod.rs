@@ -23,6 +23,7 @@ mod origin;
 mod progress;
 mod pull;
 mod push;
+mod referrers;
 mod run;
 
 use std::fmt;
@@ -83,6 +84,8 @@ pub struct Pushed {
     pub descriptor: Descriptor,
     /// What had to be moved for that.
     pub moved: Moved,
+    /// How many documents that are about another, their subject, had to be listed under its tag: the registry does not list them by itself.
+    pub referrers: usize,
 }
 
 /// Configs and layers, counted.

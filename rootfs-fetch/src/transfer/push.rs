@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use super::documents::{Documents, Held};
 use super::error::{TransferError, Trouble};
 use super::progress::{Event, Kind, There};
+use super::referrers;
 use super::run::{Blob, Run, announced, largest_first};
 use super::{Pushed, Transfer};
 use crate::client::{Client, ClientError};
@@ -42,11 +43,13 @@ impl<'a> Push<'a> {
         let blobs = self.blobs(&documents)?;
         self.run.each(&blobs, |blob| self.send_one(blob).map_err(|why| self.run.wrong(&blob.item, why)))?;
         // A registry takes a document only when it has all that it names.
+        let mut referrers = 0;
         for held in &documents.held {
-            self.put(held, *held.descriptor.digest() == *documents.named.digest())
-                .map_err(|why| self.run.wrong(&held.item(), why))?;
+            let is_named = held.descriptor.digest() == documents.named.digest();
+            let listed = self.put(held, is_named).map_err(|why| self.run.wrong(&held.item(), why))?;
+            referrers += usize::from(listed);
         }
-        Ok(Pushed { descriptor: documents.named, moved: self.run.moved() })
+        Ok(Pushed { descriptor: documents.named, moved: self.run.moved(), referrers })
     }
 
     /// All configs and layers, the largest first. Layers that registries need not have stay here.
@@ -108,15 +111,21 @@ impl<'a> Push<'a> {
         Ok(None)
     }
 
-    /// Puts a document under the reference where it is the one that gets the name, else under its digest.
-    fn put(&self, held: &Held, is_named: bool) -> Result<(), Trouble> {
+    /// Puts a document under the reference where it is the one that gets the name, else under its digest. Tells whether it had to be listed
+    /// as a referrer.
+    fn put(&self, held: &Held, is_named: bool) -> Result<bool, Trouble> {
         self.run.go_on()?;
         let (item, digest) = (held.item(), held.descriptor.digest());
         let to = if is_named { self.to.clone() } else { self.to.clone_with_digest(digest.to_string()) };
         self.run.tell(&Event::Begun { item, from: 0 });
-        self.client.push_manifest(&held.bytes, held.descriptor.media_type().as_ref(), &to)?;
+        let taken = self.client.push_manifest(&held.bytes, held.descriptor.media_type().as_ref(), &to)?;
         self.run.tell(&Event::Done { digest: digest.clone() });
-        Ok(())
+        match &held.document {
+            Some(document) if taken.subject.is_none() => {
+                referrers::list(self.client, self.to, document, &held.descriptor)
+            }
+            _ => Ok(false),
+        }
     }
 }
 

@@ -109,3 +109,19 @@ fn an_index_goes_to_docker_registry_and_comes_back() {
     chosen.pull(&client(), &tag, &fresh.store, "name").expect("an image");
     fresh.has(&one);
 }
+
+/// It does not know referrers.
+#[test]
+fn what_is_about_an_image_is_found_in_docker_registry() {
+    let test = "what_is_about_an_image_is_found_in_docker_registry";
+    let Some(registry) = DockerRegistry::start(test) else { return };
+    let image = Image::of(&[bytes(1000, 1)]);
+    let note = Image::changed(&[bytes(10, 1)], |_, manifest| manifest["subject"] = json!(image.descriptor()));
+    let place = Place::with(&image).and(&note);
+    let (transfer, tag) = (Transfer::new(), registry.tag("v1"));
+    transfer.push(&client(), &place.store, &image.descriptor(), &tag).expect("pushed");
+    let pushed = transfer.push(&client(), &place.store, &note.descriptor(), &registry.tag("note")).expect("pushed");
+    assert_eq!(pushed.referrers, 1);
+    let found = client().referrers(&tag, image.descriptor().digest(), None).expect("a list");
+    assert_eq!(found.iter().map(Descriptor::digest).collect::<Vec<_>>(), [note.descriptor().digest()]);
+}

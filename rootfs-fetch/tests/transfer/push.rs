@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rootfs_fetch::client::{ClientError, Options};
-use rootfs_fetch::image::{Descriptor, MediaType, digest_of};
+use rootfs_fetch::image::{Descriptor, DocumentError, MediaType, digest_of};
 use rootfs_fetch::store::StoreError;
 use rootfs_fetch::transfer::{Cancel, Event, Platforms, Pushed, There, Transfer, TransferError, Trouble};
 use serde_json::{Value, json};
@@ -217,4 +217,93 @@ fn the_first_refusal_ends_the_push() {
     let begun = |event: &&Event| matches!(event, Event::Begun { .. });
     assert_eq!(events.lock().expect("no panic").iter().filter(begun).count(), 3);
     assert!(!registry.shelf().manifests.contains_key("v1"));
+}
+
+/// A document about an image, with these annotations.
+fn about(image: &Image, note: &str) -> Image {
+    Image::changed(&[bytes(10, 1)], |_, manifest| {
+        manifest["subject"] = json!(image.descriptor());
+        manifest["artifactType"] = json!("application/vnd.example.note");
+        manifest["annotations"] = json!({"note": note});
+    })
+}
+
+/// The tag under which the referrers of an image are listed.
+fn list_of(image: &Image) -> String {
+    digest_of(&image.manifest).to_string().replace(':', "-")
+}
+
+#[test]
+fn who_refers_to_an_image_is_listed_where_the_registry_does_not() {
+    let image = two_layers();
+    let registry = Registry::start();
+    let notes = ["one", "two"].map(|note| about(&image, note));
+    let place = notes.iter().fold(Place::with(&image), Place::and);
+    assert_eq!(place.push(&image.descriptor(), &registry, "v1").expect("pushed").referrers, 0);
+    assert_eq!(place.push(&notes[0].descriptor(), &registry, "n1").expect("pushed").referrers, 1);
+    // What others have put into the list stays.
+    let list = registry.shelf().manifests[&list_of(&image)].clone();
+    let mut list: Value = serde_json::from_slice(&list).expect("JSON");
+    list["later"] = json!({"a": "b"});
+    registry.shelf().tag(&list_of(&image), list.to_string().as_bytes());
+    assert_eq!(place.push(&notes[1].descriptor(), &registry, "n2").expect("pushed").referrers, 1);
+    // Once is enough.
+    assert_eq!(place.push(&notes[1].descriptor(), &registry, "n3").expect("pushed").referrers, 0);
+    let list: Value = serde_json::from_slice(&registry.shelf().manifests[&list_of(&image)]).expect("JSON");
+    assert_eq!((&list["later"]["a"], &list["mediaType"]), (&json!("b"), &json!(MediaType::ImageIndex)));
+    let entry = |note: &Image| {
+        let mut entry = json!(note.descriptor());
+        let manifest: Value = serde_json::from_slice(&note.manifest).expect("JSON");
+        entry["artifactType"] = json!("application/vnd.example.note");
+        entry["annotations"] = manifest["annotations"].clone();
+        entry
+    };
+    assert_eq!(list["manifests"], json!([entry(&notes[0]), entry(&notes[1])]));
+    let found = client().referrers(&registry.tag("v1"), &digest_of(&image.manifest), None).expect("a list");
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn a_registry_that_lists_referrers_is_left_to_do_it() {
+    let image = two_layers();
+    let registry =
+        Registry::faulty(|request, _, reply| match request.line().starts_with("PUT /v2/team/app/manifests") {
+            true => reply.header("OCI-Subject", "sha256:of-the-image"),
+            false => reply,
+        });
+    let note = about(&image, "one");
+    let place = Place::with(&note);
+    assert_eq!(place.push(&note.descriptor(), &registry, "n1").expect("pushed").referrers, 0);
+    assert!(!registry.shelf().manifests.contains_key(&list_of(&image)));
+}
+
+#[test]
+fn a_list_of_referrers_that_is_none_is_left_alone_and_one_that_is_lost_is_put_again() {
+    let image = two_layers();
+    let note = about(&image, "one");
+    let place = Place::with(&note);
+    let registry = Registry::start();
+    registry.shelf().tag(&list_of(&image), &image.manifest);
+    let error = place.push(&note.descriptor(), &registry, "n1").expect_err("a manifest");
+    assert!(matches!(error.why, Trouble::Document(DocumentError::OtherType { .. })), "{error}");
+    assert_eq!(registry.shelf().manifests[&list_of(&image)], image.manifest);
+    // Another puts its own list there: the first time, and each time.
+    for lost in [1, usize::MAX] {
+        let (count, tag) = (AtomicUsize::new(0), list_of(&image));
+        let registry = Registry::faulty(move |request, _, reply| {
+            let put = request.line() == format!("PUT /v2/team/app/manifests/{tag}");
+            match request.line() == format!("GET /v2/team/app/manifests/{tag}") {
+                _ if put => {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    reply
+                }
+                true if (1..=lost).contains(&count.load(Ordering::SeqCst)) => Reply::new(404),
+                _ => reply,
+            }
+        });
+        match place.push(&note.descriptor(), &registry, "n1") {
+            Ok(pushed) => assert_eq!((lost, pushed.referrers), (1, 1)),
+            Err(error) => assert!(lost > 1 && error.to_string().contains("all the time"), "{error}"),
+        }
+    }
 }
