@@ -192,6 +192,22 @@ fn after_kill_9_only_the_rest_comes() {
     assert!(events.lock().expect("no panic").iter().any(begun));
 }
 
+#[test]
+fn no_blob_is_ever_in_memory() {
+    if is_child() {
+        let status = fs::read_to_string("/proc/self/status").expect("proc(5)");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the most memory that was used");
+        let peak: usize = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+        return assert!(peak < 40 << 10, "{peak} kB");
+    }
+    let image = Image::of(&[1, 2, 3].map(|seed| bytes(24 << 20, seed)));
+    let (registry, place) = (Registry::start().with(&image), Place::new());
+    let reference = registry.tag("v1").whole();
+    let child = again("trouble::no_blob_is_ever_in_memory", place.store.root(), &reference).status();
+    assert!(child.expect("a child").success());
+    place.has(&image);
+}
+
 /// Holds the layer back until so many have asked for the tag.
 fn gated(image: &Image, count: usize) -> Registry {
     let (layer, asked) = (image.layers[0].clone(), AtomicUsize::new(0));
