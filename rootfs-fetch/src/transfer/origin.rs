@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::documents::Held;
 use super::error::Trouble;
@@ -62,10 +64,13 @@ impl Origin<'_> {
         }
     }
 
-    /// The bytes of a blob from the offset `from` on.
-    pub fn blob(&self, descriptor: &Descriptor, from: u64) -> Result<Bytes<'_>, Trouble> {
+    /// The bytes of a blob from the offset `from` on. When one of `over` is set, what goes wrong is not tried again.
+    pub fn blob(&self, descriptor: &Descriptor, from: u64, over: [Arc<AtomicBool>; 2]) -> Result<Bytes<'_>, Trouble> {
         match self {
-            Self::Registry(client, reference) => Ok(Bytes::Sent(Box::new(client.blob(reference, descriptor, from)?))),
+            Self::Registry(client, reference) => {
+                let blob = client.blob(reference, descriptor, from)?;
+                Ok(Bytes::Sent(Box::new(over.into_iter().fold(blob, Blob::until))))
+            }
             Self::Store(store, _) => {
                 let mut file = store.blob(descriptor.digest())?;
                 file.seek(SeekFrom::Start(from)).map_err(Trouble::Read)?;

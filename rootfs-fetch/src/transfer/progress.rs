@@ -118,8 +118,9 @@ impl fmt::Display for Item {
 
 /// Stops a transfer from another thread. Clones stop the same.
 ///
-/// As long as bytes flow, it ends with the next of them; and where it waits for another that has the same blob, soon. Where none flow, it ends when the client no longer waits
-/// ([`Timeouts`](crate::client::Timeouts), [`Retry`](crate::client::Retry)).
+/// As long as bytes flow, it ends with the next of them; and where it waits for another that has the same blob, soon. Where none flow, it ends
+/// when the client takes that for [stalled](crate::client::Timeouts::stall); where a registry asks to be left alone for a while, after
+/// [that](crate::client::Retry).
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 

@@ -29,7 +29,9 @@ struct Pull<'a> {
 impl Transfer {
     pub(super) fn take(&self, origin: &Origin, into: &Store, name: &str) -> Result<Pulled, TransferError> {
         let run = Run::new(self, origin.name());
-        Pull { into: run.until_over(into), run, origin }.run(name)
+        // Who has cancelled it does not wait for others any longer.
+        let into = run.over().into_iter().fold(into.clone(), Store::until);
+        Pull { run, origin, into }.run(name)
     }
 }
 
@@ -158,7 +160,7 @@ impl Pull<'_> {
         if partial.position() == partial.size() {
             return Ok(());
         }
-        let mut bytes = self.origin.blob(&blob.descriptor, partial.position())?;
+        let mut bytes = self.origin.blob(&blob.descriptor, partial.position(), self.run.over())?;
         let mut buffer = vec![0; CHUNK];
         while partial.position() < partial.size() {
             self.run.go_on()?;

@@ -9,7 +9,6 @@ use super::error::{TransferError, Trouble};
 use super::progress::{Event, Item, Kind, There};
 use super::{Moved, Transfer};
 use crate::image::Descriptor;
-use crate::store::Store;
 
 /// One transfer.
 pub(super) struct Run<'a> {
@@ -57,9 +56,9 @@ impl<'a> Run<'a> {
         self.transfer.go_on()
     }
 
-    /// The same store, which waits for others no longer than this transfer goes on.
-    pub fn until_over(&self, store: &Store) -> Store {
-        store.clone().until(self.transfer.cancel.flag()).until(Arc::clone(&self.failed))
+    /// One of these is set when it does not go on.
+    pub fn over(&self) -> [Arc<AtomicBool>; 2] {
+        [self.transfer.cancel.flag(), Arc::clone(&self.failed)]
     }
 
     pub fn tell(&self, event: &Event) {
