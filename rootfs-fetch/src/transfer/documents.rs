@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::Platforms;
 use super::error::{TransferError, Trouble};
 use super::progress::{Item, Kind};
-use super::{Platforms, Transfer};
+use super::run::Run;
 use crate::image::{
     Descriptor, Digest, Document, DocumentError, ImageIndex, ImageManifest, Mismatch, Platform, choose, is_document,
     platform_words,
@@ -36,9 +37,7 @@ pub(super) struct Documents {
 
 /// The way from the first document to all the others.
 struct Walk<'a> {
-    transfer: &'a Transfer,
-    /// How messages call the image.
-    of: &'a str,
+    run: &'a Run<'a>,
     /// Has the bytes of an entry's document.
     get: &'a dyn Fn(&Descriptor) -> Result<Vec<u8>, Trouble>,
     held: Vec<Held>,
@@ -87,13 +86,12 @@ impl Held {
 impl Documents {
     /// Collects what is wanted of `root`; `get` has the bytes of an entry's document.
     pub fn collect(
-        transfer: &Transfer,
-        of: &str,
+        run: &Run,
         root: Held,
         get: &dyn Fn(&Descriptor) -> Result<Vec<u8>, Trouble>,
     ) -> Result<Self, TransferError> {
         let (held, seen) = (Vec::new(), HashSet::new());
-        let mut walk = Walk { transfer, of, get, held, index: None, seen, bytes: 0 };
+        let mut walk = Walk { run, get, held, index: None, seen, bytes: 0 };
         let named = walk.add(root, 1)?;
         Ok(Self { held: walk.held, named, index: walk.index })
     }
@@ -113,9 +111,9 @@ impl Walk<'_> {
     fn add(&mut self, held: Held, depth: usize) -> Result<Descriptor, TransferError> {
         self.bounded(&held, depth)?;
         if let Some(Document::Index(index)) = &held.document {
-            match &self.transfer.platforms {
+            match &self.run.transfer.platforms {
                 Platforms::One(platform) => {
-                    let none = || self.wrong(held.item(), none_for(platform, index));
+                    let none = || self.run.wrong(&held.item(), none_for(platform, index));
                     let entry = choose(index, platform).ok_or_else(none)?;
                     self.index.get_or_insert_with(|| held.descriptor.digest().clone());
                     return self.enter(entry, depth + 1);
@@ -129,9 +127,9 @@ impl Walk<'_> {
                 }
             }
         }
-        if held.document.is_none() && matches!(self.transfer.platforms, Platforms::One(_)) {
+        if held.document.is_none() && matches!(self.run.transfer.platforms, Platforms::One(_)) {
             let kind = held.descriptor.media_type().to_string();
-            return Err(self.wrong(held.item(), DocumentError::Unknown(kind).into()));
+            return Err(self.run.wrong(&held.item(), DocumentError::Unknown(kind).into()));
         }
         let own = held.descriptor.clone();
         self.held.push(held);
@@ -139,8 +137,8 @@ impl Walk<'_> {
     }
 
     fn enter(&mut self, entry: &Descriptor, depth: usize) -> Result<Descriptor, TransferError> {
-        let read = self.transfer.go_on().and_then(|()| Held::entered((self.get)(entry)?, entry));
-        let held = read.map_err(|why| self.wrong(Item::new(Kind::Manifest, entry), why))?;
+        let read = self.run.go_on().and_then(|()| Held::entered((self.get)(entry)?, entry));
+        let held = read.map_err(|why| self.run.wrong(&Item::new(Kind::Manifest, entry), why))?;
         self.add(held, depth)
     }
 
@@ -157,11 +155,7 @@ impl Walk<'_> {
             return Ok(());
         };
         let what = format!("with it there are {count} {what}");
-        Err(self.wrong(held.item(), Trouble::TooLarge { what, limit: limit as u64 }))
-    }
-
-    fn wrong(&self, item: Item, why: Trouble) -> TransferError {
-        TransferError { what: format!("{item} of {}", self.of), why }
+        Err(self.run.wrong(&held.item(), Trouble::TooLarge { what, limit: limit as u64 }))
     }
 }
 

@@ -42,7 +42,7 @@ impl Pull<'_> {
         is_name(name).map_err(|error| whole(error.into()))?;
         let root = self.run.go_on().and_then(|()| self.origin.root(&self.into)).map_err(whole)?;
         let get = |entry: &Descriptor| self.origin.document(entry, &self.into);
-        let documents = Documents::collect(self.run.transfer, &self.run.of, root, &get)?;
+        let documents = Documents::collect(&self.run, root, &get)?;
         let [configs, layers] = self.missing(&documents)?;
         self.keep(&documents)?;
         // Configs are small, and can show that the layers are not worth it.

@@ -39,7 +39,7 @@ impl<'a> Push<'a> {
         let whole = |why| self.run.wrong_as_a_whole(why);
         let bytes = |entry: &Descriptor| Ok(self.from.small(entry.digest(), MAX_DOCUMENT)?);
         let root = bytes(descriptor).and_then(|bytes| Held::entered(bytes, descriptor)).map_err(whole)?;
-        let documents = Documents::collect(self.run.transfer, &self.run.of, root, &bytes)?;
+        let documents = Documents::collect(&self.run, root, &bytes)?;
         let blobs = self.blobs(&documents)?;
         self.run.each(&blobs, |blob| self.send_one(blob).map_err(|why| self.run.wrong(&blob.item, why)))?;
         // A registry takes a document only when it has all that it names.

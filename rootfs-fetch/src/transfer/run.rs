@@ -14,7 +14,7 @@ use crate::image::Descriptor;
 pub(super) struct Run<'a> {
     pub transfer: &'a Transfer,
     /// How messages call the image.
-    pub of: String,
+    of: String,
     /// Set by the thread whose error ends it.
     failed: Arc<AtomicBool>,
     moved: Mutex<Moved>,
@@ -91,19 +91,18 @@ impl<'a> Run<'a> {
         *unpoisoned(&self.moved)
     }
 
-    /// What went wrong with a part of the image. Whatever it was, after a cancellation it is that.
+    /// What went wrong with a part of the image.
     pub fn wrong(&self, item: &Item, why: Trouble) -> TransferError {
-        let why = self.transfer.go_on().err().unwrap_or(why);
-        TransferError { what: format!("{item} of {}", self.of), why }
+        TransferError { what: format!("{item} of {}", self.of), ..self.wrong_as_a_whole(why) }
     }
 
-    /// What went wrong with all of it.
+    /// What went wrong with all of it. Whatever it was, after a cancellation it is that.
     pub fn wrong_as_a_whole(&self, why: Trouble) -> TransferError {
-        TransferError { what: self.of.clone(), why }
+        TransferError { what: self.of.clone(), why: self.transfer.go_on().err().unwrap_or(why) }
     }
 
-    /// Does something with each of these things, in their order, several at once. After the first error no other is begun, and those that
-    /// were begun do not [go on](Self::go_on).
+    /// Does something with each of these things, in their order, several at once. After the first error none of them may
+    /// [go on](Self::go_on), which each has to ask before it begins and while it is done.
     pub fn each<T: Sync>(
         &self,
         things: &[T],
@@ -112,13 +111,11 @@ impl<'a> Run<'a> {
         let (next, first) = (AtomicUsize::new(0), Mutex::new(None));
         let work = || {
             while let Some(thing) = things.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if self.failed.load(Ordering::Acquire) {
-                    return;
-                }
                 if let Err(error) = run(thing) {
                     // It is kept before the others see that there is one: theirs are only what came of it.
                     unpoisoned(&first).get_or_insert(error);
                     self.failed.store(true, Ordering::Release);
+                    return;
                 }
             }
         };

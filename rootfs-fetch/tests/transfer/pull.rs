@@ -90,7 +90,10 @@ fn own_platform() -> Platforms {
 fn of_an_index_the_manifest_for_the_platform_comes_alone() {
     let (ours, theirs) = (three_layers(), Image::of(&[bytes(500, 9)]));
     let (os, architecture) = own();
-    let index = index(&[theirs.entry("linux", "mips"), ours.entry(&os, &architecture)]);
+    let mut entry = ours.entry(&os, &architecture);
+    entry["platform"]["os.features"] = json!(["very", "many"]);
+    entry["annotations"] = json!({"very": "long"});
+    let index = index(&[theirs.entry("linux", "mips"), entry]);
     let registry = Registry::start().with(&ours).with(&theirs);
     registry.shelf().tag("v1", &index);
     let place = Place::new();
@@ -99,7 +102,9 @@ fn of_an_index_the_manifest_for_the_platform_comes_alone() {
     assert_eq!(pulled.descriptor.platform().as_ref().map(|it| it.architecture().to_string()), Some(architecture));
     place.has(&ours);
     let named = place.store.resolve("name").expect("an index").expect("a name");
-    assert!(named.platform().is_some());
+    // Into index.json goes what says which manifest it is, and no more.
+    assert!(named.platform().as_ref().is_some_and(|platform| platform.os_features().is_none()));
+    assert_eq!(named.annotations().as_ref().map(std::collections::HashMap::len), Some(1));
     assert!(!place.store.has(&digest_of(&index)) && !place.store.has(&digest_of(&theirs.manifest)));
     let mips = Transfer::new().platforms(Platforms::One(platform("mips")));
     mips.pull(&client(), &registry.tag("v1"), &place.store, "name").expect("an image");
@@ -189,6 +194,15 @@ fn towers_and_crowds_of_documents_are_refused() {
     registry.shelf().tag("v1", &index(&crowd));
     let error = refused(&registry, Platforms::All);
     assert!(matches!(error.why, Trouble::TooLarge { limit: 1024, .. }), "{error}");
+    let long = |number: &str| {
+        let long = Image::changed(&[], |_, manifest| manifest["annotations"] = json!({number: "x".repeat(4_000_000)}));
+        registry.shelf().put(&long);
+        json!(long.descriptor())
+    };
+    let heavy = index(&["1", "2", "3", "4", "5", "6", "7", "8", "9"].map(long));
+    registry.shelf().tag("v1", &heavy);
+    let error = refused(&registry, Platforms::All);
+    assert!(matches!(error.why, Trouble::TooLarge { limit: 0x200_0000, .. }), "{error}");
 }
 
 /// No bytes have a digest that is in them; a registry may say so all the same.

@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rootfs_fetch::client::{Client, ClientError, Options, Refusal, Retry, Timeouts};
 use rootfs_fetch::image::digest_of;
-use rootfs_fetch::store::{Store, StoreError};
+use rootfs_fetch::store::{GRACE, Store, StoreError};
 use rootfs_fetch::transfer::{Cancel, Event, There, Transfer, Trouble};
 
 use super::registry::{Image, Registry, bytes};
@@ -101,9 +101,73 @@ fn registries_that_are_busy_are_asked_again() {
         place.pull(&registry, "v1").expect("an image");
         place.has(&image);
         let error = Transfer::new().pull(&hasty(), &registry.tag("v2"), &place.store, "v2").expect_err("busy");
+        assert_eq!(registry.server.lines().last().map(String::as_str), Some("HEAD /v2/team/app/manifests/v2"));
         let wanted = if status == 429 { Refusal::TooManyRequests } else { Refusal::Server };
         assert!(matches!(&error.why, Trouble::Client(error) if error.refusal() == Some(wanted)), "{error}");
     }
+}
+
+#[test]
+fn a_registry_that_does_not_know_head_is_asked_by_get() {
+    let image = Image::of(&[bytes(1000, 1)]);
+    let registry = Registry::faulty(|request, _, reply| match request.method == "HEAD" {
+        true => Reply::new(405),
+        false => reply,
+    });
+    let (registry, place) = (registry.with(&image), Place::new());
+    place.pull(&registry, "v1").expect("an image");
+    place.has(&image);
+}
+
+#[test]
+fn blobs_come_side_by_side() {
+    let image = Image::of(&[bytes(1000, 1), bytes(2000, 2), bytes(3000, 3)]);
+    let (layers, asked) = (image.layers.clone(), AtomicUsize::new(0));
+    let registry = Registry::faulty(move |request, _, reply| {
+        if layers.iter().any(|layer| asks_for(request, layer)) {
+            asked.fetch_add(1, Ordering::SeqCst);
+            wait_until("all three are asked for", || asked.load(Ordering::SeqCst) == 3);
+        }
+        reply
+    });
+    let (registry, place) = (registry.with(&image), Place::new());
+    place.pull(&registry, "v1").expect("an image");
+    place.has(&image);
+}
+
+/// What a pull counts on, it has told the store.
+#[test]
+fn what_is_cleared_meanwhile_is_not_what_is_pulled() {
+    let image = Image::of(&[bytes(1000, 1), bytes(2000, 2)]);
+    let (registry, place) = (Registry::start().with(&image), Place::new());
+    let old = [&image.layers[0][..], b"nobody's"].map(|bytes| {
+        let digest = place.store.add(bytes).expect("space");
+        let blob = place.store.blob(&digest).expect("a blob");
+        blob.set_modified(SystemTime::now() - 2 * GRACE).expect("a time");
+        digest
+    });
+    let store = place.store.clone();
+    let tell = move |event: &Event| {
+        if let Event::Done { .. } | Event::Planned { .. } = event {
+            store.gc().expect("gc");
+        }
+    };
+    let transfer = Transfer::new().progress(Arc::new(tell));
+    transfer.pull(&client(), &registry.tag("v1"), &place.store, "name").expect("an image");
+    place.has(&image);
+    assert!(!place.store.has(&old[1]) && registry.gets(&image.layers[0]) == 0);
+    // One who clears all, however young it is, is seen before the name is given.
+    let (place, count) = (Place::new(), AtomicUsize::new(0));
+    let (store, layer) = (place.store.clone(), digest_of(&image.layers[1]));
+    let tell = move |event: &Event| {
+        if matches!(event, Event::Done { digest } if *digest == layer) && once(&count) {
+            store.remove(&layer).expect("a blob");
+        }
+    };
+    let transfer = Transfer::new().progress(Arc::new(tell));
+    let error = transfer.pull(&client(), &registry.tag("v1"), &place.store, "name").expect_err("a layer is gone");
+    assert!(matches!(error.why, Trouble::Store(StoreError::NoBlob(_))), "{error}");
+    place.has_no_name();
 }
 
 #[test]
@@ -450,7 +514,10 @@ fn a_copy_of_what_the_disk_has_changed_is_refused() {
     assert!(matches!(copy().expect_err("no blob").why, Trouble::Store(StoreError::NoBlob(_))));
     other.has_no_name();
     fs::write(&layer, &image.layers[0]).expect("the right bytes");
-    assert_eq!(copy().expect("an image").moved.bytes, 2000);
+    let mut begun = other.store.partial(&digest_of(&image.layers[0]), 2000).expect("a download");
+    begun.append(&image.layers[0][..700]).expect("space");
+    drop(begun);
+    assert_eq!(copy().expect("an image").moved.bytes, 1300);
     other.has(&image);
     assert_eq!(copy().expect("an image").moved.bytes, 0);
     assert_eq!(faults(&other.store), Vec::<String>::new());
