@@ -68,7 +68,7 @@ impl Held {
         let document = is_document(kind).then(|| Document::read(&bytes, Some(kind.as_ref()))).transpose()?;
         let mut descriptor = Descriptor::new(entry.media_type().clone(), found, entry.digest().clone());
         descriptor.set_platform(entry.platform().clone().map(|mut platform| {
-            platform.set_features(None).set_os_features(None);
+            platform.set_os_version(None).set_os_features(None).set_features(None);
             platform
         }));
         Ok(Self { descriptor, bytes, document })

@@ -91,7 +91,7 @@ fn of_an_index_the_manifest_for_the_platform_comes_alone() {
     let (ours, theirs) = (three_layers(), Image::of(&[bytes(500, 9)]));
     let (os, architecture) = own();
     let mut entry = ours.entry(&os, &architecture);
-    entry["platform"]["os.features"] = json!(["very", "many"]);
+    entry["platform"]["features"] = json!(["very", "many"]);
     entry["annotations"] = json!({"very": "long"});
     let index = index(&[theirs.entry("linux", "mips"), entry]);
     let registry = Registry::start().with(&ours).with(&theirs);
@@ -103,7 +103,7 @@ fn of_an_index_the_manifest_for_the_platform_comes_alone() {
     place.has(&ours);
     let named = place.store.resolve("name").expect("an index").expect("a name");
     // Into index.json goes what says which manifest it is, and no more.
-    assert!(named.platform().as_ref().is_some_and(|platform| platform.os_features().is_none()));
+    assert!(named.platform().as_ref().is_some_and(|platform| platform.features().is_none()));
     assert_eq!(named.annotations().as_ref().map(std::collections::HashMap::len), Some(1));
     assert!(!place.store.has(&digest_of(&index)) && !place.store.has(&digest_of(&theirs.manifest)));
     let mips = Transfer::new().platforms(Platforms::One(platform("mips")));

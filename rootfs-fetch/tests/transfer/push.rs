@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rootfs_fetch::client::{ClientError, Options};
+use rootfs_fetch::client::{Client, ClientError, Options};
 use rootfs_fetch::image::{Descriptor, DocumentError, MediaType, digest_of};
 use rootfs_fetch::store::StoreError;
 use rootfs_fetch::transfer::{Cancel, Event, Platforms, Pushed, There, Transfer, TransferError, Trouble};
@@ -138,7 +138,7 @@ fn layers_that_registries_need_not_have_stay_here() {
 #[test]
 fn whatever_answer_is_lost_the_image_arrives() {
     let image = Image::of(&[bytes(100, 1), bytes(90, 2)]);
-    let chunks = || rootfs_fetch::client::Client::new(Options { chunk: 40, ..options() }).expect("a client");
+    let chunks = || Client::new(Options { chunk: 40, ..options() }).expect("a client");
     let requests = {
         let (registry, place) = (Registry::start(), Place::with(&image));
         let transfer = Transfer::new();
@@ -181,9 +181,13 @@ fn a_push_that_is_cancelled_has_no_tag() {
         }
     };
     let transfer = Transfer::new().jobs(1).cancel(cancel).progress(Arc::new(tell));
-    let error = transfer.push(&client(), &place.store, &image.descriptor(), &registry.tag("v1"));
+    let chunks = Client::new(Options { chunk: 1000, ..options() }).expect("a client");
+    let error = transfer.push(&chunks, &place.store, &image.descriptor(), &registry.tag("v1"));
     let error = error.expect_err("cancelled");
     assert!(matches!(error.why, Trouble::Cancelled), "{error}");
+    // Of thirty chunks.
+    let chunks = registry.server.lines().iter().filter(|line| line.starts_with("PATCH")).count();
+    assert!(chunks <= 2, "{:?}", registry.server.lines());
     assert!(registry.shelf().manifests.is_empty());
     place.push(&image.descriptor(), &registry, "v1").expect("pushed");
     assert_eq!(registry.shelf().manifests["v1"], image.manifest);
