@@ -1,8 +1,10 @@
 //! Images on their way between registries and stores, whatever happens to them.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rootfs_fetch::client::{Client, Options, Retry, Timeouts};
 use rootfs_fetch::image::{Descriptor, Document, digest_of};
@@ -13,6 +15,7 @@ use tempfile::TempDir;
 mod debian;
 #[path = "../lab/mod.rs"]
 mod lab;
+mod processes;
 mod pull;
 mod push;
 mod registry;
@@ -23,6 +26,9 @@ mod support;
 mod trouble;
 
 use registry::{Image, Registry};
+use server::Request;
+
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Options that wait for little, and for long where a slow machine is no failure.
 fn options() -> Options {
@@ -110,4 +116,21 @@ fn watched() -> (Transfer, Arc<Mutex<Vec<Event>>>) {
     let theirs = Arc::clone(&events);
     let tell = move |event: &Event| theirs.lock().expect("no panic").push(event.clone());
     (Transfer::new().progress(Arc::new(tell)), events)
+}
+
+/// Whether a request is for the bytes of this blob.
+fn asks_for(request: &Request, blob: &[u8]) -> bool {
+    request.method == "GET" && request.target.ends_with(&digest_of(blob).to_string())
+}
+
+fn once(count: &AtomicUsize) -> bool {
+    count.fetch_add(1, Ordering::SeqCst) == 0
+}
+
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < DEADLINE, "never: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
 }

@@ -140,7 +140,8 @@ fn all_of_an_index_comes_with_it() {
     registry.shelf().document(&inner);
     registry.shelf().tag("v1", &index(&[json!(descriptor(MediaType::ImageIndex, &inner))]));
     let other = Place::new();
-    one.pull(&client(), &registry.tag("v1"), &other.store, "name").expect("an image");
+    let pulled = one.pull(&client(), &registry.tag("v1"), &other.store, "name").expect("an image");
+    assert_eq!(pulled.index, registry.shelf().manifests.get("v1").map(|outer| digest_of(outer)));
     other.has(&images[1]);
     // And from store to store.
     let copied = Place::new();
