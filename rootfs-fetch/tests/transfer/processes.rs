@@ -18,7 +18,6 @@ use super::{DEADLINE, Place, asks_for, client, lab, once, wait_until, watched};
 
 /// Where a test that was started again finds its store, and the reference that it pulls.
 const CHILD: &str = "ROOTFS_FETCH_TEST_TRANSFER";
-
 const REFERENCE: &str = "ROOTFS_FETCH_TEST_REFERENCE";
 
 /// This test again, in a process of its own, to pull this into this store.
