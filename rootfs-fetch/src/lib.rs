@@ -32,8 +32,9 @@
 //! ```
 //!
 //! And it handles images, from which a rootfs comes elsewhere: [`image`] has what they are made of, [`store`] keeps them, [`layer`] applies their
-//! layers, [`client`] speaks to registries.
+//! layers, [`client`] speaks to registries, [`archive`] carries them in one file.
 
+pub mod archive;
 mod busybox;
 mod cache;
 pub mod client;

@@ -20,7 +20,7 @@ const XATTR: &[u8] = b"SCHILY.xattr.";
 
 /// What kind of file a member is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     File {
         /// Its size, in bytes.
         size: u64,
@@ -43,7 +43,7 @@ pub(super) enum Type {
 
 /// A member, with everything that its headers say.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
+pub(crate) struct Member {
     pub name: Vec<u8>,
     pub kind: Type,
     /// Where a link leads.
@@ -64,7 +64,7 @@ struct Extensions {
 }
 
 /// Reads members, and of each, as [`Read`], its data.
-pub(super) struct Archive<R> {
+pub(crate) struct Archive<R> {
     input: R,
     /// How much of the member's data has not been read.
     data: u64,

@@ -19,14 +19,14 @@
 //! The files keep the setuid bits of the image: let the target be in a directory that nobody else can enter.
 
 mod apply;
-mod archive;
+pub(crate) mod archive;
 mod below;
-mod error;
+pub(crate) mod error;
 mod metadata;
 mod name;
 mod pax;
 mod report;
-mod stream;
+pub(crate) mod stream;
 mod sweep;
 mod tree;
 

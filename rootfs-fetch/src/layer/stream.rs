@@ -12,7 +12,7 @@ const WINDOW_LOG: u32 = 27;
 
 /// How a tar archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Compression {
+pub(crate) enum Compression {
     None,
     /// RFC 1952: members follow each other.
     Gzip,
@@ -38,7 +38,7 @@ impl Compression {
     }
 
     /// As the first bytes say. No tar archive begins so: its first bytes are a name, and no name has these.
-    fn found(first: &[u8]) -> Self {
+    pub fn found(first: &[u8]) -> Self {
         match first {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd] => Self::Zstd,
@@ -58,7 +58,7 @@ impl Compression {
 }
 
 /// Reads the uncompressed archive.
-pub(super) struct Stream<'a> {
+pub(crate) struct Stream<'a> {
     inner: Box<dyn Read + 'a>,
     hasher: Hasher,
     wanted: Option<Digest>,

@@ -40,6 +40,7 @@ pub use error::StoreError;
 use files::{Writing, if_there, is_directory, make_directory, open_file, sync_directory};
 pub use image::{Image, ImageLayer, MAX_CONFIG, chain_id};
 use lock::{How, Locked};
+pub(crate) use names::{REF_NAME, is_name};
 pub use partial::Partial;
 pub use upload::Upload;
 pub use verify::Fault;
