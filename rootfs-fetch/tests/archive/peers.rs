@@ -119,3 +119,49 @@ fn umoci_reads_what_we_write() {
     run(&place, "umoci", &["raw", "unpack", "--rootless", "--image", &format!("{layout}:localhost/two:1"), "rootfs"]);
     assert_eq!(fs::read_to_string(place.path("rootfs/etc/text")).expect("the layer above"), "two");
 }
+
+/// podman with a store of its own, in namespaces where nobody else sees what it mounts.
+fn podman(place: &Place, arguments: &[&str]) -> Output {
+    let beside = |name: &str| place.path(name).display().to_string();
+    fs::write(place.path("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).expect("a file");
+    // No lock of it is in /dev/shm, which is the machine's.
+    let conf = "[engine]\nevents_logger = \"file\"\nlock_type = \"file\"\ncgroup_manager = \"cgroupfs\"\n";
+    fs::write(place.path("containers.conf"), conf).expect("a file");
+    let script = "for at in /run /var/lib; do mount -t tmpfs test $at || exit; done
+        CONTAINERS_CONF=$PWD/containers.conf exec podman --storage-driver vfs \"$@\"";
+    let (root, runroot) = (beside("root"), beside("runroot"));
+    let own = ["--mount", "--net", "--propagation", "private", "sh", "-c", script, "podman"];
+    output(place, "unshare", &[&own, &["--root", &root, "--runroot", &runroot][..], arguments].concat())
+}
+
+#[test]
+fn podman_loads_what_we_write_and_we_what_it_writes() {
+    let test = "podman_loads_what_we_write_and_we_what_it_writes";
+    if !installed(test, "podman") {
+        return;
+    }
+    let place = Place::new();
+    let tried = output(&place, "unshare", &["--mount", "--net", "--propagation", "private", "true"]);
+    if !tried.status.success() {
+        println!("SKIPPED archive::peers::{test}: {}", String::from_utf8_lossy(&tried.stderr).trim());
+        return;
+    }
+    let said = |arguments: &[&str]| {
+        let output = podman(&place, arguments);
+        assert!(output.status.success(), "podman {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let images = images(&place);
+    // Of an oci-archive it loads the first image only.
+    for (kind, format, count) in [("docker-archive", Format::Docker(here()), 2), ("oci-archive", Format::Oci, 1)] {
+        let file = written(&place, kind, &images[..count], &format);
+        let loaded = said(&["load", "--signature-policy", "policy.json", "--input", &file]);
+        assert!(images[..count].iter().all(|(name, _)| loaded.contains(name.as_deref().expect("a name"))), "{loaded}");
+        let back = place.path(&format!("{kind}-back")).display().to_string();
+        said(&["save", "--quiet", "--format", kind, "--output", &back, "localhost/one:1"]);
+        let read = read(&place, back);
+        assert_eq!(names(&read), ["localhost/one:1"], "{kind}");
+        assert_eq!(diff_ids(&place, &read[0]), diff_ids(&place, &images[0]), "{kind}");
+        said(&["rmi", "--all", "--force"]);
+    }
+}
