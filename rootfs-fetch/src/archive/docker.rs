@@ -175,7 +175,9 @@ pub(super) fn members(store: &Store, images: &[Named], platform: &Platform) -> R
 /// A name as it has to be there, with a tag and without a digest.
 fn tagged(name: &str) -> Result<String, ArchiveError> {
     let wrong = |why: String| ArchiveError::Name { name: name.to_owned(), why };
-    let reference: Reference = name.parse().map_err(|error| wrong(format!("{error}")))?;
+    // Some names are only understood before their registry stands before them.
+    let whole = name.parse().map(|reference: Reference| reference.whole());
+    let reference: Reference = whole.and_then(|whole| whole.parse()).map_err(|error| wrong(error.to_string()))?;
     match (reference.digest(), reference.tag()) {
         (None, Some(tag)) if name.ends_with(&format!(":{tag}")) => Ok(name.to_owned()),
         (None, Some(tag)) => Ok(format!("{name}:{tag}")),

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::error::quoted;
 use crate::image::Digest;
 use crate::layer::LayerError;
 use crate::store::StoreError;
@@ -41,7 +42,7 @@ pub enum ArchiveError {
         limit: u64,
     },
     /// A file that says what the images are is missing, or not understood.
-    #[error("{file:?} can not be used: {why}")]
+    #[error("{file:?} can not be used: {}", quoted(.why.as_bytes()))]
     Unusable {
         /// The file.
         file: String,

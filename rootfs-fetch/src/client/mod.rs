@@ -26,7 +26,7 @@
 
 mod auth;
 mod blob;
-mod challenge;
+pub mod challenge;
 mod credentials;
 mod error;
 mod exchange;

@@ -107,7 +107,9 @@ fn what_can_not_be_saved_is_told() {
     for format in [&docker, &Format::Oci] {
         assert!(refused(&[named("same", &one), named("same", &two)], format).contains("two images"));
     }
-    assert!(refused(&[named("A", &one)], &docker).contains("can not be a name"));
+    for name in ["A", "Up/a", "a:-", "a+b"] {
+        assert!(refused(&[named(name, &one)], &docker).contains("can not be a name"), "{name}");
+    }
     assert!(refused(&[named(&format!("a@{}", one.digest()), &one)], &docker).contains("it has a digest"));
     // A layer that the store has lost, and one that is another than its config says.
     let manifest: Value = serde_json::from_slice(&place.store.document(one.digest()).expect("one").0).expect("JSON");
