@@ -34,8 +34,12 @@ impl Place {
         let Ok(text) = std::str::from_utf8(bytes) else { return false };
         let Ok(reference) = text.parse::<Reference>() else { return false };
         let whole = reference.whole();
-        // `Up/a` is read, and `docker.io/Up/a`, which it becomes, is not: neither the client nor an archive takes it.
+        // `Up/a` is read, and `docker.io/Up/a`, which it becomes, is not; a tag may have letters of any script. Neither the client nor an
+        // archive takes these.
         let Ok(again) = whole.parse::<Reference>() else { return false };
+        if !whole.is_ascii() {
+            return false;
+        }
         assert_eq!(again, reference, "{text:?}");
         let parts = || reference.repository().split('/');
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);

@@ -179,6 +179,7 @@ fn tagged(name: &str) -> Result<String, ArchiveError> {
     let whole = name.parse().map(|reference: Reference| reference.whole());
     let reference: Reference = whole.and_then(|whole| whole.parse()).map_err(|error| wrong(error.to_string()))?;
     match (reference.digest(), reference.tag()) {
+        _ if !name.is_ascii() => Err(wrong("there are letters in it that no reference has".into())),
         (None, Some(tag)) if name.ends_with(&format!(":{tag}")) => Ok(name.to_owned()),
         (None, Some(tag)) => Ok(format!("{name}:{tag}")),
         _ => Err(wrong("it has a digest".into())),

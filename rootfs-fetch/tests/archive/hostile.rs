@@ -223,8 +223,8 @@ fn cut_off_anywhere_it_is_refused_or_the_same() {
         let bytes = archive(entries);
         let whole = Place::new().load(&bytes).expect("an archive");
         let place = Place::new();
-        for length in 0..bytes.len() {
-            // Of the data of an entry, any part is as good as any other.
+        // Around the ends of blocks everywhere, and within them here and there.
+        for length in (0..bytes.len()).filter(|length| (length + 4) % 512 < 8 || length % 13 == 0) {
             if let Ok(images) = load(&bytes[..length], &place.store, &Limits::default()) {
                 assert_eq!(images, whole, "after {length} of {} bytes", bytes.len());
             }

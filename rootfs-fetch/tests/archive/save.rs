@@ -107,7 +107,7 @@ fn what_can_not_be_saved_is_told() {
     for format in [&docker, &Format::Oci] {
         assert!(refused(&[named("same", &one), named("same", &two)], format).contains("two images"));
     }
-    for name in ["A", "Up/a", "a:-", "a+b"] {
+    for name in ["A", "Up/a", "a:-", "a+b", "a:é"] {
         assert!(refused(&[named(name, &one)], &docker).contains("can not be a name"), "{name}");
     }
     assert!(refused(&[named(&format!("a@{}", one.digest()), &one)], &docker).contains("it has a digest"));
