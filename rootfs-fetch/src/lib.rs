@@ -32,7 +32,7 @@
 //! ```
 //!
 //! And it handles images, from which a rootfs comes elsewhere: [`image`] has what they are made of, [`store`] keeps them, [`layer`] applies their
-//! layers, [`client`] speaks to registries.
+//! layers, [`unpack`] makes whole root file systems of them, [`client`] speaks to registries.
 
 mod busybox;
 mod cache;
@@ -52,6 +52,7 @@ mod report;
 mod rootfs;
 pub mod store;
 mod target;
+pub mod unpack;
 mod wanted;
 
 pub use cache::{Cache, Cleared, DEFAULT_LIMIT, Held};

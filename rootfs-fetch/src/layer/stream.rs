@@ -58,8 +58,8 @@ impl Compression {
 }
 
 /// Reads the uncompressed archive.
-pub(super) struct Stream<'a> {
-    inner: Box<dyn Read + 'a>,
+pub(crate) struct Stream<'a> {
+    inner: Box<dyn Read + Send + 'a>,
     hasher: Hasher,
     wanted: Option<Digest>,
     read: u64,
@@ -69,7 +69,7 @@ pub(super) struct Stream<'a> {
 impl<'a> Stream<'a> {
     /// Of at most `limit` bytes, which should have the digest `wanted`.
     pub fn new(
-        mut layer: impl Read + 'a,
+        mut layer: impl Read + Send + 'a,
         media_type: &MediaType,
         wanted: Option<&Digest>,
         limit: u64,
@@ -89,7 +89,7 @@ impl<'a> Stream<'a> {
             return Err(LayerError::Compression { announced: announced.word(), found: found.word() });
         }
         let whole = Cursor::new(first).chain(layer);
-        let inner: Box<dyn Read + 'a> = match found {
+        let inner: Box<dyn Read + Send + 'a> = match found {
             Compression::None => Box::new(whole),
             Compression::Gzip => Box::new(MultiGzDecoder::new(whole)),
             Compression::Zstd => {

@@ -1,6 +1,7 @@
 //! Locks between processes. They are advisory (flock(2)): the kernel takes them back from whoever dies, kill -9 included.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// How a file is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(crate) enum How {
     /// With others who do the same.
     Shared,
     /// Alone.
@@ -21,14 +22,28 @@ pub(super) enum How {
 
 /// An open file that is locked until this is dropped.
 #[derive(Debug)]
-pub(super) struct Locked(pub File);
+pub(crate) struct Locked(pub File);
 
 impl Locked {
     /// Waits for the lock on `file`, which is at `path`. The wait ends when nothing was written to the file for as long as
-    /// `patience`: whoever downloads into it for an hour is not stuck.
+    /// `patience`: whoever downloads into it for an hour is not stuck. (To set its time is as good.)
     pub fn new(file: File, path: &Path, how: How, patience: Duration) -> Result<Self, StoreError> {
-        let length = || file.metadata().map(|metadata| metadata.len()).during("look at", path);
-        let (mut seen, mut since) = (length()?, Instant::now());
+        Self::unless(file, path, how, patience, &|| false)
+    }
+
+    /// As [`Locked::new`]; the wait also ends when `given_up` says so.
+    pub fn unless(
+        file: File,
+        path: &Path,
+        how: How,
+        patience: Duration,
+        given_up: &dyn Fn() -> bool,
+    ) -> Result<Self, StoreError> {
+        let progress = || {
+            let metadata = file.metadata().during("look at", path)?;
+            Ok::<_, StoreError>((metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+        };
+        let (mut seen, mut since) = (progress()?, Instant::now());
         loop {
             let tried = match how {
                 How::Shared => file.try_lock_shared(),
@@ -39,11 +54,11 @@ impl Locked {
                 Err(TryLockError::Error(error)) => Err(error).during("lock", path)?,
                 Err(TryLockError::WouldBlock) => {}
             }
-            let now = length()?;
+            let now = progress()?;
             if now != seen {
                 (seen, since) = (now, Instant::now());
             }
-            if since.elapsed() >= patience {
+            if since.elapsed() >= patience || given_up() {
                 return Err(StoreError::Busy { path: path.to_owned(), patience });
             }
             thread::sleep(PAUSE.min(patience));

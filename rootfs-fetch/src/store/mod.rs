@@ -39,7 +39,7 @@ pub use collect::{Collected, GRACE};
 pub use error::StoreError;
 use files::{Writing, if_there, is_directory, make_directory, open_file, sync_directory};
 pub use image::{Image, ImageLayer, MAX_CONFIG, chain_id};
-use lock::{How, Locked};
+pub(crate) use lock::{How, Locked};
 pub use partial::Partial;
 pub use upload::Upload;
 pub use verify::Fault;
