@@ -9,6 +9,7 @@ use std::process::Command;
 mod archive;
 mod facts;
 mod flat;
+mod killed;
 mod lab;
 mod oracles;
 mod snapshots;
