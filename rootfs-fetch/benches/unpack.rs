@@ -1,0 +1,178 @@
+//! `cargo bench -p rootfs-fetch`: unpacking an image of this machine's own files, as a ratio to a loop that does nothing but
+//! decompress, hash and write them, measured in this one run, turn by turn.
+//!
+//! Nothing here passes or fails: machines are shared and noisy. The numbers are printed with their budget beside them. `TMPDIR` says where.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use rootfs_fetch::image::{Descriptor, MediaType, here};
+use rootfs_fetch::store::{Image, Store};
+use rootfs_fetch::unpack::{Snapshots, Unpack};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+const LAYERS: usize = 5;
+/// Bytes of files in all of them.
+const TOTAL: u64 = 150_000_000;
+const TURNS: usize = 9;
+/// No file of the image is larger.
+const LARGEST: u64 = 8_000_000;
+const WAYS: [&str; 3] = ["floor", "flat", "take"];
+
+fn main() {
+    // Each turn is a process of its own, so that its memory can be told.
+    let arguments: Vec<String> = env::args().collect();
+    if let [_, way, place] = &arguments[..]
+        && WAYS.contains(&way.as_str())
+    {
+        return turn(way, Path::new(place));
+    }
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let (files, bytes) = make_image(place.path());
+    println!("{files} files with {:.0} MB in {LAYERS} layers", bytes as f64 / 1e6);
+    let mut measured: [Vec<(f64, u64)>; 3] = Default::default();
+    for _ in 0..TURNS {
+        for (way, measured) in WAYS.iter().zip(&mut measured) {
+            measured.push(child(way, place.path()));
+        }
+    }
+    let [floor, flat, take] = measured.map(|mut turns| {
+        turns.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let most = turns.iter().map(|(_, memory)| *memory).max().unwrap_or_default();
+        (turns[turns.len() / 2].0, turns[0].0, most)
+    });
+    println!("{:<40} {:>9} {:>9}   budget", "what", "median", "best");
+    println!("{:<40} {:>7.0}ms {:>7.0}ms", "decompress, hash, write", floor.0, floor.1);
+    for (what, ours) in [("one directory", flat), ("layers for overlayfs", take)] {
+        println!("{what:<40} {:>7.0}ms {:>7.0}ms", ours.0, ours.1);
+        println!("{:<40} {:>9.2} {:>9.2}   at most 1.3", "  of that loop", ours.0 / floor.0, ours.1 / floor.1);
+        println!("{:<40} {:>6.1} MB             at most 64 MB", "  memory", ours.2 as f64 / 1024.0);
+    }
+}
+
+fn child(way: &str, place: &Path) -> (f64, u64) {
+    let output = Command::new(env::current_exe().expect("this program")).arg(way).arg(place).output().expect("a turn");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (time, memory) = said.trim().split_once(' ').expect("two numbers");
+    fs::remove_dir_all(place.join(way)).expect("it can be removed");
+    (time.parse().expect("a number"), memory.parse().expect("a number"))
+}
+
+fn turn(way: &str, place: &Path) {
+    let store = Store::open(place.join("store")).expect("a store");
+    let image = store.resolve("image").expect("an index").expect("an image");
+    let image = store.image(&image, &here()).expect("an image");
+    let at = place.join(way);
+    let begin = Instant::now();
+    match way {
+        "flat" => drop(Unpack::new().flat(&store, &image, &at).expect("a root file system")),
+        "take" => drop(Snapshots::open(&at).expect("snapshots").take(&store, &image).expect("layers")),
+        _ => floor(&store, &image, &at),
+    }
+    let time = begin.elapsed().as_secs_f64() * 1e3;
+    let status = fs::read_to_string("/proc/self/status").expect("proc_pid_status(5)");
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the most memory that it had");
+    println!("{time} {}", memory.trim().trim_end_matches(" kB"));
+}
+
+struct Hashed<R>(R, Sha256);
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buffer)?;
+        self.1.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+/// No less can be done, by one thread.
+fn floor(store: &Store, image: &Image, at: &Path) {
+    fs::create_dir(at).expect("a directory");
+    let mut buffer = vec![0; 64 * 1024];
+    for layer in &image.layers {
+        let blob = store.blob(layer.descriptor.digest()).expect("a blob");
+        let mut archive = tar::Archive::new(Hashed(GzDecoder::new(blob), Sha256::new()));
+        for entry in archive.entries().expect("an archive") {
+            let mut entry = entry.expect("an entry");
+            let path = at.join(entry.path().expect("a path"));
+            match entry.header().entry_type() {
+                tar::EntryType::Directory => fs::create_dir_all(path).expect("a directory"),
+                tar::EntryType::Symlink => {
+                    symlink(entry.link_name().expect("a link").expect("a link"), path).expect("a link");
+                }
+                _ => {
+                    let mut file = File::create(path).expect("a file");
+                    loop {
+                        match entry.read(&mut buffer).expect("data") {
+                            0 => break,
+                            count => file.write_all(&buffer[..count]).expect("it can be written"),
+                        }
+                    }
+                }
+            }
+        }
+        let mut rest = archive.into_inner();
+        io::copy(&mut rest, &mut io::sink()).expect("the rest");
+        let found: String = rest.1.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, layer.diff_id.digest());
+    }
+}
+
+/// Of files below /usr, in their order, until there are enough.
+fn make_image(place: &Path) -> (usize, u64) {
+    let store = Store::open(place.join("store")).expect("a store");
+    let (mut files, mut bytes) = (0, 0);
+    let mut left = ["share", "bin", "lib"].map(|name| Path::new("/usr").join(name)).to_vec();
+    let mut layers = Vec::new();
+    let mut diff_ids = Vec::new();
+    for number in 1..=LAYERS {
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.follow_symlinks(false);
+        while bytes < TOTAL * number as u64 / LAYERS as u64
+            && let Some(path) = left.pop()
+        {
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            let name = path.strip_prefix("/").expect("it is absolute").to_owned();
+            if metadata.is_dir() {
+                let mut inside: Vec<PathBuf> =
+                    fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+                // In an order of its own, the files of a directory together.
+                inside.sort_by_key(|path| (!path.is_dir(), path.clone()));
+                left.extend(inside);
+                builder.append_dir(name, &path).expect("memory");
+            } else if metadata.is_symlink() || (metadata.is_file() && metadata.size() < LARGEST) {
+                if builder.append_path_with_name(&path, name).is_ok() {
+                    files += 1;
+                    bytes += if metadata.is_file() { metadata.size() } else { 0 };
+                }
+            }
+        }
+        let archive = builder.into_inner().expect("memory");
+        diff_ids.push(rootfs_fetch::image::digest_of(&archive).to_string());
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::new(6));
+        gzip.write_all(&archive).expect("memory");
+        layers.push(add(&store, MediaType::ImageLayerGzip, &gzip.finish().expect("memory")));
+    }
+    let config = json!({"architecture": here().architecture(), "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": diff_ids}});
+    let config = add(&store, MediaType::ImageConfig, config.to_string().as_bytes());
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": MediaType::ImageManifest, "config": config, "layers": layers});
+    let manifest = add(&store, MediaType::ImageManifest, manifest.to_string().as_bytes());
+    store.tag("image", &manifest).expect("a name");
+    (files, bytes)
+}
+
+fn add(store: &Store, kind: MediaType, bytes: &[u8]) -> Descriptor {
+    Descriptor::new(kind, bytes.len() as u64, store.add(bytes).expect("it can be written"))
+}
