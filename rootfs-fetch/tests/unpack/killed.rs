@@ -20,10 +20,10 @@ use crate::snapshots::{inside, mount};
 /// Where a test that was started again finds its store, and where it unpacks.
 const CHILD: [&str; 2] = ["ROOTFS_FETCH_TEST_STORE", "ROOTFS_FETCH_TEST_UNPACK"];
 
-/// Two layers of some hundred files, in directories into which their owner may not write.
+/// Two layers of a hundred files, in directories into which their owner may not write.
 fn layers() -> Vec<Vec<Entry>> {
     let files = |layer: u32| {
-        let files = (0..300).flat_map(move |number| {
+        let files = (0..120).flat_map(move |number| {
             let name = format!("{}/{number}", number % 20);
             [directory(format!("{}", number % 20)).mode(0o555), file(name, format!("{layer}").repeat(5000))]
         });
@@ -85,12 +85,12 @@ fn killed_at_any_moment_it_leaves_the_whole_or_nothing() {
     assert!(start(&whole, &whole.path("first")).wait().expect("it ends").success());
     let takes = begin.elapsed();
     let (mut absent, mut there) = (0, 0);
-    for part in 0..24 {
+    for part in 0..16 {
         let place = whole.path(&format!("part-{part}"));
         fs::create_dir(&place).expect("a directory");
         let mut child = start(&whole, &place);
         // The moment is what is tried.
-        thread::sleep(takes * part / 20);
+        thread::sleep(takes * part / 13);
         child.kill().expect("it can be killed");
         child.wait().expect("it ends");
         let is_there = is_whole_or_absent(&place, &image, &whole);
