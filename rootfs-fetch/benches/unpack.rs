@@ -150,11 +150,11 @@ fn make_image(place: &Path) -> (usize, u64) {
                 inside.sort_by_key(|path| (!path.is_dir(), path.clone()));
                 left.extend(inside);
                 builder.append_dir(name, &path).expect("memory");
-            } else if metadata.is_symlink() || (metadata.is_file() && metadata.size() < LARGEST) {
-                if builder.append_path_with_name(&path, name).is_ok() {
-                    files += 1;
-                    bytes += if metadata.is_file() { metadata.size() } else { 0 };
-                }
+            } else if (metadata.is_symlink() || (metadata.is_file() && metadata.size() < LARGEST))
+                && builder.append_path_with_name(&path, name).is_ok()
+            {
+                files += 1;
+                bytes += if metadata.is_file() { metadata.size() } else { 0 };
             }
         }
         let archive = builder.into_inner().expect("memory");
