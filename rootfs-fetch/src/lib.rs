@@ -32,7 +32,7 @@
 //! ```
 //!
 //! And it handles images, from which a rootfs comes elsewhere: [`image`] has what they are made of, [`store`] keeps them, [`layer`] applies their
-//! layers, [`client`] speaks to registries.
+//! layers, [`pack`] makes layers and images, [`client`] speaks to registries.
 
 mod busybox;
 mod cache;
@@ -45,6 +45,7 @@ pub mod image;
 pub mod layer;
 mod libraries;
 mod machine;
+pub mod pack;
 mod plan;
 mod programs;
 mod recipe;
