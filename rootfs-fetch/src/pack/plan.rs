@@ -50,6 +50,7 @@ impl<'a> Plan<'a> {
             }
             for name in upper.look(&directory)?.names(limits.names)? {
                 let path = directory.join(&name);
+                let there = Name::there(&path)?;
                 let found = upper.look(&path)?;
                 // As far as a layer is concerned it is not there.
                 if found.is_socket() {
@@ -68,7 +69,6 @@ impl<'a> Plan<'a> {
                 }
                 let lower = lower.filter(|_| below.remove(&name));
                 let under = lower.map(|lower| lower.look(&path)).transpose()?.filter(|under| !under.is_socket());
-                let there = Name::there(&path)?;
                 let changed = under.as_ref().map_or(Ok(true), |under| same(under, &found).map(|same| !same))?;
                 if changed {
                     plan.note(there.clone())?;
@@ -81,8 +81,9 @@ impl<'a> Plan<'a> {
             }
             for name in below {
                 let path = directory.join(name);
+                let whiteout = Name::whiteout(&path)?;
                 if lower.map(|lower| lower.look(&path)).transpose()?.is_some_and(|under| !under.is_socket()) {
-                    plan.note(Name::whiteout(&path)?)?;
+                    plan.note(whiteout)?;
                 }
             }
         }

@@ -20,13 +20,14 @@ use super::{Metadata, PackError};
 
 /// The most bytes of an attribute, and of all their names: XATTR_SIZE_MAX and XATTR_LIST_MAX of limits.h.
 const MAX_XATTR: usize = 64 * 1024;
-/// Extended attributes that are no part of an image: by some, overlayfs, fuse-overlayfs and containers/storage decide what is shown of a file;
-/// by the others, the policy of this machine and not that of another labels it.
-const NOT_PACKED: [&[u8]; 8] = [
+/// Extended attributes that are no part of an image: by some, overlayfs, fuse-overlayfs and containers/storage decide what is shown of a file,
+/// or rootless programs note an owner that they could not set; by the others, the policy of this machine and not that of another labels it.
+const NOT_PACKED: [&[u8]; 9] = [
     b"trusted.overlay.",
     b"user.overlay.",
     b"user.fuseoverlayfs.",
     b"user.containers.",
+    b"user.rootlesscontainers",
     b"security.selinux",
     b"security.SMACK64",
     b"security.ima",
@@ -100,7 +101,11 @@ impl Found {
     /// The names in a directory, unsorted; of no more bytes than `limit`.
     pub fn names(&self, limit: u64) -> Result<Vec<OsString>, PackError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let readable = openat(&self.node, c".", flags, Mode::empty()).during("open the directory", &self.path)?;
+        let readable = match openat(&self.node, c".", flags, Mode::empty()) {
+            // It was a directory when its name was noted, and not removed.
+            Err(Errno::NOENT | Errno::NOTDIR) => return Err(PackError::Changed { path: self.path.clone() }),
+            opened => opened.during("open the directory", &self.path)?,
+        };
         let (mut names, mut bytes) = (Vec::new(), 0);
         for entry in Dir::new(readable).during("list", &self.path)? {
             let entry = entry.during("list", &self.path)?;

@@ -12,6 +12,9 @@ use super::out::{Finished, Out};
 use super::{Counts, Options, PackError, PackedLayer};
 use crate::store::Store;
 
+/// The bytes of the two blocks of zeros that end an archive.
+const END: u64 = 1024;
+
 /// What an entry is, but for its name and its metadata.
 pub enum Content<'a> {
     /// A regular file.
@@ -170,7 +173,7 @@ impl LayerWriter {
         headers.header.set_cksum();
         self.archive.append(&headers.header, data)?;
         self.broken = false;
-        if self.archive.get_ref().count > limits.uncompressed {
+        if self.archive.get_ref().count + END > limits.uncompressed {
             return Err(PackError::Limit { what: "uncompressed bytes", limit: limits.uncompressed });
         }
         self.last = Some(name);

@@ -127,5 +127,7 @@ fn xattrs(path: &Path) -> BTreeMap<String, Vec<u8>> {
         let length = lgetxattr(path, std::ffi::OsStr::from_bytes(name), &mut value[..]).expect("an attribute");
         (String::from_utf8_lossy(name).into_owned(), value[..length].to_vec())
     };
-    names.map(attribute).filter(|(name, _)| name != "security.selinux").collect()
+    // What the machine's policy and umoci --rootless note is no part of the tree.
+    let noted = ["security.selinux", "user.rootlesscontainers"];
+    names.map(attribute).filter(|(name, _)| !noted.contains(&name.as_str())).collect()
 }

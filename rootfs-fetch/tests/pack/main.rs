@@ -4,8 +4,13 @@ use std::os::unix::fs::chown;
 use std::process::Command;
 
 mod documents;
+mod hostile;
 mod lab;
+mod peers;
+mod reproducible;
 mod round_trip;
+mod upper;
+mod writer;
 
 /// All of this again as an ordinary user: in a process of its own, because there is no way back.
 #[test]
