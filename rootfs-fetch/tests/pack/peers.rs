@@ -31,6 +31,8 @@ fn rootfs(lab: &Lab) -> PathBuf {
     symlink("busybox", at.join("bin/sh")).expect("a link");
     fs::write(at.join("etc").join("name".repeat(40)), "long").expect("a file");
     fs::set_permissions(at.join("tmp"), Permissions::from_mode(0o1777)).expect("a mode");
+    // Old enough that a change now has another second, which is all that umoci compares.
+    run(Command::new("find").arg(&at).args(["-exec", "touch", "--no-dereference", "--date=@1000000000", "{}", "+"]));
     at
 }
 
