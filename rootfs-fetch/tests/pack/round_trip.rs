@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -13,7 +14,7 @@ use rustix::fs::{
     AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, lsetxattr, makedev, mknodat, utimensat,
 };
 
-use crate::lab::{Lab, root, tree};
+use crate::lab::{Lab, plain, root, tree};
 
 /// Something that is done to a tree; where that can not be done, nothing is.
 #[derive(Clone, Debug)]
@@ -109,7 +110,8 @@ fn one(tree: &Path, op: &Op) -> std::io::Result<()> {
         Op::Time(path, seconds, nanoseconds) => {
             set_time(&tree.join(path), Timespec { tv_sec: *seconds, tv_nsec: *nanoseconds })?;
         }
-        Op::Attribute(path, byte) => {
+        // Not to directories: where two of them meet, a reader may keep the attributes of both.
+        Op::Attribute(path, byte) if !fs::symlink_metadata(tree.join(path))?.is_dir() => {
             lsetxattr(tree.join(path), "user.test", &[*byte, b'\n', 0], XattrFlags::empty())?;
         }
         _ => {}
@@ -117,7 +119,7 @@ fn one(tree: &Path, op: &Op) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Writes through a symbolic link could leave the tree: links lead to names of the tree only, relative ones, and never up.
+/// Tries these, and shows the smallest that fails.
 pub fn cases(number: u32, strategy: impl Strategy<Value = (Vec<Op>, Vec<Op>)>, test: impl Fn(&[Op], &[Op])) {
     let config = Config { cases: number, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
     let property = |(before, after): (Vec<Op>, Vec<Op>)| {
@@ -142,12 +144,7 @@ fn a_difference_makes_one_tree_of_the_other() {
         assert_eq!(applied.counts.entries, layer.counts.entries);
         // And there is none any more.
         let none = pack::diff(&lab.store, &upper, &copy, &Options::default()).expect("a difference");
-        assert_eq!(
-            none.counts.entries,
-            0,
-            "{:?}",
-            lab.names(&pack::diff(&lab.store, &upper, &copy, &crate::lab::plain()).expect("a difference"))
-        );
+        assert_eq!(none.counts.entries, 0);
     });
 }
 
@@ -176,4 +173,32 @@ fn a_whole_tree_is_made_again_in_every_compression() {
         diff_ids.dedup();
         assert_eq!(diff_ids.len(), 1);
     });
+}
+
+#[test]
+fn what_only_metadata_tells_is_a_change() {
+    let set = |path: &Path| lsetxattr(path, "user.test", b"1", XattrFlags::empty()).expect("an attribute");
+    let mode = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o701)).expect("a mode");
+    let old = UNIX_EPOCH + Duration::new(7, 1);
+    let time = |path: &Path| fs::File::open(path).and_then(|file| file.set_modified(old)).expect("a time");
+    for change in [&set as &dyn Fn(&Path), &mode, &time] {
+        for changed in ["", "d", "d/f"] {
+            let lab = Lab::new();
+            let lower = lab.directory("lower");
+            fs::create_dir(lower.join("d")).expect("a directory");
+            fs::write(lower.join("d/f"), "").expect("a file");
+            let upper = lab.copy(&lower, "upper");
+            change(&upper.join(changed));
+            let layer = pack::diff(&lab.store, &lower, &upper, &plain()).expect("a layer");
+            // With the directories above, but for the root, which is always there.
+            let names: &[&str] = match changed {
+                "" => &["./"],
+                "d" => &["d/"],
+                _ => &["d/", "d/f"],
+            };
+            assert_eq!(lab.names(&layer), names);
+            lab.apply(&layer, &lower);
+            assert_eq!(tree(&lower), tree(&upper));
+        }
+    }
 }
