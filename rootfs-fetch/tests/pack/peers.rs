@@ -145,6 +145,12 @@ fn skopeo_copies_both_formats_and_what_it_keeps_is_the_same() {
         run(Command::new("skopeo").args(["--insecure-policy", "copy", "--preserve-digests", &from, &copy]));
         let bytes = fs::read(place.join("manifest.json")).expect("a manifest");
         assert_eq!(bytes, lab.store.small(image.digest(), 1 << 20).expect("a manifest"));
+        // To make one format of the other, it has to understand the config and find the history to be that of the layers.
+        let other = if format == Format::Docker { "oci" } else { "v2s2" };
+        let converted = format!("dir:{}", lab.path(&format!("converted-{number}")).display());
+        if !matches!(compression, Compression::Zstd(_)) {
+            run(Command::new("skopeo").args(["--insecure-policy", "copy", "--format", other, &from, &converted]));
+        }
     }
 }
 

@@ -167,6 +167,27 @@ fn a_commit_is_a_layer_with_what_was_changed_and_whiteouts() {
 }
 
 #[test]
+fn what_is_mounted_in_a_tree_is_not_entered() {
+    inside("upper::what_is_mounted_in_a_tree_is_not_entered", || {
+        let lab = Lab::new();
+        let tree = lab.directory("tree");
+        let [outside, point] = [lab.directory("outside"), tree.join("point")];
+        fs::write(outside.join("secret"), "secret").expect("a file");
+        fs::create_dir(&point).expect("a directory");
+        pack::tree(&lab.store, &tree, &plain()).expect("a layer");
+        let mounted = Command::new("mount").arg("--bind").args([&outside, &point]).output().expect("mount");
+        if !mounted.status.success() {
+            println!("SKIPPED: {}", String::from_utf8_lossy(&mounted.stderr).trim());
+            return;
+        }
+        let layer = pack::tree(&lab.store, &tree, &plain());
+        assert!(Command::new("umount").arg(&point).status().expect("umount").success());
+        let error = layer.expect_err("refused").to_string();
+        assert!(error.contains("point") && error.contains("mounted"), "{error}");
+    });
+}
+
+#[test]
 fn attributes_that_can_not_be_read_are_not_taken_for_none() {
     if xattrs() == Xattrs::Trusted {
         println!("SKIPPED: to this process all attributes are shown; as an ordinary user it runs too");
