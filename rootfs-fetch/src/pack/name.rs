@@ -11,7 +11,7 @@ use super::PackError;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 /// The longest path, in bytes, with the zero byte after it: PATH_MAX of limits.h.
-const PATH_MAX: usize = 4096;
+pub(super) const PATH_MAX: usize = 4096;
 
 /// The path of an entry, relative to the root; empty for the root.
 ///
@@ -24,7 +24,7 @@ impl Name {
     /// Of something that is there.
     ///
     /// # Errors
-    /// [`PackError::Refused`] where a path leads up, is too long, or has a whiteout's name in it.
+    /// [`PackError::Refused`] where a path leads up, is none or too long, or has a whiteout's name in it.
     pub fn there(path: &Path) -> Result<Self, PackError> {
         let refuse = |why: &str| Err(PackError::refused(path, why));
         if !path.components().all(|part| matches!(part, Component::Normal(_))) {
@@ -32,6 +32,9 @@ impl Name {
         }
         if path.components().any(|part| is_whiteout(part.as_os_str())) {
             return refuse("a layer has what begins with \".wh.\" for a whiteout");
+        }
+        if path.as_os_str().as_bytes().contains(&0) {
+            return refuse("there is a zero byte in its path");
         }
         if path.as_os_str().len() + WHITEOUT.len() >= PATH_MAX {
             return refuse("its path is too long");
@@ -110,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_a_layer_can_not_name_is_refused() {
-        for path in ["/a", "../a", "a/../b", "./a", ".wh.a", "a/.wh.b/c", ".wh..wh..opq", &"a/".repeat(2047)] {
+        for path in ["/a", "../a", "a/../b", "./a", ".wh.a", "a/.wh.b/c", ".wh..wh..opq", "a\0b", &"a/".repeat(2047)] {
             assert!(matches!(Name::there(Path::new(path)), Err(PackError::Refused { .. })), "{path}");
         }
         assert!(Name::whiteout(Path::new("")).is_err());

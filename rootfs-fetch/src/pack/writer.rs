@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use tar::{Builder, EntryType};
 
 use super::header::{Headers, Metadata};
-use super::name::Name;
+use super::name::{Name, PATH_MAX};
 use super::out::{Finished, Out};
 use super::{Counts, Options, PackError, PackedLayer};
 use crate::store::Store;
@@ -123,7 +124,13 @@ impl LayerWriter {
                 }
                 headers.link(first.path());
             }
-            Content::Symlink(target) => headers.link(target),
+            Content::Symlink(target) => {
+                let bytes = target.as_os_str().as_bytes();
+                if bytes.is_empty() || bytes.len() >= PATH_MAX || bytes.contains(&0) {
+                    return refuse("no link leads to what is no path");
+                }
+                headers.link(target);
+            }
             Content::CharacterDevice { major: 0, minor: 0 } => {
                 return refuse("a character device 0/0 hides a file in overlayfs, and a whiteout does in a layer");
             }

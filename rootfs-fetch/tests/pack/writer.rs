@@ -92,6 +92,8 @@ fn what_can_not_be_in_a_layer_is_refused() {
         ("", Content::Fifo),
         ("a", device()),
         ("a", Content::Hardlink(Path::new("/etc/passwd"))),
+        ("a", Content::Symlink(Path::new(""))),
+        ("a", Content::Symlink(Path::new(&"x".repeat(4096)))),
     ] {
         let added = writer.add(Path::new(path), &Metadata { mtime: too_far, ..Metadata::new(0o644) }, content);
         assert!(matches!(added, Err(PackError::Refused { .. })), "{path}: {added:?}");
