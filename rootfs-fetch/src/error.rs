@@ -6,6 +6,9 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// The longest text of somebody else that is passed on, in characters.
+pub(crate) const MAX_SAID: usize = 400;
+
 /// Why something could not be done. Where it was the making of a root file system, nothing of that is left.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -146,4 +149,19 @@ impl<T> During<T> for io::Result<T> {
     fn during(self, operation: &'static str, path: &Path) -> Result<T, Error> {
         self.map_err(|source| Error::Io { operation, path: path.to_owned(), source })
     }
+}
+
+/// The beginning of a foreign text, with whatever could move a cursor escaped.
+pub(crate) fn quoted(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let text = text.trim();
+    let begin: String = text.chars().take(MAX_SAID).flat_map(escaped).collect();
+    if text.chars().nth(MAX_SAID).is_some() { format!("{begin}…") } else { begin }
+}
+
+fn escaped(char: char) -> impl Iterator<Item = char> {
+    let harmless = char == ' ' || (!char.is_control() && !char.is_whitespace());
+    let escape = (!harmless).then(|| char.escape_default());
+    let same = harmless.then_some(char);
+    escape.into_iter().flatten().chain(same)
 }

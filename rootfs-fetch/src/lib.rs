@@ -32,8 +32,10 @@
 //! ```
 //!
 //! And it handles images, from which a rootfs comes elsewhere: [`image`] has what they are made of, [`store`] keeps them, [`layer`] applies their
-//! layers, [`client`] speaks to registries.
+//! layers, [`unpack`] makes whole root file systems of them, [`pack`] makes layers and images of file trees, [`client`] speaks to registries,
+//! [`transfer`] moves images between those and stores, [`archive`] carries them in one file.
 
+pub mod archive;
 mod busybox;
 mod cache;
 pub mod client;
@@ -45,6 +47,7 @@ pub mod image;
 pub mod layer;
 mod libraries;
 mod machine;
+pub mod pack;
 mod plan;
 mod programs;
 mod recipe;
@@ -52,6 +55,8 @@ mod report;
 mod rootfs;
 pub mod store;
 mod target;
+pub mod transfer;
+pub mod unpack;
 mod wanted;
 
 pub use cache::{Cache, Cleared, DEFAULT_LIMIT, Held};

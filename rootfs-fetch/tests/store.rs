@@ -6,7 +6,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -390,6 +391,24 @@ fn who_goes_on_is_waited_for_longer_than_who_does_not() {
         })
     });
     assert!(waited, "the first was busy all the time");
+}
+
+#[test]
+fn a_wait_ends_when_it_is_given_up() {
+    let place = place();
+    let store = open(&place);
+    let content = bytes(1000, 1);
+    let digest = digest_of(&content);
+    let first = store.partial(&digest, 1000).expect("a download");
+    let (over, begun) = (Arc::new(AtomicBool::new(true)), Instant::now());
+    let second = store.clone().until(Arc::default()).until(Arc::clone(&over));
+    assert!(matches!(second.partial(&digest, 1000), Err(StoreError::GivenUp(_))));
+    assert!(begun.elapsed() < DEADLINE / 2, "that is what it would wait for the first");
+    drop(first);
+    let mut partial = second.partial(&digest, 1000).expect("what is free is not waited for");
+    partial.append(&content).expect("space");
+    partial.finish().expect("all bytes are there");
+    assert!(second.has(&digest));
 }
 
 #[test]

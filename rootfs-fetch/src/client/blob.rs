@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use ureq::http::{Method, StatusCode, header};
@@ -34,6 +36,8 @@ pub struct Blob<'c> {
     pauses: Pauses,
     /// Where pauses were counted from the beginning.
     counted_from: u64,
+    /// When one of these is set, nothing is tried again.
+    until: Vec<Arc<AtomicBool>>,
 }
 
 impl Client {
@@ -60,6 +64,7 @@ impl Client {
             again: 0,
             pauses,
             counted_from: from,
+            until: Vec::new(),
         };
         if from < size {
             blob.body = Some(blob.open()?);
@@ -69,6 +74,14 @@ impl Client {
 }
 
 impl Blob<'_> {
+    /// Tries nothing again after this is set: the first connection that breaks or stalls is the last. May be given several, of which one is
+    /// enough.
+    #[must_use]
+    pub fn until(mut self, over: Arc<AtomicBool>) -> Self {
+        self.until.push(over);
+        self
+    }
+
     /// The offset of the next byte in the blob.
     pub fn position(&self) -> u64 {
         self.position
@@ -172,7 +185,8 @@ impl Read for Blob<'_> {
                 self.places.remove(0);
                 continue;
             }
-            let pause = self.pauses.next(None).filter(|_| error.may_pass());
+            let is_over = self.until.iter().any(|over| over.load(Ordering::Relaxed));
+            let pause = self.pauses.next(None).filter(|_| error.may_pass() && !is_over);
             thread::sleep(pause.ok_or(error)?);
         }
         Ok(0)

@@ -17,11 +17,11 @@ const MAX_COUNT: usize = 16;
 
 /// One way in which credentials may be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Challenge {
+pub struct Challenge {
     /// The scheme in small letters, since case means nothing in it.
     pub scheme: String,
     /// Names in small letters, and values without quotes. None is there twice.
-    parameters: Vec<(String, String)>,
+    pub parameters: Vec<(String, String)>,
 }
 
 impl Challenge {
@@ -32,7 +32,10 @@ impl Challenge {
 }
 
 /// Reads the challenges of one header, of which there may be several.
-pub(super) fn read(header: &[u8]) -> Result<Vec<Challenge>, &'static str> {
+///
+/// # Errors
+/// What is wrong with it: it has not that form, or two readers could understand it in two ways, or it is longer than 8192 bytes.
+pub fn read(header: &[u8]) -> Result<Vec<Challenge>, &'static str> {
     if header.len() > MAX_LENGTH {
         return Err("the challenge is longer than 8192 bytes");
     }

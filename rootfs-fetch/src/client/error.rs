@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub(super) use crate::error::quoted;
 use crate::image::Mismatch;
 
-/// The longest text of a server that is passed on, in characters.
-const MAX_SAID: usize = 400;
 /// The most errors of one answer that are told.
 const MAX_ERRORS: usize = 4;
 
@@ -257,24 +256,10 @@ pub(super) fn said(body: &[u8]) -> String {
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// The beginning of a foreign text, with whatever could move a cursor escaped.
-pub(super) fn quoted(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let text = text.trim();
-    let begin: String = text.chars().take(MAX_SAID).flat_map(escaped).collect();
-    if text.chars().nth(MAX_SAID).is_some() { format!("{begin}…") } else { begin }
-}
-
-fn escaped(char: char) -> impl Iterator<Item = char> {
-    let harmless = char == ' ' || (!char.is_control() && !char.is_whitespace());
-    let escape = (!harmless).then(|| char.escape_default());
-    let same = harmless.then_some(char);
-    escape.into_iter().flatten().chain(same)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::MAX_SAID;
 
     #[test]
     fn an_error_document_is_told_and_bounded() {

@@ -114,7 +114,7 @@ fn referrers_url(place: &Place, digest: &Digest, artifact_type: Option<&str>) ->
 }
 
 /// The tag of a digest (distribution-spec, "Referrers Tag Schema"): what a tag can not have becomes `-`.
-fn tag_of(digest: &Digest) -> String {
+pub(crate) fn tag_of(digest: &Digest) -> String {
     let fit = |text: &str, most: usize| -> String {
         let fits = |char: char| char.is_ascii_alphanumeric() || "_.-".contains(char);
         text.chars().take(most).map(|char| if fits(char) { char } else { '-' }).collect()

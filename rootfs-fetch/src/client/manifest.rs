@@ -44,18 +44,25 @@ impl Client {
     /// # Errors
     /// Any; [`ClientError::Mismatch`] where its bytes are not those of the reference's digest, or of that which the registry says.
     pub fn manifest(&self, reference: &Reference) -> Result<Fetched, ClientError> {
+        self.somewhere(reference, |place| self.manifest_at(place, reference))
+    }
+
+    /// As [`Client::manifest`], without asking mirrors: for who is about to change what is there.
+    pub(crate) fn manifest_at_home(&self, reference: &Reference) -> Result<Fetched, ClientError> {
+        self.manifest_at(&self.home(reference)?, reference)
+    }
+
+    fn manifest_at(&self, place: &Place, reference: &Reference) -> Result<Fetched, ClientError> {
         let wanted = digest_in(&checked(reference)?)?;
-        self.somewhere(reference, |place| {
-            let mut answer = self.ask_for_manifest(Method::GET, place, reference)?;
-            let said = said_digest(&answer)?;
-            let bytes = answer.body.whole(MAX_DOCUMENT)?;
-            for digest in wanted.iter().chain(&said) {
-                let verified = verify(&bytes, digest);
-                verified.map_err(|mismatch| ClientError::Mismatch { url: answer.url.to_string(), mismatch })?;
-            }
-            let digest = wanted.clone().or(said).unwrap_or_else(|| digest_of(&bytes));
-            Ok(Fetched { bytes, media_type: media_type(&answer), digest })
-        })
+        let mut answer = self.ask_for_manifest(Method::GET, place, reference)?;
+        let said = said_digest(&answer)?;
+        let bytes = answer.body.whole(MAX_DOCUMENT)?;
+        for digest in wanted.iter().chain(&said) {
+            let verified = verify(&bytes, digest);
+            verified.map_err(|mismatch| ClientError::Mismatch { url: answer.url.to_string(), mismatch })?;
+        }
+        let digest = wanted.or(said).unwrap_or_else(|| digest_of(&bytes));
+        Ok(Fetched { bytes, media_type: media_type(&answer), digest })
     }
 
     /// Asks for the digest and the size of a manifest or index: `HEAD /v2/<name>/manifests/<reference>`.

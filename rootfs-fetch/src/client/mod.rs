@@ -26,7 +26,7 @@
 
 mod auth;
 mod blob;
-mod challenge;
+pub mod challenge;
 mod credentials;
 mod error;
 mod exchange;
@@ -50,6 +50,7 @@ pub use blob::Blob;
 pub use credentials::{Credentials, Secret};
 pub use error::{ClientError, Refusal};
 pub use exchange::{Exchange, Observer};
+pub(crate) use list::tag_of;
 pub use manifest::{Fetched, Head};
 pub use options::{Options, Proxies, Retry, Timeouts};
 pub use push::Pushed;

@@ -121,9 +121,13 @@ impl Client {
     }
 }
 
-/// References can be put together from parts of any kind: what its text means is what counts.
+/// References can be put together from parts of any kind: what its text means is what counts. The parser takes a tag of letters of any
+/// script; the specification's have ASCII's only.
 pub(super) fn checked(reference: &Reference) -> Result<Reference, ClientError> {
     let text = reference.whole();
+    if !text.is_ascii() {
+        return Err(ClientError::reference(text, "there are letters in it that no reference has"));
+    }
     text.parse().map_err(|why| ClientError::reference(text, why))
 }
 

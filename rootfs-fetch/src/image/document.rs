@@ -3,6 +3,8 @@
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 use serde::Deserialize;
 
+use crate::error::quoted;
+
 /// The largest manifest or index, in bytes. The distribution specification asks registries to take 4 MiB at least, and most take no more.
 pub const MAX_DOCUMENT: u64 = 4 << 20;
 
@@ -26,13 +28,13 @@ pub enum Document {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
     /// No JSON, or fields that are missing or wrong.
-    #[error("not understood: {0}")]
+    #[error("not understood: {}", quoted(.0.as_bytes()))]
     Malformed(String),
     /// It has the fields of both kinds: two readers could take it for different images.
     #[error("it is a manifest and an index at the same time")]
     Both,
     /// The bytes are of another kind than the media type with which they came.
-    #[error("it says that it is {found}, and was announced as {announced}")]
+    #[error("it says that it is {}, and was announced as {}", quoted(.found.as_bytes()), quoted(.announced.as_bytes()))]
     OtherType {
         /// What it says of itself.
         found: String,
@@ -48,7 +50,7 @@ pub enum DocumentError {
         limit: u64,
     },
     /// A kind that is not read here, such as Docker's schema 1, which was signed in another way.
-    #[error("{0} is not a kind of manifest that is read here")]
+    #[error("{} is not a kind of manifest that is read here", quoted(.0.as_bytes()))]
     Unknown(String),
 }
 
@@ -161,6 +163,11 @@ impl Document {
     }
 }
 
+/// Whether what has this media type is a document that is read here.
+pub(crate) fn is_document(kind: &MediaType) -> bool {
+    names_index(kind.as_ref()).is_some()
+}
+
 /// Whether a media type is that of an index; none where it is of neither kind.
 fn names_index(kind: &str) -> Option<bool> {
     match MediaType::from(kind) {
@@ -233,6 +240,20 @@ mod tests {
         assert!(matches!(Document::read(old.as_bytes(), None), Err(DocumentError::Unknown(_))));
         let deep = "[".repeat(100_000);
         assert!(matches!(Document::read(deep.as_bytes(), None), Err(DocumentError::Malformed(_))));
+    }
+
+    #[test]
+    fn what_a_document_says_does_not_reach_the_terminal_as_it_is() {
+        for text in [
+            oci(1).replace("sha256:", "\\u001b[2J:"),
+            oci(1).replacen("application/", "\\u001b[2J/", 1),
+            r#"{"schemaVersion":2,"mediaType":"\u001b[2J","layers":[]}"#.to_owned(),
+        ] {
+            let error = Document::read(text.as_bytes(), None).expect_err("refused").to_string();
+            assert!(error.contains("\\u{1b}[2J") && !error.contains('\u{1b}'), "{error:?}");
+        }
+        let long = format!(r#"{{"schemaVersion":"{}"}}"#, "x".repeat(100_000));
+        assert!(Document::read(long.as_bytes(), None).expect_err("refused").to_string().len() < 1000);
     }
 
     #[test]

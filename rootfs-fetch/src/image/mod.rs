@@ -8,7 +8,7 @@ mod document;
 mod platform;
 mod verified;
 
-pub(crate) use document::{DOCKER_LIST, DOCKER_MANIFEST};
+pub(crate) use document::{DOCKER_LIST, DOCKER_MANIFEST, is_document};
 pub use document::{Document, DocumentError, MAX_DOCUMENT};
 pub use oci_spec::distribution::Reference;
 pub use oci_spec::image::{

@@ -1,78 +1,83 @@
 //! One entry after the other.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, linkat, makedev, mknodat, openat, symlinkat};
 use rustix::io::Errno;
 
+use super::Limits;
+use super::ahead::Ahead;
 use super::archive::{Archive, Member, Type};
 use super::below::Overlay;
 use super::error::{During, LayerError, lossy};
-use super::metadata::{mode, set_mode, set_owner_and_xattrs, set_time};
+use super::metadata::{Owner, complete_file, mode, set_mode, set_time};
 use super::name::{Name, Said};
 use super::report::{Applied, Counts, Deed, Event, Kind, Reason};
-use super::stream::Stream;
 use super::sweep::{Which, list};
 use super::tree::{Place, Tree, file_type, is_whiteout};
-use super::{Limits, Target};
 
-/// How much of a file is held in memory.
-const PART: usize = 64 * 1024;
 /// The largest numbers of a device: the kernel has 12 bits for the one and 20 for the other, and cuts off what is beyond.
 const MAX_MAJOR: u32 = 0xfff;
 const MAX_MINOR: u32 = 0xf_ffff;
 
+/// What a file needs to be written to by its owner.
+const WRITABLE: Mode = Mode::RUSR.union(Mode::WUSR);
+
 struct Applier<'a> {
-    tree: Tree,
+    tree: Tree<'a>,
+    owner: Owner,
     overlay: bool,
     limits: &'a Limits,
     counts: Counts,
+    has_root: bool,
     observer: &'a mut dyn FnMut(&Event<'_>),
-    part: Vec<u8>,
 }
 
-/// Applies what is in the stream, reads it to its end, and compares its digest.
+/// Applies the next archive that is read ahead, and reads it to its end.
 pub(super) fn apply(
-    mut stream: Stream<'_>,
-    target: &Target,
+    ahead: &mut Ahead,
+    path: &Path,
+    overlay: Option<Overlay<'_>>,
     limits: &Limits,
     observer: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Applied, LayerError> {
-    let mut applier = Applier::new(target, limits, observer)?;
-    let mut archive = Archive::new(&mut stream);
+    let mut applier = Applier::new(path, overlay, limits, observer)?;
+    let mut archive = Archive::new(&mut *ahead);
     while let Some(member) = archive.next()? {
         applier.entry(&member, &mut archive)?;
     }
-    let diff_id = stream.finish()?;
+    let diff_id = ahead.finish()?;
     applier.tree.finish().map_err(|(path, error)| LayerError::Io {
         operation: "set mode and times of",
         entry: path.to_string_lossy().into_owned(),
         source: error.into(),
     })?;
-    Ok(Applied { diff_id, counts: applier.counts })
+    Ok(Applied { diff_id, has_root: applier.has_root, counts: applier.counts })
 }
 
 impl<'a> Applier<'a> {
-    fn new(target: &Target, limits: &'a Limits, observer: &'a mut dyn FnMut(&Event<'_>)) -> Result<Self, LayerError> {
-        let (path, overlay) = match target {
-            Target::Flat(directory) => (directory, None),
-            Target::Overlay { directory, xattrs, lower } => (directory, Some(Overlay::open(*xattrs, lower))),
-        };
-        let refuse = |why: String| LayerError::Target { path: path.clone(), why };
+    fn new(
+        path: &Path,
+        overlay: Option<Overlay<'a>>,
+        limits: &'a Limits,
+        observer: &'a mut dyn FnMut(&Event<'_>),
+    ) -> Result<Self, LayerError> {
+        let refuse = |why: String| LayerError::Target { path: path.to_owned(), why };
         let errno = |error: Errno| refuse(io::Error::from(error).to_string());
-        let overlay = overlay.transpose().map_err(errno)?;
         let is_overlay = overlay.is_some();
         let mut tree = Tree::open(path, overlay).map_err(errno)?;
         let (root, _) = tree.directory(&[]).map_err(errno)?;
         if is_overlay && !list(&root).map_err(errno)?.is_empty() {
             return Err(refuse("a layer of overlayfs begins as an empty directory".into()));
         }
-        Ok(Self { tree, overlay: is_overlay, limits, counts: Counts::default(), observer, part: vec![0; PART] })
+        let (owner, counts) = (Owner::here(), Counts::default());
+        Ok(Self { tree, owner, overlay: is_overlay, limits, counts, has_root: false, observer })
     }
 
-    fn entry(&mut self, member: &Member, data: &mut impl Read) -> Result<(), LayerError> {
+    fn entry(&mut self, member: &Member, data: &mut Archive<impl BufRead>) -> Result<(), LayerError> {
         if self.counts.entries == self.limits.entries {
             return Err(LayerError::Limit { what: "entries", limit: self.limits.entries });
         }
@@ -100,7 +105,7 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    fn put(&mut self, name: &Name, member: &Member, data: &mut impl Read) -> Result<Deed, LayerError> {
+    fn put(&mut self, name: &Name, member: &Member, data: &mut Archive<impl BufRead>) -> Result<Deed, LayerError> {
         let Some((above, last)) = name.split() else { return self.root(member) };
         let (at, id) = self.tree.make_directory(above).during("open the directory of", &member.name)?;
         let place = Place { at, id, name: last.to_owned() };
@@ -129,6 +134,7 @@ impl<'a> Applier<'a> {
         }
         let (root, _) = self.tree.directory(&[]).during("open", &member.name)?;
         self.directory_metadata(&root, member)?;
+        self.has_root = true;
         Ok(Deed::Replaced)
     }
 
@@ -153,7 +159,7 @@ impl<'a> Applier<'a> {
 
     fn directory_metadata(&mut self, directory: &OwnedFd, member: &Member) -> Result<(), LayerError> {
         let id = self.tree.enter(directory).during("enter", &member.name)?;
-        set_owner_and_xattrs(directory, member, &mut self.counts).during("set the metadata of", &member.name)?;
+        self.owner.give(directory, member, &mut self.counts).during("set the metadata of", &member.name)?;
         self.tree.set_last(id, mode(member), member.mtime);
         Ok(())
     }
@@ -172,17 +178,20 @@ impl<'a> Applier<'a> {
         place: &Place,
         member: &Member,
         (size, map): (u64, &[(u64, u64)]),
-        data: &mut impl Read,
+        data: &mut Archive<impl BufRead>,
     ) -> Result<Deed, LayerError> {
         if size > self.limits.file {
             return Err(LayerError::Limit { what: "bytes in one file", limit: self.limits.file });
         }
-        let deed = self.make_room(place, member)?;
         // A new file, never the one that was there: that may have another name.
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file =
-            openat(&place.at, &place.name, flags, Mode::RUSR | Mode::WUSR).during("make the file", &member.name)?;
-        let mut file = File::from(file);
+        // To set attributes its owner may need to write to it, whatever its mode will be.
+        let first = if member.xattrs.is_empty() { mode(member) & Mode::from_raw_mode(0o777) } else { WRITABLE };
+        let (deed, opened) = match openat(&place.at, &place.name, flags, first) {
+            Err(Errno::EXIST) => (self.make_room(place, member)?, openat(&place.at, &place.name, flags, first)),
+            opened => (Deed::Added, opened),
+        };
+        let mut file = File::from(opened.during("make the file", &member.name)?);
         let mut end = 0;
         for (offset, length) in map {
             if *offset > end {
@@ -194,7 +203,9 @@ impl<'a> Applier<'a> {
         if end < size {
             file.set_len(size).during("set the size of", &member.name)?;
         }
-        self.metadata(&file.into(), member)?;
+        let file = file.into();
+        let made = self.owner.give(&file, member, &mut self.counts).during("set the metadata of", &member.name)?;
+        complete_file(&file, &made, member).during("set mode and time of", &member.name)?;
         Ok(deed)
     }
 
@@ -202,27 +213,23 @@ impl<'a> Applier<'a> {
         &mut self,
         file: &mut File,
         mut left: u64,
-        data: &mut impl Read,
+        data: &mut Archive<impl BufRead>,
         member: &Member,
     ) -> Result<(), LayerError> {
         while left > 0 {
-            let most = self.part.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            match data.read(&mut self.part[..most]) {
-                Ok(0) => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
-                Ok(count) => {
-                    file.write_all(&self.part[..count]).during("write", &member.name)?;
-                    left -= count as u64;
-                    self.counts.bytes += count as u64;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
+            let part = data.data()?;
+            let part = &part[..part.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            file.write_all(part).during("write", &member.name)?;
+            let count = part.len();
+            data.consume(count);
+            left -= count as u64;
+            self.counts.bytes += count as u64;
         }
         Ok(())
     }
 
     fn metadata(&mut self, node: &OwnedFd, member: &Member) -> Result<(), LayerError> {
-        set_owner_and_xattrs(node, member, &mut self.counts).during("set the metadata of", &member.name)?;
+        self.owner.give(node, member, &mut self.counts).during("set the metadata of", &member.name)?;
         if member.kind != Type::Symlink {
             set_mode(node, member).during("set the mode of", &member.name)?;
         }
@@ -247,12 +254,20 @@ impl<'a> Applier<'a> {
             return refuse("that is no path to which there can be a hard link");
         };
         let Some((above, last)) = target.split() else { return refuse("there is no hard link to a directory") };
-        let (at, id) = match self.tree.directory(above) {
+        // For overlayfs it may be in a directory that only lower layers have.
+        let opened = if self.overlay { self.tree.make_directory(above) } else { self.tree.directory(above) };
+        let (at, id) = match opened {
             Err(Errno::NOENT) => return refuse("the file to which it is a hard link is not there"),
             found => found.during("open the directory of the file that is linked by", &member.name)?,
         };
         let target = Place { at, id, name: last.to_owned() };
-        let found = match target.look().during("look at the file that is linked by", &member.name)? {
+        let mut found = target.look().during("look at the file that is linked by", &member.name)?;
+        if found.is_none() {
+            let copied = self.tree.copy_up(&target).during("copy the file that is linked by", &member.name)?;
+            self.counts.bytes += copied.unwrap_or_default();
+            found = target.look().during("look at the file that is linked by", &member.name)?;
+        }
+        let found = match found {
             Some(found) if file_type(&found) == FileType::Directory => {
                 return refuse("there is no hard link to a directory");
             }
@@ -280,7 +295,7 @@ impl<'a> Applier<'a> {
             return Err(LayerError::refused(&member.name, format!("there is no device {major}/{minor}")));
         }
         let deed = self.make_room(place, member)?;
-        match mknodat(&place.at, &place.name, kind, Mode::RUSR | Mode::WUSR, makedev(major, minor)) {
+        match mknodat(&place.at, &place.name, kind, WRITABLE, makedev(major, minor)) {
             Err(Errno::PERM) => return Ok(Deed::LeftOut(Reason::Device)),
             result => result.during("make the device", &member.name)?,
         }

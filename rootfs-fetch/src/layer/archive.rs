@@ -4,7 +4,7 @@
 //! Where readers are known to differ, so that one of them could be shown another archive, it is refused: two headers of the same kind for
 //! one member, a size in PAX that contradicts the header's, data after a member that has none, a single block of zeros.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
 use rustix::fs::Timespec;
 use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
@@ -20,7 +20,7 @@ const XATTR: &[u8] = b"SCHILY.xattr.";
 
 /// What kind of file a member is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     File {
         /// Its size, in bytes.
         size: u64,
@@ -43,7 +43,7 @@ pub(super) enum Type {
 
 /// A member, with everything that its headers say.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
+pub(crate) struct Member {
     pub name: Vec<u8>,
     pub kind: Type,
     /// Where a link leads.
@@ -63,8 +63,8 @@ struct Extensions {
     link: Option<Vec<u8>>,
 }
 
-/// Reads members, and of each, as [`Read`], its data.
-pub(super) struct Archive<R> {
+/// Reads members, and of each its data.
+pub(crate) struct Archive<R> {
     input: R,
     /// How much of the member's data has not been read.
     data: u64,
@@ -76,7 +76,7 @@ pub(super) struct Archive<R> {
     last: Vec<u8>,
 }
 
-impl<R: Read> Archive<R> {
+impl<R: BufRead> Archive<R> {
     pub fn new(input: R) -> Self {
         Self { input, data: 0, padding: 0, headers: 0, last: Vec::new() }
     }
@@ -122,13 +122,16 @@ impl<R: Read> Archive<R> {
 
     /// A block; none at the end of the input.
     fn block(&mut self) -> Result<Option<[u8; BLOCK as usize]>, LayerError> {
-        let mut bytes = Vec::with_capacity(BLOCK as usize);
-        self.input.by_ref().take(BLOCK).read_to_end(&mut bytes)?;
-        match <[u8; BLOCK as usize]>::try_from(bytes) {
-            Ok(block) => Ok(Some(block)),
-            Err(bytes) if bytes.is_empty() => Ok(None),
-            Err(_) => Err(self.broken("it ends in the middle of a header")),
+        let mut block = [0; BLOCK as usize];
+        let mut filled = 0;
+        while filled < block.len() {
+            match self.input.read(&mut block[filled..])? {
+                0 if filled == 0 => return Ok(None),
+                0 => return Err(self.broken("it ends in the middle of a header")),
+                count => filled += count,
+            }
         }
+        Ok(Some(block))
     }
 
     /// A header; none at the end, which is two blocks of zeros or, with many writers, just the end of the input.
@@ -159,7 +162,12 @@ impl<R: Read> Archive<R> {
             .ok_or(LayerError::Limit { what: "bytes in the headers of one entry", limit: MAX_HEADERS })?;
         (self.data, self.padding) = (size, padding(size));
         let mut body = Vec::new();
-        self.read_to_end(&mut body)?;
+        while self.data > 0 {
+            let part = self.data()?;
+            let count = part.len();
+            body.extend_from_slice(part);
+            self.consume(count);
+        }
         self.skip()?;
         Ok(body)
     }
@@ -308,17 +316,21 @@ impl<R: Read> Archive<R> {
         }
         Ok(())
     }
-}
 
-/// The data of the member.
-impl<R: Read> Read for Archive<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.by_ref().take(self.data).read(buffer)?;
-        if count == 0 && self.data > 0 && !buffer.is_empty() {
-            return Err(io::Error::other(self.broken("it ends in the middle of a member")));
+    /// Some of the member's data, which begin after those that were consumed; nothing at their end.
+    pub fn data(&mut self) -> Result<&[u8], LayerError> {
+        if self.data > 0 && self.input.fill_buf()?.is_empty() {
+            return Err(self.broken("it ends in the middle of a member"));
         }
+        // Where there are none, none are waited for.
+        let part = if self.data > 0 { self.input.fill_buf()? } else { &[] };
+        Ok(&part[..part.len().min(usize::try_from(self.data).unwrap_or(usize::MAX))])
+    }
+
+    /// Goes on after so many bytes of [`Archive::data`].
+    pub fn consume(&mut self, count: usize) {
+        self.input.consume(count);
         self.data -= count as u64;
-        Ok(count)
     }
 }
 

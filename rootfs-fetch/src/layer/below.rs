@@ -1,6 +1,6 @@
 //! A directory for overlayfs, and the layers below it: what they have at a path that the layer's entries only pass through.
 
-use std::iter;
+use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -11,18 +11,34 @@ use super::Xattrs;
 use super::tree::in_proc;
 
 /// How overlayfs is told, and what is below.
-#[derive(Debug)]
-pub(super) struct Overlay {
+pub(crate) struct Overlay<'a> {
     xattrs: Xattrs,
-    /// The nearest first.
-    lower: Vec<OwnedFd>,
+    /// Tells the directories of the layers below, the nearest first.
+    find: Box<dyn Fn() -> Result<Vec<PathBuf>> + 'a>,
+    lower: OnceCell<Vec<OwnedFd>>,
 }
 
-impl Overlay {
-    pub fn open(xattrs: Xattrs, lower: &[PathBuf]) -> Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let lower = lower.iter().map(|path| open(path, flags, Mode::empty()));
-        Ok(Self { xattrs, lower: lower.collect::<Result<_>>()? })
+impl<'a> Overlay<'a> {
+    /// Above these layers.
+    pub fn above(xattrs: Xattrs, lower: &'a [PathBuf]) -> Result<Self> {
+        let overlay = Self::later(xattrs, || Ok(lower.to_vec()));
+        overlay.lower()?;
+        Ok(overlay)
+    }
+
+    /// Above layers that need not be there yet: `find` waits for them. It is called when an entry passes through what this layer does not
+    /// have, which for most layers never happens.
+    pub fn later(xattrs: Xattrs, find: impl Fn() -> Result<Vec<PathBuf>> + 'a) -> Self {
+        Self { xattrs, find: Box::new(find), lower: OnceCell::new() }
+    }
+
+    fn lower(&self) -> Result<&[OwnedFd]> {
+        if self.lower.get().is_none() {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let opened = (self.find)()?.iter().map(|path| open(path, flags, Mode::empty())).collect::<Result<_>>()?;
+            return Ok(self.lower.get_or_init(|| opened));
+        }
+        Ok(self.lower.get().map_or(&[], Vec::as_slice))
     }
 
     /// Tells overlayfs that lower layers do not show through this directory.
@@ -32,20 +48,30 @@ impl Overlay {
 
     /// What the layers below have at a path that `upper` does not have; as overlayfs would find it, with a link for itself.
     pub fn below(&self, upper: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>> {
-        for layer in iter::once(upper).chain(&self.lower) {
-            match find(layer, path) {
-                Err(Errno::NOENT) => {}
-                // Not a directory, on the way there: that hides all further layers.
-                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-                found => return found.map(Some),
-            }
-            for directory in path.ancestors().skip(1) {
-                if self.is_opaque(layer, directory)? {
-                    return Ok(None);
-                }
+        if let Seen::Here(found) = self.look(upper, path)? {
+            return Ok(found);
+        }
+        for layer in self.lower()? {
+            if let Seen::Here(found) = self.look(layer, path)? {
+                return Ok(found);
             }
         }
         Ok(None)
+    }
+
+    fn look(&self, layer: &OwnedFd, path: &Path) -> Result<Seen> {
+        match find(layer, path) {
+            Err(Errno::NOENT) => {}
+            // Not a directory, on the way there: that hides all further layers.
+            Err(Errno::NOTDIR | Errno::LOOP) => return Ok(Seen::Here(None)),
+            found => return found.map(|found| Seen::Here(Some(found))),
+        }
+        for directory in path.ancestors().skip(1) {
+            if self.is_opaque(layer, directory)? {
+                return Ok(Seen::Here(None));
+            }
+        }
+        Ok(Seen::Through)
     }
 
     fn is_opaque(&self, layer: &OwnedFd, path: &Path) -> Result<bool> {
@@ -59,6 +85,14 @@ impl Overlay {
             length => Ok(value[..length?] == *b"y"),
         }
     }
+}
+
+/// What a layer says of a path.
+enum Seen {
+    /// What is there; or that nothing is, whatever further layers have.
+    Here(Option<OwnedFd>),
+    /// Further layers show through.
+    Through,
 }
 
 fn find(layer: &OwnedFd, path: &Path) -> Result<OwnedFd> {

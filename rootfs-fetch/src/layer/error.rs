@@ -90,7 +90,7 @@ impl From<io::Error> for LayerError {
 }
 
 /// A name as text; what is no UTF-8 becomes U+FFFD.
-pub(super) fn lossy(name: &[u8]) -> String {
+pub(crate) fn lossy(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 

@@ -5,7 +5,10 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Timestamps, Uid, XattrFlags, chmod, chownat, setxattr, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, Gid, Mode, Stat, Timestamps, Uid, XattrFlags, chmod, chownat, fchmod, fstat, futimens, setxattr,
+    utimensat,
+};
 use rustix::io::{Errno, Result};
 
 use super::archive::Member;
@@ -13,40 +16,66 @@ use super::report::{Counts, Reason};
 use super::tree::in_proc;
 
 /// Extended attributes by which a storage decides what is shown of a file: overlayfs, fuse-overlayfs, containers/storage.
-const STORAGE: [&[u8]; 4] = [b"trusted.overlay.", b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers."];
+pub(super) const STORAGE: [&[u8]; 4] =
+    [b"trusted.overlay.", b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers."];
 
-/// Gives what this descriptor is of the owner and the extended attributes of a member, as far as the process may.
-pub(super) fn set_owner_and_xattrs(node: &OwnedFd, member: &Member, counts: &mut Counts) -> Result<()> {
-    let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
-    let own = (rustix::process::geteuid(), rustix::process::getegid());
-    if own.0.is_root() {
-        match chownat(node, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH) {
-            // EINVAL: the user namespace has no such id.
-            Err(Errno::PERM | Errno::INVAL) => counts.miss(Reason::Owner),
-            result => result?,
-        }
-    } else if own != (uid, gid) {
-        counts.miss(Reason::Owner);
+/// To whom belongs what this process makes.
+pub(super) struct Owner {
+    uid: Uid,
+    gid: Gid,
+}
+
+impl Owner {
+    pub fn here() -> Self {
+        Self { uid: rustix::process::geteuid(), gid: rustix::process::getegid() }
     }
-    for (name, value) in &member.xattrs {
-        if STORAGE.iter().any(|prefix| name.starts_with(prefix)) {
-            counts.miss(Reason::StorageXattr);
-            continue;
+
+    /// Gives what this descriptor is of the owner and the extended attributes of a member, as far as the process may. Tells what was
+    /// made.
+    pub fn give(&self, node: &OwnedFd, member: &Member, counts: &mut Counts) -> Result<Stat> {
+        let stat = fstat(node)?;
+        let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
+        if self.uid.is_root() {
+            // Most files belong to who makes them, and the kernel writes to the disk whatever it is told.
+            if (stat.st_uid, stat.st_gid) != (member.uid, member.gid) {
+                match chownat(node, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH) {
+                    // EINVAL: the user namespace has no such id.
+                    Err(Errno::PERM | Errno::INVAL) => counts.miss(Reason::Owner),
+                    result => result?,
+                }
+            }
+        } else if (self.uid, self.gid) != (uid, gid) {
+            counts.miss(Reason::Owner);
         }
-        match setxattr(in_proc(node), OsStr::from_bytes(name), value, XattrFlags::empty()) {
-            Err(
-                Errno::NOTSUP
-                | Errno::PERM
-                | Errno::ACCESS
-                | Errno::INVAL
-                | Errno::RANGE
-                | Errno::TOOBIG
-                | Errno::NOSPC,
-            ) => counts.miss(Reason::Xattr),
-            result => result?,
+        for (name, value) in &member.xattrs {
+            if STORAGE.iter().any(|prefix| name.starts_with(prefix)) {
+                counts.miss(Reason::StorageXattr);
+                continue;
+            }
+            match setxattr(in_proc(node), OsStr::from_bytes(name), value, XattrFlags::empty()) {
+                Err(error) if not_taken(error) => counts.miss(Reason::Xattr),
+                result => result?,
+            }
         }
+        Ok(stat)
     }
-    Ok(())
+}
+
+/// Whether file system or kernel do not take an extended attribute of that name or size from this process.
+pub(super) fn not_taken(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::NOTSUP | Errno::PERM | Errno::ACCESS | Errno::INVAL | Errno::RANGE | Errno::TOOBIG | Errno::NOSPC
+    )
+}
+
+/// Mode and time of a file that is open for writing, and was `made` so.
+pub(super) fn complete_file(file: &OwnedFd, made: &Stat, member: &Member) -> Result<()> {
+    // An attribute may be a list of rights (acl(5)), which is mode too.
+    if !member.xattrs.is_empty() || Mode::from_raw_mode(made.st_mode) != mode(member) {
+        fchmod(file, mode(member))?;
+    }
+    futimens(file, &times(member))
 }
 
 /// The mode of a member; a link has none.
@@ -59,8 +88,12 @@ pub(super) fn mode(member: &Member) -> Mode {
     Mode::from_raw_mode(member.mode)
 }
 
-/// The time of a member. When it was read last is nobody's business: that becomes the same.
+/// The time of a member.
 pub(super) fn set_time(node: &OwnedFd, member: &Member) -> Result<()> {
-    let times = Timestamps { last_access: member.mtime, last_modification: member.mtime };
-    utimensat(CWD, in_proc(node), &times, AtFlags::empty())
+    utimensat(CWD, in_proc(node), &times(member), AtFlags::empty())
+}
+
+/// When it was read last is nobody's business: that is when it was changed.
+fn times(member: &Member) -> Timestamps {
+    Timestamps { last_access: member.mtime, last_modification: member.mtime }
 }

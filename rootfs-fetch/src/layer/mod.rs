@@ -13,31 +13,48 @@
 //!
 //! There are two kinds of [`Target`]. To a flat one, the layers are applied one after the other. For overlayfs, each layer has a directory
 //! of its own, and there whiteouts become overlayfs's; which the kernel allows everybody since Linux 5.8. A path may pass through what only
-//! lower layers have: a link of theirs is followed, and a directory of theirs is made again with its owner, mode and time, but without
-//! its extended attributes. A hard link to a file of a lower layer is refused there.
+//! lower layers have: a link of theirs is followed, and a directory of theirs is made again as it is there. A file of theirs to which there is a
+//! hard link is copied first, so that it has both names in this layer; further names that it has below keep what was there, as with overlayfs itself.
 //!
 //! The files keep the setuid bits of the image: let the target be in a directory that nobody else can enter.
 
+mod ahead;
 mod apply;
-mod archive;
+pub(crate) mod archive;
 mod below;
-mod error;
+mod copy_up;
+pub(crate) mod error;
 mod metadata;
 mod name;
 mod pax;
 mod report;
-mod stream;
+pub(crate) mod stream;
 mod sweep;
 mod tree;
 
-use std::io::Read;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::thread;
 
+pub(crate) use ahead::{Ahead, ahead};
+pub(crate) use below::Overlay;
+pub(crate) use copy_up::root_as_below;
 pub use error::LayerError;
 pub use report::{Applied, Counts, Deed, Event, Kind, Reason};
+pub(crate) use stream::is_layer;
 
 use crate::image::{Digest, MediaType};
 use stream::Stream;
+use sweep::Which;
+use tree::{Place, Tree};
+
+/// Removes what has this name in a directory, with all that is in it. Nothing that is mounted there is entered.
+pub(crate) fn remove(directory: &Path, name: &OsStr) -> io::Result<u64> {
+    let mut tree = Tree::open(directory, None)?;
+    let (at, id) = tree.directory(&[])?;
+    Ok(tree.remove(&Place { at, id, name: name.to_owned() }, Which::All)?)
+}
 
 /// What a layer may cost. More is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,17 +135,63 @@ impl Layer {
     }
 
     /// Applies the layer, whose bytes are read to their end; `observer` is told of each entry after it was applied. That the bytes are
-    /// those of the descriptor is for the reader to see to ([`Verified`](crate::image::Verified)).
+    /// those of the descriptor is for the reader to see to ([`Verified`](crate::image::Verified)). They are read and decompressed on a thread
+    /// of their own.
     ///
     /// # Errors
     /// [`LayerError`]. The target then has parts of the layer, and is good for nothing but to be removed.
     pub fn apply(
         &self,
-        bytes: impl Read,
+        bytes: impl Read + Send,
         target: &Target,
         observer: &mut dyn FnMut(&Event<'_>),
     ) -> Result<Applied, LayerError> {
-        let stream = Stream::new(bytes, &self.media_type, self.diff_id.as_ref(), self.limits.uncompressed)?;
-        apply::apply(stream, target, &self.limits, observer)
+        let stream = self.stream(bytes)?;
+        let (path, overlay) = match target {
+            Target::Flat(directory) => (directory, None),
+            Target::Overlay { directory, xattrs, lower } => (directory, Some(Overlay::above(*xattrs, lower))),
+        };
+        let refuse = |errno| LayerError::Target { path: path.clone(), why: io::Error::from(errno).to_string() };
+        let overlay = overlay.transpose().map_err(refuse)?;
+        let (feeder, ahead) = ahead();
+        thread::scope(|scope| {
+            // Gone before the scope ends, so that the other thread does not wait for it for ever.
+            let mut ahead = ahead;
+            let feed = move || feeder.feed(Ok(stream));
+            thread::Builder::new().spawn_scoped(scope, feed).map_err(LayerError::Read)?;
+            let applied = self.apply_next(&mut ahead, path, overlay, observer)?;
+            if let (Target::Overlay { lower, .. }, false) = (target, applied.has_root)
+                && let Some(below) = lower.first()
+            {
+                root_as_below(path, below).map_err(refuse)?;
+            }
+            Ok(applied)
+        })
+    }
+
+    /// The size in bytes and the digest of the archive in these bytes: that digest is the layer's diff_id.
+    ///
+    /// # Errors
+    /// [`LayerError`], for whatever it can say without reading the archive's entries.
+    pub fn measure(&self, bytes: impl Read + Send) -> Result<(u64, Digest), LayerError> {
+        let mut stream = self.stream(bytes)?;
+        let size = io::copy(&mut stream, &mut io::sink())?;
+        Ok((size, stream.finish()?))
+    }
+
+    /// What is in these bytes, of whatever kind.
+    pub(crate) fn stream<'a>(&self, bytes: impl Read + Send + 'a) -> Result<Stream<'a>, LayerError> {
+        Stream::new(bytes, &self.media_type, self.diff_id.as_ref(), self.limits.uncompressed)
+    }
+
+    /// As [`Layer::apply`], of what another thread reads.
+    pub(crate) fn apply_next(
+        &self,
+        ahead: &mut Ahead,
+        path: &Path,
+        overlay: Option<Overlay<'_>>,
+        observer: &mut dyn FnMut(&Event<'_>),
+    ) -> Result<Applied, LayerError> {
+        apply::apply(ahead, path, overlay, &self.limits, observer)
     }
 }

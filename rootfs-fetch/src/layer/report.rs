@@ -110,11 +110,26 @@ pub struct Counts {
 pub struct Applied {
     /// The digest of the uncompressed archive.
     pub diff_id: Digest,
+    /// Whether an entry says what the root itself is like.
+    pub has_root: bool,
     /// How much was done.
     pub counts: Counts,
 }
 
 impl Counts {
+    /// Adds what was done in another layer.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.entries += other.entries;
+        self.bytes += other.bytes;
+        self.added += other.added;
+        self.replaced += other.replaced;
+        self.deleted += other.deleted;
+        self.marked += other.marked;
+        for (reason, count) in &other.not_applied {
+            *self.not_applied.entry(*reason).or_default() += count;
+        }
+    }
+
     pub(super) fn count(&mut self, deed: Deed) {
         match deed {
             Deed::Added => self.added += 1,

@@ -12,7 +12,7 @@ const WINDOW_LOG: u32 = 27;
 
 /// How a tar archive is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Compression {
+pub(crate) enum Compression {
     None,
     /// RFC 1952: members follow each other.
     Gzip,
@@ -38,7 +38,7 @@ impl Compression {
     }
 
     /// As the first bytes say. No tar archive begins so: its first bytes are a name, and no name has these.
-    fn found(first: &[u8]) -> Self {
+    pub fn found(first: &[u8]) -> Self {
         match first {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd] => Self::Zstd,
@@ -57,9 +57,14 @@ impl Compression {
     }
 }
 
+/// Whether what has this media type is a layer that can be applied.
+pub(crate) fn is_layer(media_type: &MediaType) -> bool {
+    Compression::announced(media_type).is_ok()
+}
+
 /// Reads the uncompressed archive.
-pub(super) struct Stream<'a> {
-    inner: Box<dyn Read + 'a>,
+pub(crate) struct Stream<'a> {
+    inner: Box<dyn Read + Send + 'a>,
     hasher: Hasher,
     wanted: Option<Digest>,
     read: u64,
@@ -69,7 +74,7 @@ pub(super) struct Stream<'a> {
 impl<'a> Stream<'a> {
     /// Of at most `limit` bytes, which should have the digest `wanted`.
     pub fn new(
-        mut layer: impl Read + 'a,
+        mut layer: impl Read + Send + 'a,
         media_type: &MediaType,
         wanted: Option<&Digest>,
         limit: u64,
@@ -89,7 +94,7 @@ impl<'a> Stream<'a> {
             return Err(LayerError::Compression { announced: announced.word(), found: found.word() });
         }
         let whole = Cursor::new(first).chain(layer);
-        let inner: Box<dyn Read + 'a> = match found {
+        let inner: Box<dyn Read + Send + 'a> = match found {
             Compression::None => Box::new(whole),
             Compression::Gzip => Box::new(MultiGzDecoder::new(whole)),
             Compression::Zstd => {

@@ -3,15 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, unlinkat};
 use rustix::io::{Errno, Result};
 
-use super::tree::{Id, Place, Tree, file_type, look, open_in};
+use super::tree::{Id, Place, Tree, file_type, id_of, look, open_in};
 
 /// A directory, and what in it is still to be looked at.
 struct Level {
-    at: OwnedFd,
     id: Id,
     names: Vec<OsString>,
 }
@@ -25,21 +25,21 @@ pub(super) enum Which {
     Lower,
 }
 
-impl Tree {
+impl Tree<'_> {
     /// Removes what is at a place with all that is in it, and says how much that was.
     pub fn remove(&mut self, place: &Place, which: Which) -> Result<u64> {
-        let level = Level { at: place.at.try_clone().map_err(errno)?, id: place.id, names: vec![place.name.clone()] };
-        self.sweep(level, which)
+        self.sweep(Rc::clone(&place.at), Level { id: place.id, names: vec![place.name.clone()] }, which)
     }
 
     /// Removes what is in a directory.
-    pub fn remove_in(&mut self, at: OwnedFd, id: Id, which: Which) -> Result<u64> {
+    pub fn remove_in(&mut self, at: Rc<OwnedFd>, id: Id, which: Which) -> Result<u64> {
         let names = list(&at)?;
-        self.sweep(Level { at, id, names }, which)
+        self.sweep(at, Level { id, names }, which)
     }
 
-    /// Goes down without calling itself: how deep directories are nested is the layer's to say.
-    fn sweep(&mut self, top: Level, which: Which) -> Result<u64> {
+    /// Goes down without calling itself, and with one open directory: how deep they are nested is the layer's to say.
+    fn sweep(&mut self, mut at: Rc<OwnedFd>, top: Level, which: Which) -> Result<u64> {
+        self.found = None;
         let mut removed = 0;
         let mut levels = vec![top];
         while let Some(level) = levels.last_mut() {
@@ -50,20 +50,24 @@ impl Tree {
                 if let Some(above) = levels.last_mut()
                     && let Some(name) = above.names.pop()
                 {
-                    removed += self.remove_directory(above, &name, id, which)?;
+                    at = Rc::new(up(&at, above.id)?);
+                    removed += self.remove_directory(&at, above.id, &name, id, which)?;
                 }
                 continue;
             };
-            match look(&level.at, &name)? {
+            match look(&at, &name)? {
                 Some(found) if file_type(&found) == FileType::Directory => {
-                    let at = open_in(&level.at, &name)?;
-                    let id = self.enter(&at)?;
-                    let names = list(&at)?;
-                    levels.push(Level { at, id, names });
+                    at = Rc::new(open_in(&at, &name)?);
+                    let id = match which {
+                        Which::Lower => self.enter(&at)?,
+                        // It needs no times any more.
+                        Which::All => self.let_owner_in(&at, &found).map(|_| id_of(&found))?,
+                    };
+                    levels.push(Level { id, names: list(&at)? });
                     continue;
                 }
                 Some(_) if which == Which::All || !self.is_made(level.id, &name) => {
-                    unlinkat(&level.at, &name, AtFlags::empty())?;
+                    unlinkat(&at, &name, AtFlags::empty())?;
                     self.unmark(level.id, &name);
                     removed += 1;
                 }
@@ -74,16 +78,16 @@ impl Tree {
         Ok(removed)
     }
 
-    fn remove_directory(&mut self, above: &Level, name: &OsStr, id: Id, which: Which) -> Result<u64> {
-        if which == Which::Lower && self.is_made(above.id, name) {
+    fn remove_directory(&mut self, at: &OwnedFd, above: Id, name: &OsStr, id: Id, which: Which) -> Result<u64> {
+        if which == Which::Lower && self.is_made(above, name) {
             return Ok(0);
         }
-        match unlinkat(&above.at, name, AtFlags::REMOVEDIR) {
+        match unlinkat(at, name, AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY) if which == Which::Lower => return Ok(0),
             result => result?,
         }
         self.forget(id);
-        self.unmark(above.id, name);
+        self.unmark(above, name);
         Ok(1)
     }
 
@@ -106,6 +110,8 @@ pub(super) fn list(at: &OwnedFd) -> Result<Vec<OsString>> {
     names.filter(|name| !name.as_ref().is_ok_and(|name| name == "." || name == "..")).collect()
 }
 
-fn errno(error: std::io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+/// The directory above, which has to be the one from which this was entered.
+fn up(at: &OwnedFd, above: Id) -> Result<OwnedFd> {
+    let found = openat(at, c"..", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    if id_of(&fstat(&found)?) == above { Ok(found) } else { Err(Errno::STALE) }
 }

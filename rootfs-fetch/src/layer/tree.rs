@@ -12,14 +12,16 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, chmod, chownat, fstat,
-    mkdirat, open, openat2, readlink, readlinkat, statat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, chmod, fstat, mkdirat, open,
+    openat2, readlink, readlinkat, statat, unlinkat, utimensat,
 };
 use rustix::io::{Errno, Result};
 
 use super::below::Overlay;
+use super::copy_up::{copy_up, owner_and_xattrs};
 
 /// The most links that are followed to make a directory: path_resolution(7).
 const MAX_LINKS: usize = 40;
@@ -37,7 +39,7 @@ pub(super) type Id = (u64, u64);
 #[derive(Debug)]
 pub(super) struct Place {
     /// The directory; opened with O_PATH.
-    pub at: OwnedFd,
+    pub at: Rc<OwnedFd>,
     /// Which directory that is.
     pub id: Id,
     pub name: OsString,
@@ -53,47 +55,56 @@ struct Last {
 }
 
 /// The tree, and what this layer has done in it.
-#[derive(Debug)]
-pub(super) struct Tree {
+pub(super) struct Tree<'a> {
     root: OwnedFd,
     /// Where the root is, as /proc says.
     base: PathBuf,
     /// In a directory for overlayfs.
-    overlay: Option<Overlay>,
+    overlay: Option<Overlay<'a>>,
     /// May do what the modes of files forbid.
     privileged: bool,
     last: HashMap<Id, Last>,
+    /// The directory that was found last, by these components: most entries are in the one of the entry before. None after anything was
+    /// removed, which may have been on the way there.
+    pub(super) found: Option<(Vec<OsString>, Rc<OwnedFd>, Id)>,
     /// The names that this layer made, by directory.
     pub(super) made: HashMap<Id, HashSet<OsString>>,
     /// How many bytes of names were noted in those two.
     pub noted: u64,
 }
 
-impl Tree {
+impl<'a> Tree<'a> {
     /// Of the directory at `path`.
-    pub fn open(path: &Path, overlay: Option<Overlay>) -> Result<Self> {
+    pub fn open(path: &Path, overlay: Option<Overlay<'a>>) -> Result<Self> {
         let root = open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let base = path_of(&root)?;
         let privileged = rustix::process::geteuid().is_root();
-        Ok(Self { root, base, overlay, privileged, last: HashMap::new(), made: HashMap::new(), noted: 0 })
+        Ok(Self { root, base, overlay, privileged, last: HashMap::new(), found: None, made: HashMap::new(), noted: 0 })
     }
 
     /// The directory with these components. A mode that is in the way is changed until the end.
-    pub fn directory(&mut self, components: &[OsString]) -> Result<(OwnedFd, Id)> {
+    pub fn directory(&mut self, components: &[OsString]) -> Result<(Rc<OwnedFd>, Id)> {
         self.enter_or(components, &[Errno::ACCESS], false)
     }
 
     /// As [`Tree::directory`]; what is not there is made, also what a link leads to.
-    pub fn make_directory(&mut self, components: &[OsString]) -> Result<(OwnedFd, Id)> {
+    pub fn make_directory(&mut self, components: &[OsString]) -> Result<(Rc<OwnedFd>, Id)> {
         self.enter_or(components, &[Errno::ACCESS, Errno::NOENT, Errno::NOTDIR], true)
     }
 
-    fn enter_or(&mut self, components: &[OsString], obstacles: &[Errno], make: bool) -> Result<(OwnedFd, Id)> {
+    fn enter_or(&mut self, components: &[OsString], obstacles: &[Errno], make: bool) -> Result<(Rc<OwnedFd>, Id)> {
+        if let Some((found, at, id)) = &self.found
+            && found == components
+        {
+            return Ok((Rc::clone(at), *id));
+        }
         let at = match self.find(&components.iter().collect::<PathBuf>()) {
             Err(obstacle) if obstacles.contains(&obstacle) => self.walk(components, make)?,
             found => found?,
         };
         let id = self.enter(&at)?;
+        let at = Rc::new(at);
+        self.found = Some((components.to_vec(), Rc::clone(&at), id));
         Ok((at, id))
     }
 
@@ -127,11 +138,12 @@ impl Tree {
             }
             let at = self.find(&done)?;
             let id = self.enter(&at)?;
-            let place = Place { at, id, name };
+            let place = Place { at: Rc::new(at), id, name };
             let text = match place.look()? {
                 None if make => self.imply(&place)?,
                 Some(found) if make && is_whiteout(&found) && self.overlay.is_some() => {
                     unlinkat(&place.at, &place.name, AtFlags::empty())?;
+                    self.found = None;
                     self.new_directory(&place, true)?;
                     None
                 }
@@ -174,12 +186,17 @@ impl Tree {
             _ => return Err(Errno::NOTDIR),
         }
         let (directory, id) = self.new_directory(place, false)?;
-        if self.privileged {
-            let (uid, gid) = (Uid::from_raw(found.st_uid), Gid::from_raw(found.st_gid));
-            chownat(&directory, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
-        }
+        owner_and_xattrs(&below, &found, &directory)?;
         self.set_last(id, Mode::from_raw_mode(found.st_mode), times(&found).last_modification);
         Ok(None)
+    }
+
+    /// Copies a file that only lower layers have to its place in this one, as overlayfs does before it gets another name. Tells how
+    /// many bytes it has; nothing where there is no such file.
+    pub fn copy_up(&mut self, place: &Place) -> Result<Option<u64>> {
+        let Some(overlay) = &self.overlay else { return Ok(None) };
+        let below = overlay.below(&self.root, &self.inner_path(&place.at)?.join(&place.name))?;
+        below.map_or(Ok(None), |below| copy_up(&below, place))
     }
 
     /// Makes a directory, which for overlayfs is opaque where it is there `instead` of something else. Unless it is told otherwise, it
@@ -211,20 +228,28 @@ impl Tree {
     /// Before anything is made or removed in a directory: notes its times, which it is to have again, and lets its owner in.
     pub fn enter(&mut self, at: &OwnedFd) -> Result<Id> {
         let stat = fstat(at)?;
-        let id = (stat.st_dev, stat.st_ino);
+        let id = id_of(&stat);
         if !self.last.contains_key(&id) {
             let path = self.inner_path(at)?;
             self.noted += path.as_os_str().len() as u64;
             self.last.insert(id, Last { path, mode: None, times: times(&stat) });
         }
-        let mode = Mode::from_raw_mode(stat.st_mode);
-        if !self.privileged && !mode.contains(OWNER) {
-            chmod(in_proc(at), mode | OWNER)?;
-            if let Some(last) = self.last.get_mut(&id) {
-                last.mode.get_or_insert(mode);
-            }
+        if let Some(mode) = self.let_owner_in(at, &stat)?
+            && let Some(last) = self.last.get_mut(&id)
+        {
+            last.mode.get_or_insert(mode);
         }
         Ok(id)
+    }
+
+    /// Adds to the mode of a directory what this process needs to do anything in it. Tells what it was, if that was not enough.
+    pub(super) fn let_owner_in(&self, at: &OwnedFd, stat: &Stat) -> Result<Option<Mode>> {
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        if self.privileged || mode.contains(OWNER) {
+            return Ok(None);
+        }
+        chmod(in_proc(at), mode | OWNER)?;
+        Ok(Some(mode))
     }
 
     /// What a directory that was entered is to have at the end.
@@ -241,14 +266,14 @@ impl Tree {
     /// With the directory of which it could not be done.
     pub fn finish(mut self) -> std::result::Result<(), (PathBuf, Errno)> {
         let mut last: Vec<(Id, Last)> = self.last.drain().collect();
-        last.sort_by_key(|(_, last)| std::cmp::Reverse(last.path.components().count()));
+        last.sort_by_cached_key(|(_, last)| std::cmp::Reverse(last.path.components().count()));
         last.into_iter().try_for_each(|(id, last)| self.complete(id, &last).map_err(|error| (last.path, error)))
     }
 
     fn complete(&self, id: Id, last: &Last) -> Result<()> {
         let at = self.resolve(&last.path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::NO_SYMLINKS)?;
         let stat = fstat(&at)?;
-        if (stat.st_dev, stat.st_ino) != id {
+        if id_of(&stat) != id {
             return Err(Errno::STALE);
         }
         if let Some(mode) = last.mode {
@@ -263,6 +288,7 @@ impl Tree {
         self.made.entry(place.id).or_default().insert(place.name.clone());
     }
 
+    /// A directory is gone.
     pub(super) fn forget(&mut self, directory: Id) {
         self.last.remove(&directory);
         self.made.remove(&directory);
@@ -304,12 +330,16 @@ fn path_of(fd: &OwnedFd) -> Result<PathBuf> {
     Ok(PathBuf::from(OsString::from_vec(readlink(in_proc(fd), Vec::new())?.into_bytes())))
 }
 
-fn times(stat: &Stat) -> Timestamps {
+pub(super) fn times(stat: &Stat) -> Timestamps {
     let time = |seconds, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
     Timestamps {
         last_access: time(stat.st_atime, stat.st_atime_nsec),
         last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
     }
+}
+
+pub(super) fn id_of(stat: &Stat) -> Id {
+    (stat.st_dev, stat.st_ino)
 }
 
 pub(super) fn file_type(stat: &Stat) -> FileType {

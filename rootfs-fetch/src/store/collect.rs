@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use super::growing::Growing;
 use super::{OWN, Store, StoreError};
 use crate::error::During;
-use crate::image::{DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Digest, Document, MAX_DOCUMENT, MediaType};
+use crate::image::{Descriptor, Digest, Document, MAX_DOCUMENT, is_document};
 
 /// How long what nobody names is spared: from when it was put in, or last asked for, to when a name must reach it.
 ///
@@ -207,8 +207,5 @@ fn parts(document: &Document) -> Vec<Descriptor> {
 
 /// To what a descriptor leads, and whether that must be a document.
 fn link(descriptor: &Descriptor) -> (Digest, bool) {
-    let kind = descriptor.media_type();
-    let is_document = matches!(kind, MediaType::ImageManifest | MediaType::ImageIndex)
-        || [DOCKER_MANIFEST, DOCKER_LIST].contains(&kind.as_ref());
-    (descriptor.digest().clone(), is_document)
+    (descriptor.digest().clone(), is_document(descriptor.media_type()))
 }

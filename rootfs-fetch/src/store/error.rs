@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::{Error, quoted};
 use crate::image::{Digest, DocumentError, Mismatch};
 
 /// Why something could not be done in a store. The store is valid afterwards, and what was in it before still is.
@@ -14,7 +14,7 @@ pub enum StoreError {
     #[error(transparent)]
     Io(#[from] Error),
     /// The directory is no image layout, or of a version that is not known here.
-    #[error("{path:?} is not an image layout that can be used here: {why}")]
+    #[error("{path:?} is not an image layout that can be used here: {}", quoted(.why.as_bytes()))]
     Layout {
         /// The directory.
         path: PathBuf,
@@ -22,7 +22,7 @@ pub enum StoreError {
         why: String,
     },
     /// `index.json` can not be used.
-    #[error("{path:?} is not a usable index: {why}")]
+    #[error("{path:?} is not a usable index: {}", quoted(.why.as_bytes()))]
     Index {
         /// The file.
         path: PathBuf,
@@ -61,7 +61,7 @@ pub enum StoreError {
         why: DocumentError,
     },
     /// The config is none, or not that of the manifest which names it.
-    #[error("config {digest} can not be used: {why}")]
+    #[error("config {digest} can not be used: {}", quoted(.why.as_bytes()))]
     Config {
         /// The config.
         digest: Digest,
@@ -69,7 +69,7 @@ pub enum StoreError {
         why: String,
     },
     /// The index has no image for this platform.
-    #[error("there is no image for {wanted}, but for {}", .offered.join(", "))]
+    #[error("there is no image for {wanted}, but for {}", quoted(.offered.join(", ").as_bytes()))]
     Platform {
         /// What was asked for.
         wanted: String,
@@ -87,6 +87,9 @@ pub enum StoreError {
     /// There is no such upload; it may have been finished, cancelled or, after a long time, taken away.
     #[error("there is no upload {0:?}")]
     NoUpload(String),
+    /// Another has it, and is no longer waited for.
+    #[error("{0:?} is used by another, and it was not to be waited for that any longer")]
+    GivenUp(PathBuf),
     /// Another process has it, and has not moved for too long.
     #[error(
         "{path:?} has been used by another process for {patience:?} without any progress; try again when it is done"

@@ -28,7 +28,7 @@ impl Growing {
     pub fn open(store: &Store, path: PathBuf, flags: OFlags) -> Result<Option<Self>, StoreError> {
         let opened = if_there(open_file(&path, flags | OFlags::RDWR | OFlags::APPEND))?;
         let Some(file) = opened else { return Ok(None) };
-        let file = Locked::new(file, &path, How::Exclusive, store.patience)?;
+        let file = Locked::new(file, &path, How::Exclusive, &store.patience)?;
         let metadata = file.0.metadata().during("look at", &path)?;
         let named = fs::symlink_metadata(&path).ok().map(|named| (named.dev(), named.ino()));
         let same = named == Some((metadata.dev(), metadata.ino()));

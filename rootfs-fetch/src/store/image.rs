@@ -47,9 +47,8 @@ impl Store {
             let index = match self.document(descriptor.digest())?.1 {
                 Document::Index(index) => index,
                 Document::Manifest(manifest) => {
-                    let config = self.config(&manifest)?;
-                    let layers = layers(&manifest, &config)?;
-                    return Ok(Image { descriptor, manifest: *manifest, config, layers });
+                    let config = self.small(manifest.config().digest(), MAX_CONFIG)?;
+                    return Image::new(descriptor, *manifest, &config);
                 }
             };
             descriptor = choose(&index, platform).cloned().ok_or_else(|| StoreError::Platform {
@@ -64,10 +63,17 @@ impl Store {
         let why = DocumentError::TooLarge { what: "it is an index in an index in an index".into(), limit: MAX_DEPTH };
         Err(StoreError::Document { digest: descriptor.digest().clone(), why })
     }
+}
 
-    fn config(&self, manifest: &ImageManifest) -> Result<ImageConfiguration, StoreError> {
-        let bytes = self.small(manifest.config().digest(), MAX_CONFIG)?;
-        serde_json::from_slice(&bytes).map_err(|error| wrong(manifest, error.to_string()))
+impl Image {
+    /// The image of this manifest, whose config has these bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] where the two do not fit.
+    pub fn new(descriptor: Descriptor, manifest: ImageManifest, config: &[u8]) -> Result<Self, StoreError> {
+        let config = serde_json::from_slice(config).map_err(|error| wrong(&manifest, error.to_string()))?;
+        let layers = layers(&manifest, &config)?;
+        Ok(Self { descriptor, manifest, config, layers })
     }
 }
 

@@ -1,7 +1,10 @@
 //! Locks between processes. They are advisory (flock(2)): the kernel takes them back from whoever dies, kill -9 included.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,9 +13,18 @@ use crate::error::During;
 
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How long is waited for others.
+#[derive(Clone, Debug)]
+pub(crate) struct Patience {
+    /// So long others may show no progress.
+    pub limit: Duration,
+    /// When one of these is set, the wait is over.
+    pub until: Vec<Arc<AtomicBool>>,
+}
+
 /// How a file is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(crate) enum How {
     /// With others who do the same.
     Shared,
     /// Alone.
@@ -21,14 +33,32 @@ pub(super) enum How {
 
 /// An open file that is locked until this is dropped.
 #[derive(Debug)]
-pub(super) struct Locked(pub File);
+pub(crate) struct Locked(pub File);
 
 impl Locked {
-    /// Waits for the lock on `file`, which is at `path`. The wait ends when nothing was written to the file for as long as
-    /// `patience`: whoever downloads into it for an hour is not stuck.
-    pub fn new(file: File, path: &Path, how: How, patience: Duration) -> Result<Self, StoreError> {
-        let length = || file.metadata().map(|metadata| metadata.len()).during("look at", path);
-        let (mut seen, mut since) = (length()?, Instant::now());
+    /// Waits for the lock on `file`, which is at `path`, for as long as `patience` says.
+    pub fn new(file: File, path: &Path, how: How, patience: &Patience) -> Result<Self, StoreError> {
+        let over = || patience.until.iter().any(|over| over.load(Ordering::Relaxed));
+        Self::unless(file, path, how, patience.limit, &over)
+    }
+
+    /// Waits for it until others have shown no progress for as long as `limit`, or until `given_up` says so: whoever writes to the file
+    /// for an hour, or sets its time, is not stuck.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::GivenUp`].
+    pub fn unless(
+        file: File,
+        path: &Path,
+        how: How,
+        limit: Duration,
+        given_up: &dyn Fn() -> bool,
+    ) -> Result<Self, StoreError> {
+        let progress = || {
+            let metadata = file.metadata().during("look at", path)?;
+            Ok::<_, StoreError>((metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+        };
+        let (mut seen, mut since) = (progress()?, Instant::now());
         loop {
             let tried = match how {
                 How::Shared => file.try_lock_shared(),
@@ -39,14 +69,17 @@ impl Locked {
                 Err(TryLockError::Error(error)) => Err(error).during("lock", path)?,
                 Err(TryLockError::WouldBlock) => {}
             }
-            let now = length()?;
+            let now = progress()?;
             if now != seen {
                 (seen, since) = (now, Instant::now());
             }
-            if since.elapsed() >= patience {
-                return Err(StoreError::Busy { path: path.to_owned(), patience });
+            if since.elapsed() >= limit {
+                return Err(StoreError::Busy { path: path.to_owned(), patience: limit });
             }
-            thread::sleep(PAUSE.min(patience));
+            if given_up() {
+                return Err(StoreError::GivenUp(path.to_owned()));
+            }
+            thread::sleep(PAUSE.min(limit));
         }
     }
 }

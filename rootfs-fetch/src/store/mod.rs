@@ -33,6 +33,8 @@ mod verify;
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
@@ -42,7 +44,9 @@ pub use error::StoreError;
 pub use files::random_name;
 use files::{Writing, if_there, is_directory, make_directory, open_file, sync_directory};
 pub use image::{Image, ImageLayer, MAX_CONFIG, chain_id};
-use lock::{How, Locked};
+use lock::Patience;
+pub(crate) use lock::{How, Locked};
+pub(crate) use names::{REF_NAME, is_name};
 pub use partial::Partial;
 pub use upload::Upload;
 pub use verify::Fault;
@@ -61,7 +65,7 @@ const CHUNK: usize = 128 * 1024;
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
-    patience: Duration,
+    patience: Patience,
 }
 
 impl Store {
@@ -72,7 +76,7 @@ impl Store {
     /// [`StoreError::Layout`] where the directory has something else in it, or a layout of another version than 1.0.0;
     /// [`StoreError::NotADirectory`].
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let store = Self { root: dir.into(), patience: PATIENCE };
+        let store = Self { root: dir.into(), patience: Patience { limit: PATIENCE, until: Vec::new() } };
         let is_layout = store.is_layout()?;
         if !is_layout {
             store.is_ours_to_make()?;
@@ -88,7 +92,14 @@ impl Store {
     /// seconds otherwise.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+        self.patience.limit = patience;
+        self
+    }
+
+    /// Ends each wait for others when this is set; the answer is [`StoreError::GivenUp`] then. May be given several, of which one is enough.
+    #[must_use]
+    pub fn until(mut self, over: Arc<AtomicBool>) -> Self {
+        self.patience.until.push(over);
         self
     }
 
@@ -107,7 +118,7 @@ impl Store {
         // In a store that is read-only for us there is no lock, and we take nothing away. But while another takes away, what
         // is here now may be gone when this returns.
         let shared = self.share();
-        if matches!(shared, Err(StoreError::Busy { .. })) {
+        if matches!(shared, Err(StoreError::Busy { .. } | StoreError::GivenUp(_))) {
             return None;
         }
         let blob = self.blob(digest).ok()?;
@@ -243,7 +254,7 @@ impl Store {
     fn lock(&self, name: &str, how: How) -> Result<Locked, StoreError> {
         let path = self.own("")?.join(name);
         let file = open_file(&path, OFlags::RDWR | OFlags::CREATE)?;
-        Locked::new(file, &path, how, self.patience)
+        Locked::new(file, &path, how, &self.patience)
     }
 
     /// A directory of our own, made where it is absent.

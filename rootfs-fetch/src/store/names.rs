@@ -9,7 +9,7 @@ use super::files::read_bounded;
 use super::{Descriptor, How, MAX_DOCUMENT, Store, StoreError};
 
 /// The annotation that names an entry (image-spec, annotations.md, "Pre-Defined Annotation Keys").
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// A host, a path and a tag, and more than anybody types.
 const MAX_NAME: usize = 1024;
 
@@ -138,7 +138,7 @@ impl Store {
 }
 
 /// The characters that annotations.md allows in a name.
-fn is_name(name: &str) -> Result<(), StoreError> {
+pub(crate) fn is_name(name: &str) -> Result<(), StoreError> {
     let wrong = |why| Err(StoreError::Name { name: name.to_owned(), why });
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:@/+".contains(&byte);
     match name {

@@ -44,7 +44,7 @@ impl Store {
             }
             return resume(growing, hasher, size).map(|missing| partial(Some(missing)));
         }
-        Err(StoreError::Busy { path, patience: self.patience })
+        Err(StoreError::Busy { path, patience: self.patience.limit })
     }
 }
 

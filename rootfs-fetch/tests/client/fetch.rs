@@ -88,6 +88,9 @@ fn references_that_lead_elsewhere_are_refused() {
         let made = rootfs_fetch::image::Reference::with_tag(registry.into(), repository.into(), "v1".into());
         assert!(matches!(client.manifest(&made), Err(ClientError::Reference { .. })), "{made}");
     }
+    let other: rootfs_fetch::image::Reference =
+        "127.0.0.1:1/x:é".parse().expect("the parser takes letters of any script");
+    assert!(matches!(client.manifest(&other), Err(ClientError::Reference { .. })));
     assert!(matches!(client.ping("127.0.0.1:1/x"), Err(ClientError::Reference { .. })));
 }
 

@@ -20,7 +20,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).expect("zstd")
 }
 
-fn apply(lab: &Lab, layer: &Layer, bytes: impl Read) -> Result<Applied, LayerError> {
+fn apply(lab: &Lab, layer: &Layer, bytes: impl Read + Send) -> Result<Applied, LayerError> {
     let applied = layer.apply(bytes, &lab.flat(), &mut |_| {});
     lab.unharmed();
     applied

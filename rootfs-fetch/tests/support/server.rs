@@ -1,11 +1,14 @@
 //! A server of HTTP/1.1 on a port of this machine that answers what a test says, and goes wrong where a test says.
 
+// Each test file takes what it needs of this.
+#![allow(dead_code)]
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ enum Fault {
     Cut(usize),
     /// Nothing comes after so many bytes of the body.
     Stall(usize),
+    /// The body comes again and again, until the client goes or a minute is over.
+    Endless,
     /// The head comes byte by byte, with this pause.
     Drip(Duration),
     /// The connection ends without an answer.
@@ -90,6 +95,11 @@ impl Reply {
 
     pub fn stall(mut self, after: usize) -> Self {
         self.fault = Fault::Stall(after);
+        self
+    }
+
+    pub fn endless(mut self) -> Self {
+        self.fault = Fault::Endless;
         self
     }
 
@@ -208,6 +218,14 @@ fn serve(
             Fault::Stall(after) => {
                 writer.write_all(&[&head, &body[..*after]].concat())?;
                 return until_it_goes(reader);
+            }
+            Fault::Endless => {
+                writer.write_all(&head)?;
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_secs(60) {
+                    writer.write_all(body)?;
+                }
+                return Ok(());
             }
             Fault::Silent => return until_it_goes(reader),
             Fault::Drip(pause) => {
