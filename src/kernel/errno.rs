@@ -23,6 +23,11 @@ impl Errno {
         self.0 == nix::errno::Errno::ETIMEDOUT
     }
 
+    /// Whether it is `EINVAL`, by which the kernel refuses what can not be meant, and says no more.
+    pub fn is_invalid(self) -> bool {
+        self.0 == nix::errno::Errno::EINVAL
+    }
+
     /// The symbolic name, for example `ENOMEM`.
     pub fn name(self) -> String {
         format!("{:?}", self.0)
