@@ -3,7 +3,6 @@
 //! The files are libcni's: `results/NETWORK-CONTAINER-IFNAME`, of the kind `cniCacheV1`. So what another runtime has added can be taken
 //! away by pointing at its cache. Each is written beside its place, synced and renamed: a file that is there is whole.
 
-mod base64;
 mod lock;
 
 use std::collections::BTreeMap;
@@ -13,6 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -158,7 +159,7 @@ impl Cache {
             let stored = Stored {
                 kind: KIND.to_owned(),
                 container_id: attachment.container_id.clone(),
-                config: Some(base64::encode(list.to_text().as_bytes())),
+                config: Some(STANDARD.encode(list.to_text().as_bytes())),
                 if_name: attachment.ifname.clone(),
                 network_name: list.name.clone(),
                 netns: attachment.netns.clone(),
@@ -263,7 +264,7 @@ fn read(path: &Path) -> Result<Option<Entry>, String> {
     if stored.kind != KIND {
         return Err(format!("it is of the kind `{}`, and not {KIND}", stored.kind.escape_debug()));
     }
-    let config = stored.config.as_deref().and_then(base64::decode);
+    let config = stored.config.as_deref().and_then(|text| STANDARD.decode(text).ok());
     let list = config.and_then(|text| NetworkList::parse(&text, "the configuration that is kept").ok());
     let result = match (&stored.result, &list) {
         (Some(text), Some(list)) => Some(AddResult::parse(text.get().as_bytes(), list.version)?),

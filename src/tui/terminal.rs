@@ -2,6 +2,8 @@
 
 use std::io::{self, BufWriter, Stdout, Write};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::terminal::{
@@ -99,7 +101,7 @@ impl Screen {
     /// # Errors
     /// Those of writing.
     pub fn copy(&mut self, text: &str) -> io::Result<()> {
-        let sequence = format!("\x1b]52;c;{}\x07", base64(text.as_bytes()));
+        let sequence = format!("\x1b]52;c;{}\x07", STANDARD.encode(text));
         self.terminal.backend_mut().write_all(sequence.as_bytes())?;
         Write::flush(self.terminal.backend_mut())
     }
@@ -140,28 +142,4 @@ fn leave() {
         Show
     );
     let _ = disable_raw_mode();
-}
-
-/// RFC 4648.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0u32, |all, byte| all << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for index in 0..4 {
-            let six = usize::try_from(group >> (18 - 6 * index) & 63).unwrap_or_default();
-            out.push(if index <= chunk.len() { char::from(ALPHABET[six]) } else { '=' });
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn base64_as_the_rfc_has_it() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(super::base64(plain.as_bytes()), coded);
-        }
-    }
 }

@@ -50,7 +50,7 @@ fn what_is_kept_comes_back_whole() {
 fn what_libcni_has_written_is_read() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("results")).unwrap();
-    let config = base64::encode(list("net").to_text().as_bytes());
+    let config = STANDARD.encode(list("net").to_text().as_bytes());
     let text = format!(
         r#"{{"kind":"cniCacheV1","containerId":"c","config":"{config}","ifName":"eth0","networkName":"net",
             "cniArgs":[["K","V"]],"result":{{"cniVersion":"0.4.0","dns":{{}},"ips":[{{"version":"4","address":"10.0.0.2/24"}}]}}}}"#
