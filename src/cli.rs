@@ -2,6 +2,7 @@
 
 pub mod cni;
 pub mod help;
+pub mod image;
 pub mod registry;
 
 use std::path::PathBuf;
@@ -80,6 +81,9 @@ pub enum Command {
     /// Attach containers to networks by CNI plugins, as container runtimes do
     #[command(subcommand)]
     Cni(cni::CniCommand),
+    /// Images: from registries and to them, in a store, as file trees
+    #[command(subcommand)]
+    Image(image::ImageCommand),
     /// An image registry of your own
     #[command(subcommand)]
     Registry(registry::RegistryCommand),

@@ -48,6 +48,10 @@ pub const FILES: &[(&str, &str)] = &[
         "/etc/cni/net.d",
         "Networks for cni. Plugins are looked for in /opt/cni/bin and /usr/lib/cni, then in hardway itself.",
     ),
+    (
+        "/var/lib/hardway/images, $XDG_DATA_HOME/hardway/images",
+        "Images of root and of other people: an image layout, with the unpacked layers beside it in images.layers.",
+    ),
     ("/etc/subuid, /etc/subgid", "Ranges of ids that an ordinary user's lab host may map (subuid(5))."),
 ];
 
@@ -55,6 +59,8 @@ pub const FILES: &[(&str, &str)] = &[
 pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("HARDWAY_THEME", "dark, light, colour-blind or mono; NO_COLOR is respected"),
     ("HARDWAY_LEAVE_KEY", "the key that leaves the shell pane, ctrl-] by default"),
+    ("HARDWAY_IMAGES", "where images are kept"),
+    ("HARDWAY_REGISTRY_PASSWORD", "of the --user for whom a registry is asked, or who a served one asks for"),
     ("XDG_STATE_HOME", "where progress is kept, ~/.local/state by default"),
     ("XDG_CONFIG_HOME", "where keys and theme are kept, ~/.config by default"),
     ("XDG_RUNTIME_DIR", "where an ordinary user's ledgers are kept"),
@@ -67,7 +73,7 @@ pub fn after() -> String {
         "Examples:\n{}\nWithout root, hardway makes a user namespace and teaches on.\n\nExit status:\n{}\nEnvironment:\n{}",
         table(EXAMPLES, 32),
         table(EXIT_STATUS, 7),
-        table(ENVIRONMENT, 19)
+        table(ENVIRONMENT, 25)
     )
 }
 
@@ -199,6 +205,110 @@ Each container is added, checked and deleted. Nothing of it is left on the machi
 and network are the soak's own, and end with it.
 
 Exit status: 0 all went well, and nothing is left but what is for all containers; 1 not so.";
+
+/// Examples of `image pull`.
+pub const IMAGE_PULL: &str = "\
+Examples:
+  hardway image pull busybox                                 docker.io/library/busybox:latest, for this machine
+  hardway image pull localhost:5000/lab/web:1 --name web -v  each request and its answer, with its headers
+  hardway image pull quay.io/team/app@sha256:... --platform linux/arm64
+  hardway image pull registry.lan:5000/app --plain-http registry.lan:5000 --mirror registry.lan:5000=http://cache:5000
+
+What is broken off, by Ctrl-C or by the network, goes on where it stopped with the same command. A blob gets its
+name in the store only when its digest is right.
+
+Exit status: 0 the image is in the store; 1 it is not.";
+
+/// Examples of `image push`.
+pub const IMAGE_PUSH: &str = "\
+Examples:
+  hardway image push localhost:5000/lab/web:1                where its name says
+  hardway image push web localhost:5000/lab/web:2 -v         under another name, each request told
+  hardway image push web localhost:5000/new/web:1 --mount-from lab/web
+
+Exit status: 0 the registry has it; 1 it has not.";
+
+/// Examples of `image copy`.
+pub const IMAGE_COPY: &str = "\
+Examples:
+  hardway image copy web docker://localhost:5000/lab/web:3
+  hardway image copy docker://localhost:5000/lab/web:1 oci:./layout:web
+  hardway image copy docker-archive:web.tar web
+  hardway image copy docker://quay.io/team/app:1 docker://localhost:5000/team/app:1
+
+Exit status: 0 it is copied; 1 it is not.";
+
+/// Examples of `image ls`.
+pub const IMAGE_LS: &str = "\
+Examples:
+  hardway image ls
+  hardway image ls --store ./images --json";
+
+/// Examples of `image inspect`.
+pub const IMAGE_INSPECT: &str = "\
+Examples:
+  hardway image inspect web
+  hardway image inspect web --platform linux/arm64 --json
+
+Exit status: 0 every digest and diff_id was computed anew and is right; 1 not so.";
+
+/// Examples of `image history`.
+pub const IMAGE_HISTORY: &str = "\
+Examples:
+  hardway image history web          what each layer was made by, the lowest first";
+
+/// Examples of `image unpack`.
+pub const IMAGE_UNPACK: &str = "\
+Examples:
+  sudo hardway image unpack web /srv/web/rootfs      with the owners that the image says
+  hardway image unpack web ./rootfs                  everything is yours, and what needs root is told
+
+Exit status: 0 all of it is there; 1 nothing is.";
+
+/// Examples of `image mount`.
+pub const IMAGE_MOUNT: &str = "\
+Examples:
+  sudo hardway image mount web /mnt                                  to be read only
+  sudo hardway image mount web /mnt --upper ./upper --work ./work    what is written goes to ./upper
+  sudo umount /mnt
+
+Exit status: 0 it is mounted; 1 it is not.";
+
+/// Examples of `image rm`.
+pub const IMAGE_RM: &str = "\
+Examples:
+  hardway image rm web && hardway image gc";
+
+/// Examples of `image gc`.
+pub const IMAGE_GC: &str = "\
+Examples:
+  hardway image gc           what no name reaches and nobody has touched for a day
+  hardway image gc --now     what no name reaches
+
+What is mounted of unpacked layers stays.";
+
+/// Examples of `image verify`.
+pub const IMAGE_VERIFY: &str = "\
+Examples:
+  hardway image verify
+
+Exit status: 0 everything is what its digest says; 1 not so, and what is not is told.";
+
+/// Examples of `image save`.
+pub const IMAGE_SAVE: &str = "\
+Examples:
+  hardway image save web -o web.tar                       for podman load, skopeo, docker load
+  hardway image save web db --format docker -o both.tar
+
+Exit status: 0 the file is whole; 1 there is none.";
+
+/// Examples of `image load`.
+pub const IMAGE_LOAD: &str = "\
+Examples:
+  hardway image load -i web.tar
+  docker save web | hardway image load
+
+Exit status: 0 its images are in the store, under the names that they have in the file; 1 none has a name.";
 
 /// Examples of `registry serve`.
 pub const REGISTRY_SERVE: &str = "\

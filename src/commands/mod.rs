@@ -4,6 +4,7 @@ mod cleanup;
 mod cni;
 mod doctor;
 mod enter;
+mod image;
 mod lesson;
 mod lessons;
 mod open;
@@ -25,6 +26,9 @@ use hardway::session::store::{self, Store};
 
 use crate::cli::{Cli, Command, Ids, LessonCommand};
 
+/// Where a registry's password comes from: not from the command line, which everybody on the machine can read.
+const PASSWORD: &str = "HARDWAY_REGISTRY_PASSWORD";
+
 /// Carries out the command line.
 pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
     match cli.command {
@@ -37,6 +41,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Explanation> {
         Some(Command::Lesson(LessonCommand::Schema)) => Ok(lesson::schema()),
         Some(Command::Lesson(LessonCommand::Script { lesson, until })) => lesson::script(&lesson, until.as_deref()),
         Some(Command::Cni(command)) => cni::run(&command),
+        Some(Command::Image(command)) => image::run(&command),
         Some(Command::Registry(command)) => registry::run(&command),
         Some(Command::Doctor { json, ids }) => doctor::run(json, ids),
         Some(Command::State { pid, json }) => state::state(pid, json),

@@ -8,11 +8,8 @@ use rootfs_fetch::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::say;
+use super::{PASSWORD, say};
 use crate::cli::registry::{Auth, RegistryCommand, Serve};
-
-/// Where the password comes from: not from the command line, which everybody on the machine can read.
-const PASSWORD: &str = "HARDWAY_REGISTRY_PASSWORD";
 
 /// `hardway registry`.
 pub fn run(command: &RegistryCommand) -> Result<ExitCode, Explanation> {

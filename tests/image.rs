@@ -1,0 +1,305 @@
+//! `hardway image` and `hardway registry serve`, as a person uses them: by their command lines, as root and as an ordinary user.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rootfs_fetch::image::here;
+use rootfs_fetch::pack::{self, Format, ImageBuilder, Options};
+use rootfs_fetch::store::Store;
+use serde_json::Value;
+
+const HARDWAY: &str = env!("CARGO_BIN_EXE_hardway");
+const PASSWORD: &str = "s3cret";
+
+/// A directory with a store, and commands that use it.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::Builder::new().prefix("hardway-image").tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self(directory)
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Puts an image with two layers into the store: the second changes one file of the first, deletes one and adds one.
+    fn make(&self, name: &str) {
+        let (lower, upper) = (self.at("lower"), self.at("upper"));
+        for (tree, files) in [
+            (&lower, [("etc/motd", "old"), ("etc/gone", "gone"), ("bin/tool", "tool")]),
+            (&upper, [("etc/motd", "new"), ("etc/more", "more"), ("bin/tool", "tool")]),
+        ] {
+            for (path, text) in files {
+                let path = tree.join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(&path, text).unwrap();
+                let then = fs::FileTimes::new().set_modified(std::time::UNIX_EPOCH);
+                fs::File::options().write(true).open(path).unwrap().set_times(then).unwrap();
+            }
+        }
+        let store = Store::open(self.at("store")).unwrap();
+        let first = pack::tree(&store, &lower, &Options::default()).unwrap();
+        let second = pack::diff(&store, &lower, &upper, &Options::default()).unwrap();
+        let builder = ImageBuilder::new(&store, &here()).layer(&first, "COPY lower /").env("GREETING", "hello");
+        let image = builder.layer(&second, "RUN change").cmd(["/bin/tool"]).write(Format::Oci).unwrap();
+        store.tag(name, &image).unwrap();
+    }
+
+    fn image(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(HARDWAY);
+        command.arg("image").args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command.env("HARDWAY_IMAGES", self.at("store")).env("HARDWAY_REGISTRY_PASSWORD", PASSWORD);
+        command.env("REGISTRY_AUTH_FILE", self.at("no-such-file"));
+        command.output().unwrap()
+    }
+
+    /// What a command prints that succeeds.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.image(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
+    }
+
+    /// What a command says that fails.
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.image(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn serve(&self, options: &[&str]) -> Served {
+        let mut command = Command::new(HARDWAY);
+        command.args(["registry", "serve", "--listen", "127.0.0.1:0", "--store"]).arg(self.at("served")).args(options);
+        command.env("HARDWAY_REGISTRY_PASSWORD", PASSWORD).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let host = line.strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap().0.to_owned();
+        Served { child, host }
+    }
+}
+
+/// A registry in a process of its own.
+struct Served {
+    child: Child,
+    host: String,
+}
+
+impl Served {
+    fn name(&self, image: &str) -> String {
+        format!("{}/{image}", self.host)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn digest(object: &Value) -> &str {
+    object["descriptor"]["digest"].as_str().unwrap()
+}
+
+#[test]
+fn an_image_goes_to_a_registry_and_comes_back_the_same() {
+    let place = Place::new();
+    place.make("web");
+    let served = place.serve(&[]);
+    let there = served.name("lab/web:1");
+    let pushed = place.json(&["push", "web", &there]);
+    assert_eq!(pushed["moved"]["blobs"], 3);
+    let again = place.json(&["push", "web", &there]);
+    assert_eq!((&again["moved"]["blobs"], &again["moved"]["there"]), (&0.into(), &3.into()));
+    let mounted = place.json(&["push", "web", &served.name("other/web:1"), "--mount-from", "lab/web"]);
+    assert_eq!((&mounted["moved"]["bytes"], &mounted["moved"]["mounted"]), (&0.into(), &3.into()));
+    place.ok(&["rm", "web"]);
+    place.ok(&["gc", "--now"]);
+    let pulled = place.json(&["pull", &there, "--name", "web"]);
+    assert_eq!((digest(&pulled), &pulled["moved"]["blobs"]), (digest(&pushed), &3.into()));
+    let listed = place.json(&["ls"]);
+    assert_eq!((&listed[0]["name"], &listed[0]["digest"]), (&"web".into(), &digest(&pushed).into()));
+}
+
+#[test]
+fn each_request_is_told_and_no_password() {
+    let place = Place::new();
+    place.make("web");
+    let served = place.serve(&["--auth", "token", "--user", "teacher"]);
+    let there = served.name("lab/web:1");
+    let said = place.fails(&["push", "web", &there]);
+    assert!(said.contains("401") && said.contains("fix: say who you are"), "{said}");
+    place.ok(&["push", "web", &there, "--user", "teacher"]);
+    let output = place.image(&["pull", &there, "--store", "other", "--user", "teacher", "-v"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    for part in [
+        "< 401",
+        "< www-authenticate: Bearer",
+        "> authorization: B",
+        "/v2/lab/web/manifests/1",
+        "< (",
+        "/blobs/sha256:",
+    ] {
+        assert!(told.contains(part), "no {part}: {told}");
+    }
+    assert!(!told.contains(PASSWORD), "{told}");
+}
+
+#[test]
+fn everything_is_computed_anew_and_what_is_wrong_is_told() {
+    let place = Place::new();
+    place.make("web");
+    let seen = place.json(&["inspect", "web"]);
+    let parts: Vec<&str> =
+        seen["parts"].as_array().unwrap().iter().map(|part| part["part"].as_str().unwrap()).collect();
+    assert_eq!(parts, ["manifest", "config", "layer", "layer"]);
+    assert_eq!(seen["config"]["config"]["Cmd"][0], "/bin/tool");
+    let history = place.json(&["history", "web"]);
+    let layers = seen["parts"].as_array().unwrap()[2..].iter().map(|part| &part["digest"]);
+    let made: Vec<(&Value, &Value)> =
+        history["entries"].as_array().unwrap().iter().map(|entry| (&entry["created_by"], &entry["layer"])).collect();
+    assert_eq!(
+        made.iter().map(|(_, layer)| *layer).filter(|layer| !layer.is_null()).collect::<Vec<_>>(),
+        layers.collect::<Vec<_>>()
+    );
+    assert_eq!(made[0].0, "COPY lower /");
+    assert!(place.ok(&["verify"]).contains("everything is what its digest says"));
+    // One byte of a layer.
+    let layer = seen["parts"][2]["digest"].as_str().unwrap().replace(':', "/");
+    let path = place.at("store").join("blobs").join(layer);
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let output = place.image(&["inspect", "web"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().matches("WRONG").count(), 1);
+    assert_eq!(place.image(&["verify"]).status.code(), Some(1));
+    assert!(place.fails(&["unpack", "web", "rootfs"]).contains("can not be unpacked"));
+    assert!(!place.at("rootfs").exists());
+}
+
+fn tree(root: &Path) -> Vec<(String, String)> {
+    ["bin/tool", "etc/gone", "etc/more", "etc/motd"]
+        .into_iter()
+        .filter_map(|path| Some((path.to_owned(), fs::read_to_string(root.join(path)).ok()?)))
+        .collect()
+}
+
+#[test]
+fn archives_of_both_kinds_and_layouts_carry_an_image() {
+    let place = Place::new();
+    place.make("web");
+    place.ok(&["unpack", "web", "first"]);
+    let files = tree(&place.at("first"));
+    let names: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(names, ["bin/tool", "etc/more", "etc/motd"]);
+    assert_eq!(files[2].1, "new");
+    for (format, transport) in [("oci", "oci-archive"), ("docker", "docker-archive")] {
+        place.ok(&["save", "web", "-o", "saved.tar", "--format", format]);
+        place.ok(&["copy", &format!("{transport}:saved.tar"), "back"]);
+        place.ok(&["copy", "back", &format!("{transport}:again.tar")]);
+        place.ok(&["copy", &format!("{transport}:again.tar"), &format!("oci:layout-{format}:x")]);
+        place.ok(&["unpack", "x", format, "--store", &format!("layout-{format}")]);
+        assert_eq!(tree(&place.at(format)), files);
+    }
+    let other = Place::new();
+    let loaded = other.ok(&["load", "-i", place.at("saved.tar").to_str().unwrap()]);
+    assert!(loaded.starts_with("web:latest is sha256:"), "{loaded}");
+    // What the tag says need not be typed.
+    other.ok(&["history", "web"]);
+    let served = place.serve(&[]);
+    place.ok(&["copy", "oci-archive:again.tar", &format!("docker://{}", served.name("a/b:1"))]).clear();
+}
+
+#[test]
+fn mistakes_are_told_with_what_can_be_done() {
+    let place = Place::new();
+    for (arguments, words) in [
+        (["inspect", "web"].as_slice(), ["The store has no image web", "pull it"]),
+        (&["pull", "Not A Reference"], ["can not be pulled", "is no reference"]),
+        (&["pull", "127.0.0.1:1/a/b", "--platform", "linux"], ["linux is not a platform", "linux/arm64"]),
+        (&["copy", "docker:a/b", "c"], ["can not be copied", "docker://"]),
+        (&["copy", "oci:layout", "c"], ["can not be copied", "oci:DIR:NAME"]),
+        (&["load", "-i", "/dev/null"], ["can not be loaded", "archive"]),
+        (&["save", "web", "-o", "x.tar"], ["The store has no image web", "store is empty"]),
+    ] {
+        let said = place.fails(arguments);
+        assert!(words.iter().all(|word| said.contains(word)), "{arguments:?}: {said}");
+    }
+    assert!(!place.at("x.tar").exists());
+}
+
+/// In a mount namespace of its own, so that nothing of it is on the machine; without root as root of a user namespace.
+#[test]
+fn a_mounted_image_is_the_unpacked_one_and_gc_spares_it() {
+    let place = Place::new();
+    place.make("web");
+    place.ok(&["unpack", "web", "flat"]);
+    let script = "set -e
+        mkdir mounted upper-directory work
+        mount -t tmpfs tmpfs work && mkdir work/upper work/work
+        \"$0\" image mount web mounted --upper work/upper --work work/work
+        cat mounted/etc/motd mounted/etc/more; ls mounted/etc
+        echo mine >mounted/etc/mine && cat work/upper/etc/mine
+        \"$0\" image rm web && \"$0\" image gc --now | tail -n 1
+        cat mounted/etc/motd
+        umount mounted && \"$0\" image gc --now | tail -n 1";
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "--propagation", "private", "sh", "-c", script, HARDWAY]);
+    command.current_dir(place.0.path()).env("HARDWAY_IMAGES", place.at("store")).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let (said, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    let lines = [
+        "newmoremore\nmotd\nmine\n",
+        "0 unpacked layers are gone, and 2 are in use\nnew",
+        "2 unpacked layers are gone, and 0 are in use\n",
+    ];
+    assert!(output.status.success(), "{told}\n{said}");
+    for line in lines {
+        assert!(said.contains(line), "no {line:?} in {said}");
+    }
+}
+
+/// An ordinary user does the same.
+#[test]
+fn an_ordinary_user_can_do_all_of_it() {
+    let Ok(user) = std::env::var("HARDWAY_TEST_USER") else {
+        println!("SKIPPED: HARDWAY_TEST_USER names no ordinary user; tests/run does so");
+        return;
+    };
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIPPED: these tests run as an ordinary user already");
+        return;
+    }
+    // Where everybody may read it.
+    let place = Place::new();
+    let own = place.at("tests");
+    fs::copy(std::env::current_exe().unwrap(), &own).unwrap();
+    let output = Command::new("runuser")
+        .args(["-u", &user, "--"])
+        .arg(&own)
+        .args(["--skip", "an_ordinary_user", "--test-threads", "2"])
+        .current_dir("/")
+        .env_remove("HARDWAY_TEST_USER")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("6 passed"),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
