@@ -38,6 +38,7 @@
 pub mod archive;
 mod busybox;
 mod cache;
+mod cancel;
 pub mod client;
 mod directories;
 mod draft;
@@ -60,6 +61,7 @@ pub mod unpack;
 mod wanted;
 
 pub use cache::{Cache, Cleared, DEFAULT_LIMIT, Held};
+pub use cancel::Cancel;
 pub use error::{Error, Fault};
 pub use machine::Machine;
 pub use plan::{Applets, Entry, Extent, Missing, Plan, Source, What};

@@ -30,8 +30,9 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use error::{TransferError, Trouble};
-pub use progress::{Cancel, Event, Item, Kind, Progress, There};
+pub use progress::{Event, Item, Kind, Progress, There};
 
+use crate::Cancel;
 use crate::client::Client;
 use crate::image::{Descriptor, Digest, Platform, Reference, here};
 use crate::store::Store;

@@ -1,8 +1,6 @@
 //! What is told of a transfer while it goes on, and how it is stopped.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::image::{Descriptor, Digest};
 
@@ -113,30 +111,5 @@ impl fmt::Display for Kind {
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.digest)
-    }
-}
-
-/// Stops a transfer from another thread. Clones stop the same.
-///
-/// As long as bytes flow, it ends with the next of them; and where it waits for another that has the same blob, soon. Where none flow, it ends
-/// when the client takes that for [stalled](crate::client::Timeouts::stall); where a registry asks to be left alone for a while, after
-/// [that](crate::client::Retry).
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Asks the transfer to end.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// What is set then.
-    pub(super) fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
-    }
-
-    /// Whether that was asked.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }

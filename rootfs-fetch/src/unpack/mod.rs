@@ -26,12 +26,11 @@ mod snapshots;
 mod source;
 mod workshop;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 pub use error::UnpackError;
 pub use flat::Unpacked;
 pub use snapshots::{Removed, Snapshots, Taken};
 
+use crate::Cancel;
 use crate::layer::{Layer, Limits};
 use crate::store::{Image, ImageLayer, Store, StoreError};
 
@@ -55,7 +54,7 @@ type Observer<'a> = dyn Fn(Progress) + Send + Sync + 'a;
 pub struct Unpack<'a> {
     limits: Limits,
     observer: Option<Box<Observer<'a>>>,
-    cancel: Option<&'a AtomicBool>,
+    cancel: Cancel,
 }
 
 impl<'a> Unpack<'a> {
@@ -76,14 +75,14 @@ impl<'a> Unpack<'a> {
         Self { observer: Some(Box::new(observer)), ..self }
     }
 
-    /// Ends with [`UnpackError::Cancelled`] soon after this has become true.
+    /// Ends with [`UnpackError::Cancelled`] soon after this was cancelled.
     #[must_use]
-    pub fn cancel(self, cancel: &'a AtomicBool) -> Self {
-        Self { cancel: Some(cancel), ..self }
+    pub fn cancel(self, cancel: Cancel) -> Self {
+        Self { cancel, ..self }
     }
 
     fn is_cancelled(&self) -> bool {
-        self.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+        self.cancel.is_cancelled()
     }
 
     fn tell(&self, progress: Progress) {

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
+use rootfs_fetch::Cancel;
 use rootfs_fetch::image::digest_of;
 use rootfs_fetch::store::{GRACE, Store, StoreError};
-use rootfs_fetch::transfer::{Cancel, Event, There, Transfer, Trouble};
+use rootfs_fetch::transfer::{Event, There, Transfer, Trouble};
 
 use super::registry::{Image, Registry, bytes};
 use super::{DEADLINE, Place, asks_for, client, lab, once, wait_until, watched};

@@ -4,10 +4,11 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use rootfs_fetch::Cancel;
 use rootfs_fetch::client::{Client, ClientError, Options};
 use rootfs_fetch::image::{Descriptor, DocumentError, MediaType, digest_of};
 use rootfs_fetch::store::StoreError;
-use rootfs_fetch::transfer::{Cancel, Event, Platforms, Pushed, There, Transfer, TransferError, Trouble};
+use rootfs_fetch::transfer::{Event, Platforms, Pushed, There, Transfer, TransferError, Trouble};
 use serde_json::{Value, json};
 
 use super::registry::{Image, Registry, bytes, descriptor, index};

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rootfs_fetch::Cancel;
 use rootfs_fetch::client::{Client, ClientError, Options, Refusal, Retry, Timeouts};
 use rootfs_fetch::image::digest_of;
 use rootfs_fetch::store::StoreError;
-use rootfs_fetch::transfer::{Cancel, Event, Transfer, Trouble};
+use rootfs_fetch::transfer::{Event, Transfer, Trouble};
 
 use super::registry::{Image, Registry, bytes};
 use super::server::{Reply, Request};

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink as link};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use rootfs_fetch::Cancel;
 use rootfs_fetch::layer::{LayerError, Limits, Reason};
 use rootfs_fetch::store::StoreError;
 use rootfs_fetch::unpack::{Progress, Unpack, UnpackError};
@@ -126,14 +126,15 @@ fn cancelled_it_leaves_nothing() {
     let lab = Lab::new();
     let large = || vec![file("f", (0..4_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>())];
     let image = lab.image("large", [large(), large(), large()]);
-    let cancel = AtomicBool::new(false);
     // At the first thing that is told.
-    let unpack = Unpack::new().cancel(&cancel).progress(|_| cancel.store(true, Ordering::Relaxed));
-    let error = unpack.flat(&lab.store, &image, &lab.path("rootfs")).expect_err("it was cancelled");
+    let unpack = || {
+        let cancel = Cancel::default();
+        Unpack::new().cancel(cancel.clone()).progress(move |_| cancel.cancel())
+    };
+    let error = unpack().flat(&lab.store, &image, &lab.path("rootfs")).expect_err("it was cancelled");
     assert!(matches!(error, UnpackError::Cancelled), "{error}");
     assert!(lab.beside().is_empty());
-    cancel.store(false, Ordering::Relaxed);
-    let error = unpack.take(&lab.snapshots(), &lab.store, &image).expect_err("it was cancelled");
+    let error = unpack().take(&lab.snapshots(), &lab.store, &image).expect_err("it was cancelled");
     assert!(matches!(error, UnpackError::Cancelled), "{error}");
     let taken = lab.take(&image).expect("layers");
     assert_eq!(taken.directories().len(), 3);

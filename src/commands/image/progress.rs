@@ -6,9 +6,12 @@ use std::sync::Mutex;
 use std::thread;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use rootfs_fetch::Cancel;
 use rootfs_fetch::client::{Exchange, Observer};
 use rootfs_fetch::image::Digest;
-use rootfs_fetch::transfer::{Cancel, Event, Item, Progress, There};
+use rootfs_fetch::store::ImageLayer;
+use rootfs_fetch::transfer::{Event, Item, Kind, Progress, There};
+use rootfs_fetch::unpack;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// So many digits of a digest tell blobs apart for people, as in the output of other tools.
@@ -31,12 +34,24 @@ impl Bars {
         if !self.is_terminal {
             let resumed = if from == 0 { String::new() } else { format!(", from byte {from} on") };
             eprintln!("{} {} {}{resumed}", item.kind, item.digest, bytes(item.size));
-            return;
         }
+        // Where there is no terminal it draws nothing.
         let bar = ProgressBar::new(item.size).with_style(style()).with_prefix(label(item)).with_position(from);
         let bar = self.all.add(bar);
         bar.tick();
         self.bars().insert(item.digest.to_string(), bar);
+    }
+
+    /// How far a layer is unpacked.
+    pub fn unpacked(&self, layer: &ImageLayer, at: unpack::Progress) {
+        let digest = layer.descriptor.digest();
+        if !self.bars().contains_key(digest.as_ref()) {
+            self.begin(&Item { digest: digest.clone(), size: at.size, kind: Kind::Layer }, 0);
+        }
+        self.bar(digest, |bar| bar.set_position(at.read));
+        if at.done {
+            self.bar(digest, ProgressBar::finish);
+        }
     }
 
     fn bars(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, ProgressBar>> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,9 +12,10 @@ use hardway::kernel::sys::{self, MsFlags};
 use hardway::kernel::trace::Trace;
 use hardway::probe::mounts::parse_mountinfo;
 use rootfs_fetch::layer::{Counts, Xattrs};
-use rootfs_fetch::unpack::{Snapshots, Unpack as Unpacking};
+use rootfs_fetch::store::Image;
+use rootfs_fetch::unpack::{Progress, Snapshots, Unpack as Unpacking};
 
-use super::progress::bytes;
+use super::progress::{self, Bars, bytes};
 use super::{What, directory, find, open, platform};
 use crate::cli::image::{Mount, Place, Unpack};
 use crate::commands::say;
@@ -23,9 +25,16 @@ pub fn unpack(options: &Unpack) -> Result<ExitCode, Explanation> {
     let what = format!("{} can not be unpacked", options.name);
     let store = open(&options.place)?;
     let image = store.image(&find(&store, &options.name)?, &platform(&options.platforms)?).what(&what)?;
-    let unpacked = Unpacking::new().flat(&store, &image, &options.directory).what(&what)?;
+    let bars = Bars::new();
+    let unpacked = unpacking(&image, &bars).what(&what)?.flat(&store, &image, &options.directory).what(&what)?;
     say(&format!("{}: {}", options.directory.display(), told(&unpacked.counts)));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which is shown, and can be cancelled.
+fn unpacking<'a>(image: &'a Image, bars: &'a Bars) -> io::Result<Unpacking<'a>> {
+    let tell = |at: Progress| bars.unpacked(&image.layers[at.layer], at);
+    Ok(Unpacking::new().cancel(progress::cancelled_by_signals()?).progress(tell))
 }
 
 /// `hardway image mount`: one overlay of the layers, each of which was unpacked once for all images that have it.
@@ -35,7 +44,8 @@ pub fn mount(options: &Mount) -> Result<ExitCode, Explanation> {
     let image = store.image(&find(&store, &options.name)?, &platform(&options.platforms)?).what(&what)?;
     let beside = snapshots(&options.place)?;
     let snapshots = Snapshots::open(&beside).what(&what)?;
-    let taken = snapshots.take(&store, &image).what(&what)?;
+    let bars = Bars::new();
+    let taken = unpacking(&image, &bars).what(&what)?.take(&snapshots, &store, &image).what(&what)?;
     let mut lower: Vec<String> = taken.directories().iter().rev().map(|path| path.display().to_string()).collect();
     if lower.len() == 1 && options.upper.is_none() {
         // An overlay of one directory is none (fs/overlayfs/params.c).
