@@ -36,6 +36,11 @@ pub(super) enum Said {
 impl Name {
     /// Absolute names begin at the root too. `..` is refused: some readers take it for the directory above, others skip the entry.
     pub fn read(bytes: &[u8]) -> Result<Self, LayerError> {
+        Self::split_up(bytes)?.if_short(bytes)
+    }
+
+    /// As [`Name::read`], with components of any length.
+    fn split_up(bytes: &[u8]) -> Result<Self, LayerError> {
         let refuse = |why: &str| Err(LayerError::refused(bytes, why));
         if bytes.is_empty() {
             return refuse("it has no name");
@@ -51,10 +56,14 @@ impl Name {
         if components.contains(&&b".."[..]) {
             return refuse("there is a \"..\" in its name");
         }
-        if components.iter().any(|part| part.len() > NAME_MAX) {
-            return refuse("a component of its name is longer than 255 bytes");
-        }
         Ok(Self(components.into_iter().map(|part| OsString::from_vec(part.to_vec())).collect()))
+    }
+
+    fn if_short(self, bytes: &[u8]) -> Result<Self, LayerError> {
+        if self.0.iter().any(|part| part.len() > NAME_MAX) {
+            return Err(LayerError::refused(bytes, "a component of its name is longer than 255 bytes"));
+        }
+        Ok(self)
     }
 
     /// The directory and the last component; none for the root.
@@ -73,25 +82,26 @@ impl Name {
 
 impl Said {
     pub fn read(bytes: &[u8]) -> Result<Self, LayerError> {
-        let mut name = Name::read(bytes)?;
+        // What a whiteout hides may have as long a name as any file, and its own is longer by its prefix.
+        let mut name = Name::split_up(bytes)?;
         if name.0.iter().any(|part| part.as_bytes().starts_with(AUFS) && part.as_bytes() != OPAQUE) {
-            return Ok(Self::Aufs(name));
+            return name.if_short(bytes).map(Self::Aufs);
         }
         let above = &name.0[..name.0.len().saturating_sub(1)];
         if above.iter().any(|part| part.as_bytes().starts_with(WHITEOUT)) {
             return Err(LayerError::refused(bytes, "it is below a whiteout, in which nothing can be"));
         }
         let Some(last) = name.0.pop_if(|last| last.as_bytes().starts_with(WHITEOUT)) else {
-            return Ok(Self::There(name));
+            return name.if_short(bytes).map(Self::There);
         };
         match &last.as_bytes()[WHITEOUT.len()..] {
-            _ if last.as_bytes() == OPAQUE => Ok(Self::Opaque(name)),
+            _ if last.as_bytes() == OPAQUE => name.if_short(bytes).map(Self::Opaque),
             b"" | b"." | b".." => {
                 Err(LayerError::refused(bytes, "it is a whiteout of nothing that can be in a directory"))
             }
             hidden => {
                 name.0.push(OsStr::from_bytes(hidden).to_owned());
-                Ok(Self::Whiteout(name))
+                name.if_short(bytes).map(Self::Whiteout)
             }
         }
     }
@@ -121,6 +131,22 @@ mod tests {
             [&b""[..], b"../x", b"a/../b", b"..", b"a\0b", &[b'x'; NAME_MAX + 1], "ab/".repeat(1366).as_bytes()]
         {
             assert!(matches!(Name::read(bytes), Err(LayerError::Refused { .. })), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_prefix_of_a_whiteout_does_not_count() {
+        let longest = "x".repeat(NAME_MAX);
+        let hidden = Said::read(format!("a/.wh.{longest}").as_bytes()).expect("a whiteout");
+        assert_eq!(hidden, Said::Whiteout(name(&format!("a/{longest}"))));
+        for text in [
+            format!(".wh.{longest}x"),
+            format!(".wh..wh.{longest}"),
+            format!("{longest}x/.wh.a"),
+            format!("{longest}x/.wh..wh..opq"),
+            format!("{longest}x"),
+        ] {
+            assert!(matches!(Said::read(text.as_bytes()), Err(LayerError::Refused { .. })), "{text}");
         }
     }
 

@@ -161,3 +161,16 @@ fn each_entry_is_told() {
     assert_eq!((counts.entries, counts.bytes, counts.added, counts.replaced, counts.deleted), (7, 10, 1, 2, 4));
     assert_eq!(applied.diff_id, rootfs_fetch::image::digest_of(&layer));
 }
+
+#[test]
+fn a_whiteout_hides_the_longest_name() {
+    let lab = Lab::new();
+    let names = [252, 255].map(|length| "n".repeat(length));
+    lab.apply(names.iter().map(|name| file(name, "")));
+    let layer = archive(names.iter().map(|name| whiteout(&format!(".wh.{name}"))));
+    let (applied, _) = lab.bytes(&layer, &lab.flat()).expect("a layer");
+    assert_eq!((applied.counts.deleted, lab.paths().len()), (2, 0));
+    let (applied, _) = lab.bytes(&layer, &lab.overlay("overlay")).expect("a layer for overlayfs");
+    assert_eq!(applied.counts.marked, 2);
+    assert_eq!(crate::lab::paths(&lab.path().join("overlay")), names);
+}
