@@ -102,18 +102,30 @@ fn the_digest_is_that_of_all_bytes() {
 fn an_archive_may_be_empty_and_without_an_end() {
     let lab = Lab::new();
     let without_end = file("f", "x").bytes();
-    for bytes in [vec![], vec![0; 512], vec![0; 1024], vec![0; 10240], without_end] {
+    for bytes in [vec![], vec![0; 512], vec![0; 1024], vec![0; 10240], without_end.clone()] {
         lab.bytes(&bytes, &lab.flat()).expect("a layer");
     }
     assert_eq!(lab.paths(), ["f"]);
+    // Nor does the last member need padding; but what it announces has to follow.
+    for length in 513..1024 {
+        let lab = Lab::new();
+        lab.bytes(&without_end[..length], &lab.flat()).expect("a layer");
+        assert_eq!(lab.read("f"), "x");
+    }
+    let announced = Entry::new(b'x', "pax").data("17 path=replaced\n").bytes();
+    let error = lab.bytes(&announced[..512 + 17], &lab.flat()).expect_err("a member that is missing");
+    assert!(error.to_string().contains("was announced"), "{error}");
 }
 
 #[test]
 fn a_layer_that_is_cut_off_is_refused() {
     let tar = archive([directory("d"), file("d/f".repeat(60), "x".repeat(600)), file("g", "")]);
-    // At each byte but those between members, where an archive may end without its end blocks.
+    // At each byte but those between members and in the padding of data, where an archive may end without its end blocks.
     let lab = Lab::new();
-    for length in (1..tar.len() - 1024).filter(|length| length % 512 != 0) {
+    let data = tar.len() - 1024 - 512 - 1024;
+    for length in
+        (1..tar.len() - 1024).filter(|length| length % 512 != 0 && !(data + 600..data + 1024).contains(length))
+    {
         assert!(lab.bytes(&tar[..length], &lab.flat()).is_err(), "{length}");
     }
     for (bytes, kind) in [(gzip(&tar), MediaType::ImageLayerGzip), (zstd(&tar), MediaType::ImageLayerZstd)] {
