@@ -13,7 +13,7 @@ use super::ahead::Ahead;
 use super::archive::{Archive, Member, Type};
 use super::below::Overlay;
 use super::error::{During, LayerError, lossy};
-use super::metadata::{Owner, complete_file, mode, set_mode, set_time};
+use super::metadata::{Owner, complete_file, mode, set_mode, set_time, take_xattrs};
 use super::name::{Name, Said};
 use super::report::{Applied, Counts, Deed, Event, Kind, Reason};
 use super::sweep::{Which, list};
@@ -51,7 +51,7 @@ pub(super) fn apply(
     }
     let diff_id = ahead.finish()?;
     applier.tree.finish().map_err(|(path, error)| LayerError::Io {
-        operation: "set mode and times of",
+        operation: "set default ACL, mode and times of",
         entry: path.to_string_lossy().into_owned(),
         source: error.into(),
     })?;
@@ -158,10 +158,10 @@ impl<'a> Applier<'a> {
     }
 
     fn directory_metadata(&mut self, directory: &OwnedFd, member: &Member) -> Result<(), LayerError> {
-        let id = self.tree.enter(directory).during("enter", &member.name)?;
+        self.tree.enter(directory).during("enter", &member.name)?;
+        take_xattrs(directory, member, &mut self.counts).during("take the old attributes of", &member.name)?;
         self.owner.give(directory, member, &mut self.counts).during("set the metadata of", &member.name)?;
-        self.tree.set_last(id, mode(member), member.mtime);
-        Ok(())
+        self.tree.set_last(directory, mode(member), member.mtime).during("enter", &member.name)
     }
 
     /// Removes what is in the way.

@@ -1,23 +1,19 @@
 //! What overlayfs does before something of a lower layer is changed: it is copied to the upper one, with everything that is known of it
 //! (Documentation/filesystems/overlayfs.rst, "Non-directories").
 
-use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags, chmod, chownat, fstat, getxattr, listxattr, open,
-    openat, readlinkat, setxattr, symlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags, chmod, chownat, fstat, getxattr, open, openat,
+    readlinkat, setxattr, symlinkat, utimensat,
 };
 use rustix::io::{Errno, Result};
 
-use super::metadata::{STORAGE, not_taken};
+use super::metadata::{MAX_XATTR, STORAGE, not_taken, xattrs};
 use super::tree::{Place, file_type, in_proc, times};
-
-/// The longest value, and the longest list of names, in bytes: XATTR_SIZE_MAX and XATTR_LIST_MAX of limits.h.
-const MAX_XATTR: usize = 64 * 1024;
 
 /// Copies a file or a link, which was opened with O_PATH, to a place that is free. Tells how many bytes it has; nothing where it is of another kind.
 pub(super) fn copy_up(below: &OwnedFd, place: &Place) -> Result<Option<u64>> {
@@ -67,13 +63,7 @@ pub(super) fn owner_and_xattrs(below: &OwnedFd, found: &Stat, copy: &OwnedFd) ->
             result => result?,
         }
     }
-    let mut names = vec![0; MAX_XATTR];
-    let length = match listxattr(in_proc(below), &mut names[..]) {
-        Err(Errno::NOTSUP) => return Ok(()),
-        length => length?,
-    };
-    let names = names[..length].split_inclusive(|byte| *byte == 0);
-    for name in names.filter_map(|name| CStr::from_bytes_with_nul(name).ok()).map(CString::from) {
+    for name in xattrs(below)? {
         if STORAGE.iter().any(|prefix| name.as_bytes().starts_with(prefix)) {
             continue;
         }

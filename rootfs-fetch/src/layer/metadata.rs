@@ -1,13 +1,13 @@
 //! Owners, extended attributes, modes and times of what a layer made. The order matters: a new owner takes setuid bits and capabilities
 //! away (chown(2)), so it comes first; an attribute may need the owner's right to write, so the mode comes after it.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, Stat, Timestamps, Uid, XattrFlags, chmod, chownat, fchmod, fstat, futimens, setxattr,
-    utimensat,
+    AtFlags, CWD, Gid, Mode, Stat, Timestamps, Uid, XattrFlags, chmod, chownat, fchmod, fstat, futimens, getxattr,
+    listxattr, removexattr, setxattr, utimensat,
 };
 use rustix::io::{Errno, Result};
 
@@ -18,6 +18,16 @@ use super::tree::in_proc;
 /// Extended attributes by which a storage decides what is shown of a file: overlayfs, fuse-overlayfs, containers/storage.
 pub(super) const STORAGE: [&[u8]; 4] =
     [b"trusted.overlay.", b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers."];
+
+/// The longest value, and the longest list of names, in bytes: XATTR_SIZE_MAX and XATTR_LIST_MAX of limits.h.
+pub(super) const MAX_XATTR: usize = 64 * 1024;
+
+/// Extended attributes that this machine's policy or file system gives to everything, whatever an image says.
+const MACHINE: [&[u8]; 5] =
+    [b"security.selinux", b"security.SMACK64", b"security.ima", b"security.evm", b"system.nfs4_acl"];
+
+/// The rights that a directory hands down to what is made in it: acl(5), "Object creation and default ACLs".
+const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
 
 /// To whom belongs what this process makes.
 pub(super) struct Owner {
@@ -59,6 +69,57 @@ impl Owner {
         }
         Ok(stat)
     }
+}
+
+/// Takes from a directory the extended attributes that it had before a member replaces them (image-spec, layer.md, "Modifications").
+pub(super) fn take_xattrs(directory: &OwnedFd, member: &Member, counts: &mut Counts) -> Result<()> {
+    for name in xattrs(directory)? {
+        let bytes = name.as_bytes();
+        let stays = STORAGE.iter().chain(&MACHINE).any(|prefix| bytes.starts_with(prefix));
+        if stays || member.xattrs.iter().any(|(keyword, _)| keyword == bytes) {
+            continue;
+        }
+        match removexattr(in_proc(directory), &name) {
+            // The kernel keeps some lists of rights as the mode alone.
+            Ok(()) | Err(Errno::NODATA) => {}
+            Err(error) if not_taken(error) => counts.miss(Reason::Xattr),
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+/// The names of all extended attributes.
+pub(super) fn xattrs(node: &OwnedFd) -> Result<Vec<CString>> {
+    let mut names = vec![0; MAX_XATTR];
+    let length = match listxattr(in_proc(node), &mut names[..]) {
+        Err(Errno::NOTSUP) => 0,
+        length => length?,
+    };
+    let names = names[..length].split_inclusive(|byte| *byte == 0);
+    Ok(names.filter_map(|name| CStr::from_bytes_with_nul(name).ok()).map(CString::from).collect())
+}
+
+/// Takes from a directory the rights that it hands down, and tells them: until it has them again, what is made in it has what its own
+/// entry says and nothing more.
+pub(super) fn take_default_acl(directory: &OwnedFd) -> Result<Option<Vec<u8>>> {
+    let mut value = vec![0; MAX_XATTR];
+    match getxattr(in_proc(directory), DEFAULT_ACL, &mut value[..]) {
+        Err(Errno::NODATA | Errno::NOTSUP) => return Ok(None),
+        length => value.truncate(length?),
+    }
+    match give_default_acl(directory, &value) {
+        // What could not be given back stays: it may name a user whom this user namespace does not know.
+        Err(error) if not_taken(error) => return Ok(None),
+        result => result?,
+    }
+    removexattr(in_proc(directory), DEFAULT_ACL)?;
+    Ok(Some(value))
+}
+
+/// Gives a directory the rights that it hands down.
+pub(super) fn give_default_acl(directory: &OwnedFd, value: &[u8]) -> Result<()> {
+    setxattr(in_proc(directory), DEFAULT_ACL, value, XattrFlags::empty())
 }
 
 /// Whether file system or kernel do not take an extended attribute of that name or size from this process.

@@ -22,6 +22,7 @@ use rustix::io::{Errno, Result};
 
 use super::below::Overlay;
 use super::copy_up::{copy_up, owner_and_xattrs};
+use super::metadata::{give_default_acl, take_default_acl};
 
 /// The most links that are followed to make a directory: path_resolution(7).
 const MAX_LINKS: usize = 40;
@@ -45,13 +46,15 @@ pub(super) struct Place {
     pub name: OsString,
 }
 
-/// What a directory gets when everything in it is done: to make something in it changes its time, and may need another mode.
+/// What a directory gets when everything in it is done: to make something in it changes its time, and may need another mode; and what is
+/// made in it would inherit its default ACL.
 #[derive(Debug)]
 struct Last {
     /// Without links, relative to the root.
     path: PathBuf,
     mode: Option<Mode>,
     times: Timestamps,
+    default_acl: Option<Vec<u8>>,
 }
 
 /// The tree, and what this layer has done in it.
@@ -185,9 +188,9 @@ impl<'a> Tree<'a> {
             _ if is_whiteout(&found) => return self.new_directory(place, false).map(|_| None),
             _ => return Err(Errno::NOTDIR),
         }
-        let (directory, id) = self.new_directory(place, false)?;
+        let (directory, _) = self.new_directory(place, false)?;
         owner_and_xattrs(&below, &found, &directory)?;
-        self.set_last(id, Mode::from_raw_mode(found.st_mode), times(&found).last_modification);
+        self.set_last(&directory, Mode::from_raw_mode(found.st_mode), times(&found).last_modification)?;
         Ok(None)
     }
 
@@ -225,14 +228,15 @@ impl<'a> Tree<'a> {
         Ok(path_of(at)?.strip_prefix(&self.base).map_err(|_| Errno::STALE)?.to_owned())
     }
 
-    /// Before anything is made or removed in a directory: notes its times, which it is to have again, and lets its owner in.
+    /// Before anything is made or removed in a directory: notes its times and takes its default ACL, which it is to have again, and lets
+    /// its owner in.
     pub fn enter(&mut self, at: &OwnedFd) -> Result<Id> {
         let stat = fstat(at)?;
         let id = id_of(&stat);
         if !self.last.contains_key(&id) {
             let path = self.inner_path(at)?;
             self.noted += path.as_os_str().len() as u64;
-            self.last.insert(id, Last { path, mode: None, times: times(&stat) });
+            self.last.insert(id, Last { path, mode: None, times: times(&stat), default_acl: take_default_acl(at)? });
         }
         if let Some(mode) = self.let_owner_in(at, &stat)?
             && let Some(last) = self.last.get_mut(&id)
@@ -252,15 +256,19 @@ impl<'a> Tree<'a> {
         Ok(Some(mode))
     }
 
-    /// What a directory that was entered is to have at the end.
-    pub fn set_last(&mut self, id: Id, mode: Mode, mtime: Timespec) {
+    /// What a directory whose attributes were just set is to have at the end. As an ACL they may have shut its owner out.
+    pub fn set_last(&mut self, at: &OwnedFd, mode: Mode, mtime: Timespec) -> Result<()> {
+        let id = self.enter(at)?;
+        let default_acl = take_default_acl(at)?;
         if let Some(last) = self.last.get_mut(&id) {
             last.mode = Some(mode);
             last.times = Timestamps { last_access: mtime, last_modification: mtime };
+            last.default_acl = default_acl;
         }
+        Ok(())
     }
 
-    /// Gives all directories their modes and times, those within others first.
+    /// Gives all directories their default ACLs, modes and times, those within others first.
     ///
     /// # Errors
     /// With the directory of which it could not be done.
@@ -275,6 +283,9 @@ impl<'a> Tree<'a> {
         let stat = fstat(&at)?;
         if id_of(&stat) != id {
             return Err(Errno::STALE);
+        }
+        if let Some(acl) = &last.default_acl {
+            give_default_acl(&at, acl)?;
         }
         if let Some(mode) = last.mode {
             chmod(in_proc(&at), mode)?;

@@ -1,15 +1,15 @@
 //! Modes, owners, times and extended attributes; and GNU tar as a second opinion.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use rootfs_fetch::layer::Reason;
+use rootfs_fetch::layer::{Reason, Xattrs};
 use rustix::fs::lgetxattr;
 
 use crate::archive::{Entry, archive, directory, file, hardlink, symlink, whiteout};
-use crate::lab::{Lab, root, tree};
+use crate::lab::{Lab, root, tree, xattrs};
 
 fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
     let mut value = vec![0; 65536];
@@ -54,8 +54,7 @@ fn directories_that_let_nobody_in_can_be_changed_and_stay_so() {
     assert_eq!(lab.metadata("a").mode() & 0o7777, 0);
     // To look at it, which needs the right.
     let allow = |path: &str, mode| {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(lab.rootfs().join(path), fs::Permissions::from_mode(mode)).expect("a mode");
+        fs::set_permissions(lab.rootfs().join(path), PermissionsExt::from_mode(mode)).expect("a mode");
     };
     allow("a", 0o755);
     assert_eq!(lab.metadata("a/b").mode() & 0o7777, 0o555);
@@ -150,6 +149,105 @@ fn extended_attributes_are_applied_or_told_of() {
     if let Some(found) = has_capability {
         assert_eq!(found, capability);
     }
+}
+
+#[test]
+fn an_entry_of_a_directory_takes_attributes_that_it_does_not_have() {
+    let lab = Lab::new();
+    let mark = |entry: Entry, name: &str, value: &str| entry.pax(format!("SCHILY.xattr.user.{name}"), value);
+    let both = |name: &str| mark(mark(directory(name), "mark", "old"), "only", "old");
+    let lower = archive([both("./"), both("d"), both("stays")]);
+    // The directory is there before its entry: from the layer below, or because it was passed through.
+    let upper = archive([
+        file("d/f", ""),
+        whiteout("d/.wh..wh..opq"),
+        mark(directory("d"), "mark", "new"),
+        directory("./"),
+        file("stays/f", ""),
+    ]);
+    lab.bytes(&lower, &lab.flat()).expect("a layer");
+    lab.bytes(&upper, &lab.flat()).expect("a layer");
+    lab.bytes(&lower, &lab.overlay("overlay-0")).expect("a layer for overlayfs");
+    let above = lab.overlay_above("overlay-1", &["overlay-0".into()]);
+    lab.bytes(&upper, &above).expect("a layer for overlayfs");
+    for target in ["rootfs", "overlay-1"] {
+        let found = |path: &str, name: &str| attribute(&lab.path().join(target).join(path), name);
+        assert_eq!(found("d", "user.mark").as_deref(), Some(&b"new"[..]), "{target}");
+        assert_eq!(found("d", "user.only"), None, "{target}");
+        assert_eq!((found("", "user.mark"), found("", "user.only")), (None, None), "{target}");
+        assert_eq!(found("stays", "user.only").as_deref(), Some(&b"old"[..]), "{target}");
+    }
+    let opaque = if xattrs() == Xattrs::Trusted { "trusted.overlay.opaque" } else { "user.overlay.opaque" };
+    assert_eq!(attribute(&lab.path().join("overlay-1/d"), opaque).as_deref(), Some(&b"y"[..]));
+}
+
+/// An ACL as the kernel's extended attributes have it: version 2, then tag, rights and id of each entry.
+fn acl(rights: [(u16, u16, u32); 5]) -> Vec<u8> {
+    let entries = rights
+        .into_iter()
+        .flat_map(|(tag, rights, id)| [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &id.to_le_bytes()].concat());
+    2_u32.to_le_bytes().into_iter().chain(entries).collect()
+}
+
+#[test]
+fn what_is_made_in_a_directory_inherits_no_acl() {
+    let lab = Lab::new();
+    let (own, none) = (rustix::process::geteuid().as_raw(), u32::MAX);
+    // The owner, a user, the group, the mask, all others: acl(5).
+    let handed_down = acl([(1, 7, none), (2, 6, own), (4, 7, none), (0x10, 7, none), (0x20, 0, none)]);
+    let (default, access) = ("system.posix_acl_default", "system.posix_acl_access");
+    let lower = archive([
+        directory("d").mode(0o775).pax(format!("SCHILY.xattr.{default}"), &handed_down),
+        file("d/f", "").mode(0o646),
+        directory("d/e").mode(0o705),
+        Entry::new(b'6', "d/p").mode(0o606),
+        file("d/implied/f", "").mode(0o604),
+    ]);
+    let upper = archive([file("d/g", "").mode(0o646), file("d/other/f", "").mode(0o604)]);
+    let (applied, _) = lab.bytes(&lower, &lab.flat()).expect("a layer");
+    if applied.counts.not_applied.contains_key(&Reason::Xattr) {
+        println!("SKIPPED default ACLs: the file system of {} has none", lab.path().display());
+        return;
+    }
+    lab.bytes(&upper, &lab.flat()).expect("a layer");
+    lab.bytes(&lower, &lab.overlay("overlay-0")).expect("a layer for overlayfs");
+    let above = lab.overlay_above("overlay-1", &["overlay-0".into()]);
+    lab.bytes(&upper, &above).expect("a layer for overlayfs");
+    let (below, above) = (["f", "e", "p", "implied", "implied/f"], ["g", "other", "other/f"]);
+    for (target, made) in
+        [("rootfs", [&below[..], &above].concat()), ("overlay-0", below.to_vec()), ("overlay-1", above.to_vec())]
+    {
+        let d = lab.path().join(target).join("d");
+        assert_eq!(attribute(&d, default).as_deref(), Some(&handed_down[..]), "{target}");
+        for name in made {
+            assert_eq!(attribute(&d.join(name), default), None, "{target} {name}");
+            assert_eq!(attribute(&d.join(name), access), None, "{target} {name}");
+            let mode = match name {
+                "f" | "g" => 0o646,
+                "e" => 0o705,
+                "p" => 0o606,
+                "implied" | "other" => 0o755,
+                _ => 0o604,
+            };
+            assert_eq!(fs::symlink_metadata(d.join(name)).expect("metadata").mode() & 0o7777, mode, "{target} {name}");
+        }
+    }
+}
+
+#[test]
+fn an_acl_that_shuts_the_owner_out_is_in_nobodys_way() {
+    let lab = Lab::new();
+    let (own, none) = (rustix::process::geteuid().as_raw(), u32::MAX);
+    let shut = acl([(1, 5, none), (2, 4, own), (4, 5, none), (0x10, 5, none), (0x20, 5, none)]);
+    lab.apply([
+        file("d/before", ""),
+        directory("d").mode(0o555).pax("SCHILY.xattr.system.posix_acl_access", shut),
+        file("d/after", ""),
+    ]);
+    assert_eq!(lab.metadata("d").mode() & 0o7777, 0o555);
+    assert!(lab.has("d/before") && lab.has("d/after"));
+    // So that whoever is no root can remove it.
+    fs::set_permissions(lab.rootfs().join("d"), PermissionsExt::from_mode(0o755)).expect("a mode");
 }
 
 #[test]
