@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rootfs_fetch::pack::{self, Compression, Options};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, lsetxattr, makedev, mknodat, utimensat,
+    AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, lremovexattr, lsetxattr, makedev, mknodat,
+    utimensat,
 };
 
 use crate::lab::{Lab, plain, root, tree};
@@ -32,7 +33,8 @@ pub enum Op {
     Mode(PathBuf, u32),
     Owner(PathBuf, u32),
     Time(PathBuf, i64, i64),
-    Attribute(PathBuf, u8),
+    /// With this byte in it, or gone.
+    Attribute(PathBuf, Option<u8>),
 }
 
 fn path() -> impl Strategy<Value = PathBuf> {
@@ -60,7 +62,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (path(), mode).prop_map(|(path, mode)| Op::Mode(path, mode)),
         1 => (path(), prop::sample::select(vec![0, 7, 3_000_000])).prop_map(|(path, owner)| Op::Owner(path, owner)),
         2 => (path(), time).prop_map(|(path, (seconds, nanoseconds))| Op::Time(path, seconds, nanoseconds)),
-        1 => (path(), any::<u8>()).prop_map(|(path, byte)| Op::Attribute(path, byte)),
+        3 => (path(), any::<Option<u8>>()).prop_map(|(path, byte)| Op::Attribute(path, byte)),
     ]
 }
 
@@ -110,7 +112,8 @@ fn one(tree: &Path, op: &Op) -> std::io::Result<()> {
         Op::Time(path, seconds, nanoseconds) => {
             set_time(&tree.join(path), Timespec { tv_sec: *seconds, tv_nsec: *nanoseconds })?;
         }
-        Op::Attribute(path, byte) => {
+        Op::Attribute(path, None) => lremovexattr(tree.join(path), "user.test")?,
+        Op::Attribute(path, Some(byte)) => {
             lsetxattr(tree.join(path), "user.test", &[*byte, b'\n', 0], XattrFlags::empty())?;
         }
         _ => {}
@@ -177,15 +180,19 @@ fn a_whole_tree_is_made_again_in_every_compression() {
 #[test]
 fn what_only_metadata_tells_is_a_change() {
     let set = |path: &Path| lsetxattr(path, "user.test", b"1", XattrFlags::empty()).expect("an attribute");
+    let take = |path: &Path| lremovexattr(path, "user.old").expect("an attribute");
     let mode = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o701)).expect("a mode");
     let old = UNIX_EPOCH + Duration::new(7, 1);
     let time = |path: &Path| fs::File::open(path).and_then(|file| file.set_modified(old)).expect("a time");
-    for change in [&set as &dyn Fn(&Path), &mode, &time] {
+    for change in [&set as &dyn Fn(&Path), &take, &mode, &time] {
         for changed in ["", "d", "d/f"] {
             let lab = Lab::new();
             let lower = lab.directory("lower");
             fs::create_dir(lower.join("d")).expect("a directory");
             fs::write(lower.join("d/f"), "").expect("a file");
+            for path in ["", "d", "d/f"] {
+                lsetxattr(lower.join(path), "user.old", b"1", XattrFlags::empty()).expect("an attribute");
+            }
             let upper = lab.copy(&lower, "upper");
             change(&upper.join(changed));
             let layer = pack::diff(&lab.store, &lower, &upper, &plain()).expect("a layer");
