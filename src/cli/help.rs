@@ -319,7 +319,8 @@ Examples:
       --auth token --user teacher --anyone-may-pull                    only the teacher pushes
 
 The protocol is plain http, which clients have to be told: skopeo copy --dest-tls-verify=false, podman push
---tls-verify=false. What is pushed is in the store under REPOSITORY:TAG.
+--tls-verify=false. What is pushed is in the store under REPOSITORY:TAG. What was deleted keeps its bytes until
+`hardway image gc --store ./images` takes them away.
 
 Exit status: 0 it was ended by Ctrl-C or SIGTERM; 1 it could not serve.";
 
