@@ -23,7 +23,6 @@ pub mod names;
 pub mod namespace;
 pub mod netlink;
 pub mod nftables;
-pub mod overlay;
 pub mod ownership;
 pub mod packet;
 pub mod path;

@@ -4,7 +4,6 @@ mod devices;
 mod files;
 mod links;
 mod nftables;
-mod overlays;
 
 use proptest::prelude::*;
 
