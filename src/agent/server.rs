@@ -16,6 +16,7 @@ use super::notices;
 use super::protocol::{Built, LabSpec, Reply, Request, Sample};
 use super::shell::{self, Shell};
 use super::start;
+use super::tree::LAB_DIRECTORY;
 use crate::explain::Explanation;
 use crate::kernel::channel::{Channel, FrameError, MAX_BODY};
 use crate::kernel::children::{ChildWatch, Worked, Worker, in_worker, readable};
@@ -310,7 +311,7 @@ impl Server {
         let mut names = self.names();
         let worker = Worker::fork(|report| {
             let own = i32::try_from(std::process::id()).unwrap_or(0);
-            let wanted = self.wanted(panels).paths(paths.to_vec()).files("/tmp").without(own);
+            let wanted = self.wanted(panels).paths(paths.to_vec()).files("/tmp").layers(LAB_DIRECTORY).without(own);
             let mut reader = self.reader();
             let observation = reader.observe(&wanted);
             if let (Some(shell), Some(foreground)) = (names.shell, names.foreground) {

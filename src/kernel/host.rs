@@ -291,6 +291,18 @@ pub fn release() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// Whether the kernel has a type of file system, or a module for it that the first mount loads (proc_filesystems(5)).
+pub fn knows_file_system(name: &str) -> bool {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let modules = Path::new("/lib/modules").join(release.trim()).join("modules.dep");
+    let module = format!("/{name}.ko");
+    known.lines().any(|line| line.split_whitespace().last() == Some(name))
+        || fs::read_to_string(modules).is_ok_and(|text| {
+            text.lines().any(|line| line.split(':').next().is_some_and(|file| file.contains(&module)))
+        })
+}
+
 /// What is not for everybody to count (`kernel.perf_event_paranoid`, perf_event_open(2)): above 0 whatever concerns more than one's own
 /// processes. 4, as where all is forbidden, if that can not be read.
 pub fn perf_paranoia() -> i32 {

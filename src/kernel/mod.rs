@@ -23,6 +23,7 @@ pub mod names;
 pub mod namespace;
 pub mod netlink;
 pub mod nftables;
+pub mod overlay;
 pub mod ownership;
 pub mod packet;
 pub mod path;

@@ -1,8 +1,9 @@
 //! Looking at paths from a directory: as a process does that has it for its root, or only quicker than from far above.
 
+use std::ffi::CStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
@@ -57,6 +58,29 @@ impl Tree {
     /// Whether the path leads to something.
     pub fn has(&self, path: &Path) -> bool {
         self.open(path, OFlag::O_PATH).is_ok()
+    }
+
+    /// What lstat(2) says of it: of a link itself, and not of what it leads to.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ENOTDIR`, `EACCES` for the path.
+    pub fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        File::from(self.open(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)?).metadata()
+    }
+
+    /// Those of these extended attributes that a directory has (xattr(7)); without what is longer than 256 bytes, and what the reader may
+    /// not read.
+    pub fn attributes<'a>(&self, directory: &Path, names: &[&'a CStr]) -> Vec<(&'a CStr, Vec<u8>)> {
+        let Ok(directory) = self.open(directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY) else { return Vec::new() };
+        let attribute = |name: &&'a CStr| {
+            let mut value = vec![0_u8; 256];
+            let (to, length) = (value.as_mut_ptr().cast(), value.len());
+            // SAFETY: a C string and a buffer of the size given, which outlive the call.
+            let size = unsafe { libc::fgetxattr(directory.as_raw_fd(), name.as_ptr(), to, length) };
+            value.truncate(usize::try_from(size).ok()?);
+            Some((*name, value))
+        };
+        names.iter().filter_map(attribute).collect()
     }
 
     /// What is in a short file, made readable; none for what is longer, or no plain file.

@@ -15,6 +15,7 @@ pub mod ipc;
 pub mod mounts;
 pub mod namespaces;
 pub mod network;
+pub mod overlay;
 pub mod ownership;
 pub mod peers;
 pub mod picture;
@@ -30,6 +31,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use crate::kernel::netlink::{Address, Route};
+pub use crate::kernel::overlay::Mark;
 pub use cgroups::Cgroups;
 pub use clocks::Clocks;
 pub use credentials::{Credentials, IdMap};
@@ -39,6 +41,7 @@ pub use ipc::Ipc;
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use network::{Network, Pin};
+pub use overlay::Overlay;
 pub use ownership::Ownership;
 pub use picture::Picture;
 pub use processes::Process;
@@ -60,6 +63,8 @@ pub struct Observation {
     /// Mounts by inode of the mount namespace, in the order of mountinfo.
     #[serde(with = "mounts::shared")]
     pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
+    /// The overlays whose layers lessons have made.
+    pub overlays: Vec<Overlay>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
     /// The root directories that there are.

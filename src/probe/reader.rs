@@ -20,7 +20,7 @@ use super::mounts::shared::Known;
 use super::processes::{parse_cmdline, parse_cpus_allowed, parse_nspid};
 use super::{
     Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks, hostname, ids,
-    namespaces, ownership, root,
+    namespaces, overlay, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -37,12 +37,13 @@ pub struct Wanted {
     below: Option<i32>,
     paths: Vec<String>,
     files: Option<PathBuf>,
+    layers: Option<PathBuf>,
 }
 
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
+    /// [`Panel::Mounts`], [`Observation::overlays`] for [`Panel::Overlay`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
     /// [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::clocks`] for [`Panel::Clocks`],
     /// [`Observation::ipc`] and [`Observation::ipc_directories`] for [`Panel::Ipc`], [`Observation::cgroups`] for [`Panel::Cgroups`],
     /// [`Observation::networks`] for [`Panel::Network`].
@@ -69,6 +70,11 @@ impl Wanted {
     /// Reads the owners of the files in this directory as well, for [`Panel::Credentials`].
     pub fn files(self, directory: impl Into<PathBuf>) -> Self {
         Self { files: Some(directory.into()), ..self }
+    }
+
+    /// Looks through overlays whose layers are all below this directory, with [`Panel::Overlay`] and [`Panel::Mounts`].
+    pub fn layers(self, directory: impl Into<PathBuf>) -> Self {
+        Self { layers: Some(directory.into()), ..self }
     }
 
     /// Reads this process and no others; called again, this one as well.
@@ -181,6 +187,9 @@ impl Reader {
         }
         if is_wanted(Panel::Mounts) {
             observation.mounts = self.mounts(&observation);
+        }
+        if let (true, Some(below)) = (is_wanted(Panel::Overlay), &wanted.layers) {
+            observation.overlays = overlay::read(&self.proc, &observation, below);
         }
         self.mountinfo.clear();
         observation

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::rows::Sheet;
 use super::{Observation, Panel, Process, Reading};
 use crate::kernel::namespace::Namespace;
+use crate::kernel::overlay::Mark;
 use crate::kernel::path::Tree;
 
 /// How many names of a root directory are kept: a rootfs has about twenty.
@@ -36,6 +37,8 @@ pub struct Root {
     pub found: BTreeMap<String, bool>,
     /// Of those that lead to a short file, what is in it.
     pub texts: BTreeMap<String, String>,
+    /// Of those that lead to what hides a layer below it, by what.
+    pub marks: BTreeMap<String, Mark>,
 }
 
 impl Root {
@@ -64,9 +67,9 @@ pub(super) fn read(proc: &Path, processes: &[Process], paths: &[String]) -> Vec<
             root.pids.push(process.pid);
             continue;
         }
-        let Looked { names, found, texts } = look(&link, paths);
+        let Looked { names, found, texts, marks } = look(&link, paths);
         let (device, inode, pids) = (stat.dev(), stat.ino(), vec![process.pid]);
-        roots.push(Root { mnt, device, inode, pids, names: Reading::from(names), found, texts });
+        roots.push(Root { mnt, device, inode, pids, names: Reading::from(names), found, texts, marks });
     }
     roots
 }
@@ -76,24 +79,38 @@ struct Looked {
     names: io::Result<Vec<String>>,
     found: BTreeMap<String, bool>,
     texts: BTreeMap<String, String>,
+    marks: BTreeMap<String, Mark>,
 }
 
 /// Looks at a root directory, and at the paths below it.
 fn look(link: &Path, paths: &[String]) -> Looked {
     let tree = match Tree::at(link) {
         Ok(tree) => tree,
-        Err(error) => return Looked { names: Err(error), found: BTreeMap::new(), texts: BTreeMap::new() },
+        Err(error) => {
+            return Looked {
+                names: Err(error),
+                found: BTreeMap::new(),
+                texts: BTreeMap::new(),
+                marks: BTreeMap::new(),
+            };
+        }
     };
     let found = paths.iter().map(|path| {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         (path.clone(), leads_somewhere(&tree, PathBuf::from("/"), &parts))
     });
     let text = |path: &String| Some((path.clone(), tree.text(Path::new(path), MAX_TEXT)?));
+    let mark = |path: &String| Some((path.clone(), Mark::at(&tree, Path::new(path))?));
     let names = tree.names(Path::new("/")).map(|mut names| {
         names.truncate(MAX_NAMES);
         names
     });
-    Looked { names, found: found.collect(), texts: paths.iter().filter_map(text).collect() }
+    Looked {
+        names,
+        found: found.collect(),
+        texts: paths.iter().filter_map(text).collect(),
+        marks: paths.iter().filter_map(mark).collect(),
+    }
 }
 
 /// Whether there is something at a path; a `*` in a part of it stands for any characters.
@@ -158,7 +175,8 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
         about.row("cwd", process.cwd.text(Clone::clone), cwd.clone(), format!("readlink {cwd}"), meaning);
         for path in root.found.iter().filter(|(_, found)| **found).map(|(path, _)| path) {
             let meaning = "A path that the step's check asks for: with its root directory it leads to something.";
-            about.row(path, "is there".to_owned(), format!("{link}{path}"), format!("ls -d {link}{path}"), meaning);
+            let what = root.marks.get(path).map_or_else(|| "is there".to_owned(), Mark::words);
+            about.row(path, what, format!("{link}{path}"), format!("ls -d {link}{path}"), meaning);
         }
     }
 }
@@ -188,7 +206,7 @@ mod tests {
         fs::write(directory.path().join("secret"), "").unwrap();
         let paths =
             ["/lib*/ld-*", "/absolute/lib64", "/up/secret", "/../secret", "/lib*/libc*", "/", "/usr/*64", "lib64"];
-        let Looked { names, found, texts } = look(&root, &paths.map(String::from));
+        let Looked { names, found, texts, .. } = look(&root, &paths.map(String::from));
         assert_eq!(names.unwrap(), ["absolute", "lib64", "up", "usr"]);
         let there: Vec<&str> = found.iter().filter(|(_, found)| **found).map(|(path, _)| path.as_str()).collect();
         assert_eq!(there, ["/", "/absolute/lib64", "/lib*/ld-*", "/usr/*64", "lib64"]);

@@ -32,16 +32,19 @@ pub enum Panel {
     Cgroups,
     /// Links, addresses and routes of each network namespace.
     Network,
+    /// The layers of overlays, and which of them has what.
+    Overlay,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Processes,
         Self::Namespaces,
         Self::Hostname,
         Self::Root,
         Self::Mounts,
+        Self::Overlay,
         Self::Ipc,
         Self::Network,
         Self::Credentials,
@@ -63,6 +66,7 @@ impl fmt::Display for Panel {
             Self::Ipc => "ipc",
             Self::Cgroups => "cgroups",
             Self::Network => "network",
+            Self::Overlay => "overlay",
         })
     }
 }
@@ -107,6 +111,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::hostname::rows(&mut sheet);
     super::root::rows(&mut sheet);
     super::mounts::rows(&mut sheet);
+    super::overlay::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
     super::clocks::rows(&mut sheet);
     super::ipc::rows(&mut sheet);

@@ -15,8 +15,8 @@ use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
-    bridge, cni, file, follow, join, link, mount, mount::MountProc, names, namespace::Unshare, nftables, pin, ping,
-    root, rootfs::Rootfs, route, socket, uts::SetHostname, veth,
+    bridge, cni, file, follow, join, link, mount, mount::MountProc, names, namespace::Unshare, nftables, overlay, pin,
+    ping, root, rootfs::Rootfs, route, socket, uts::SetHostname, veth,
 };
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
@@ -77,6 +77,10 @@ actions! {
         Mkdir(file::Mkdir),
         /// Write a file.
         Write(file::Write),
+        /// Take a file away.
+        Unlink(file::Unlink),
+        /// Take an empty directory away.
+        Rmdir(file::Rmdir),
         /// Change the root directory.
         Chroot(root::Chroot),
         /// Change the working directory.
@@ -85,6 +89,8 @@ actions! {
         PivotRoot(root::PivotRoot),
         /// Mount a file system, or a directory.
         Mount(mount::Mount),
+        /// Mount several directories as one.
+        Overlay(overlay::Overlay),
         /// Change the propagation of a mount.
         Propagation(mount::Propagation),
         /// Take a mount away.

@@ -120,6 +120,106 @@ impl Perform for Write {
     }
 }
 
+/// Takes a name of a file away, and the file with its last name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unlink {
+    /// Who.
+    pub r#in: String,
+    /// Which file.
+    pub at: String,
+    /// The expected errno.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails_with: Option<Errno>,
+}
+
+impl Mechanism for Unlink {
+    fn actor(&self) -> &str {
+        &self.r#in
+    }
+
+    fn sentence(&self) -> String {
+        format!("{} deletes {}", self.r#in, self.at)
+    }
+
+    fn shell(&self) -> Option<String> {
+        Some(format!("rm {}", shell_words(std::slice::from_ref(&self.at))))
+    }
+
+    fn once(&self) -> bool {
+        true
+    }
+
+    fn fails_with(&self) -> Option<Errno> {
+        self.fails_with
+    }
+
+    fn effects(&self) -> Vec<Effect> {
+        Vec::new()
+    }
+
+    fn misuses(&self) -> Vec<Misuse> {
+        misused_path("at", &self.at).into_iter().collect()
+    }
+}
+
+impl Perform for Unlink {
+    fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
+        sys::unlink(trace, &self.at)?;
+        Ok(Outcome::default())
+    }
+}
+
+/// Takes an empty directory away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rmdir {
+    /// Who.
+    pub r#in: String,
+    /// Which directory.
+    pub at: String,
+    /// The expected errno.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails_with: Option<Errno>,
+}
+
+impl Mechanism for Rmdir {
+    fn actor(&self) -> &str {
+        &self.r#in
+    }
+
+    fn sentence(&self) -> String {
+        format!("{} takes the empty directory {} away", self.r#in, self.at)
+    }
+
+    fn shell(&self) -> Option<String> {
+        Some(format!("rmdir {}", shell_words(std::slice::from_ref(&self.at))))
+    }
+
+    fn once(&self) -> bool {
+        true
+    }
+
+    fn fails_with(&self) -> Option<Errno> {
+        self.fails_with
+    }
+
+    fn effects(&self) -> Vec<Effect> {
+        Vec::new()
+    }
+
+    fn misuses(&self) -> Vec<Misuse> {
+        misused_path("at", &self.at).into_iter().collect()
+    }
+}
+
+impl Perform for Rmdir {
+    fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
+        sys::rmdir(trace, Path::new(&self.at))?;
+        Ok(Outcome::default())
+    }
+}
+
 /// What is wrong with a path.
 pub(super) fn misused_path(field: &'static str, path: &str) -> Option<Misuse> {
     let fix = "write a path of 1 to 4095 bytes";

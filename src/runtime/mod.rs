@@ -20,6 +20,7 @@ pub mod mount;
 pub mod names;
 pub mod namespace;
 pub mod nftables;
+pub mod overlay;
 pub mod pin;
 pub mod ping;
 pub mod process;

@@ -118,7 +118,11 @@ pub fn expected_skips(mode: Mode) -> BTreeSet<String> {
 /// The steps that may, and must, be skipped in a mode on a machine that mounts cgroups so and has a kernel of this release.
 pub fn expected_skips_on(mode: Mode, cgroups: &str, release: &str) -> BTreeSet<String> {
     let expected = expectations();
-    let listed = &expected.steps[mode.name()][cgroups];
+    let mut listed = expected.steps[mode.name()][cgroups].clone();
+    let number = |text: &str| -> Vec<u32> { text.split(['.', '-']).map_while(|part| part.parse().ok()).collect() };
+    let release = number(release);
+    let is_older = |version: &str| mode != Mode::Root && release < number(version);
+    listed.extend(expected.rootless_before.into_iter().filter(|(it, _)| is_older(it)).flat_map(|(_, steps)| steps));
     // Of two steps beside each other one is for this machine; and a lab host has no uplink.
     let others = [Only::Uplink, if cgroups.starts_with("v2") { Only::V1 } else { Only::V2 }];
     let other = |step: &WrittenStep| step.only.is_some_and(|only| others.contains(&only));
@@ -132,11 +136,6 @@ pub fn expected_skips_on(mode: Mode, cgroups: &str, release: &str) -> BTreeSet<S
         .collect();
     steps.extend(listed.iter().filter(|name| !name.ends_with(":*") && !name.starts_with('!')).cloned());
     steps.retain(|name| !listed.contains(&format!("!{name}")));
-    let number = |text: &str| -> Vec<u32> { text.split(['.', '-']).map_while(|part| part.parse().ok()).collect() };
-    let release = number(release);
-    for (_, older) in expected.rootless_before.into_iter().filter(|(version, _)| release < number(version)) {
-        steps.extend(older.into_iter().filter(|_| mode != Mode::Root));
-    }
     steps
 }
 

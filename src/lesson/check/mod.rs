@@ -15,6 +15,7 @@ pub mod mount;
 pub mod namespace;
 pub mod network;
 pub mod nftables;
+pub mod overlay;
 pub mod process;
 pub mod root;
 pub mod traffic;
@@ -95,6 +96,10 @@ gather! {
         Mounted(mount::Mounted),
         /// Nothing is mounted at a place.
         NotMounted(mount::NotMounted),
+        /// What a layer below has is deleted.
+        Whiteout(overlay::Whiteout),
+        /// A directory hides those of its name below.
+        Opaque(overlay::Opaque),
         /// The propagation of a mount.
         Propagation(mount::Propagation),
         /// A user id, as the lab host knows it.
@@ -214,6 +219,8 @@ gather! {
         RootInode(root::Inode),
         /// The type of a mounted file system.
         Fstype(mount::Fstype),
+        /// What the upper directory of an overlay takes on the disk.
+        UpperKib(overlay::UpperKib),
         /// The user id, as the lab host knows it.
         Uid(credentials::Uid),
         /// The user id, as the process itself is told.

@@ -21,9 +21,15 @@ pub struct Mounted {
     pub fstype: Option<String>,
 }
 
+/// A type of file system with its article: `a tmpfs`, `an overlay`.
+fn a(fstype: &str) -> String {
+    let article = if fstype.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {fstype}")
+}
+
 impl Predicate for Mounted {
     fn claim(&self) -> String {
-        let what = self.fstype.as_deref().map_or_else(|| "something".to_owned(), |fstype| format!("a {fstype}"));
+        let what = self.fstype.as_deref().map_or_else(|| "something".to_owned(), a);
         format!("in the mount namespace of {}, {what} is mounted on {}", self.of, self.at)
     }
 
@@ -31,7 +37,7 @@ impl Predicate for Mounted {
         Ok(match find(view, &self.of, &self.at)? {
             Some(mount) => {
                 let fits = self.fstype.as_ref().is_none_or(|fstype| *fstype == mount.fstype);
-                (fits, format!("a {} is mounted on {}", mount.fstype, self.at))
+                (fits, format!("{} is mounted on {}", a(&mount.fstype), self.at))
             }
             None => (false, format!("nothing is mounted on {}", self.at)),
         })
@@ -55,7 +61,7 @@ impl Predicate for NotMounted {
 
     fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
         Ok(match find(view, &self.of, &self.at)? {
-            Some(mount) => (false, format!("a {} is mounted on {}", mount.fstype, self.at)),
+            Some(mount) => (false, format!("{} is mounted on {}", a(&mount.fstype), self.at)),
             None => (true, format!("nothing is mounted on {}", self.at)),
         })
     }

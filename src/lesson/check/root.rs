@@ -201,7 +201,7 @@ impl Probe for Inode {
     }
 }
 
-fn root_of<'a>(view: &View<'a>, word: &str) -> Seen<&'a Root> {
+pub(super) fn root_of<'a>(view: &View<'a>, word: &str) -> Seen<&'a Root> {
     let pid = view.living(word)?.pid;
     view.observation.root(pid).ok_or_else(|| format!("the root directory of {word} could not be looked at"))
 }

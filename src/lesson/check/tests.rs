@@ -4,6 +4,7 @@ mod devices;
 mod files;
 mod links;
 mod nftables;
+mod overlays;
 
 use proptest::prelude::*;
 

@@ -17,6 +17,7 @@ fn root(mnt: u64, inode: u64, pids: &[i32], found: &[(&str, bool)]) -> Root {
         names: Reading::Value(Vec::new()),
         found,
         texts: BTreeMap::new(),
+        marks: BTreeMap::new(),
     }
 }
 
