@@ -303,3 +303,78 @@ fn an_ordinary_user_can_do_all_of_it() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+/// The same tree is the same layer, however often; other settings of gzip make another blob of the same archive.
+#[test]
+fn directories_become_images() {
+    let place = Place::new();
+    place.make("whatever");
+    let parts = |name: &str| place.json(&["inspect", name])["parts"].clone();
+    let layers = |name: &str| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let all = parts(name);
+        let layers = all.as_array().unwrap().iter().filter(|part| part["part"] == "layer");
+        layers.map(|part| (text(&part["digest"]), text(&part["diff_id"]))).collect()
+    };
+    place.ok(&["pack", "one", "lower", "--cmd", "/bin/tool", "--cmd", "-v", "--env", "A=b"]);
+    place.ok(&["pack", "again", "lower"]);
+    place.ok(&["pack", "hard", "lower", "--level", "9"]);
+    place.ok(&["pack", "soft", "lower", "--level", "1"]);
+    assert_eq!(layers("one"), layers("again"));
+    assert_eq!(layers("hard")[0].1, layers("soft")[0].1, "the same archive");
+    assert_ne!(layers("hard")[0].0, layers("soft")[0].0, "in other bytes");
+    let config = &place.json(&["inspect", "one"])["config"]["config"];
+    assert_eq!(
+        (&config["Cmd"], &config["Env"]),
+        (&serde_json::json!(["/bin/tool", "-v"]), &serde_json::json!(["A=b"]))
+    );
+
+    place.ok(&["pack", "two", "upper", "--from", "one", "--lower", "lower", "--compression", "zstd"]);
+    assert_eq!(layers("two").len(), 2);
+    assert_eq!(layers("two")[0], layers("one")[0]);
+    place.ok(&["unpack", "two", "tree"]);
+    assert_eq!(fs::read_to_string(place.at("tree/etc/motd")).unwrap(), "new");
+    assert!(!place.at("tree/etc/gone").exists());
+    assert!(place.ok(&["pack", "same", "lower", "--from", "one", "--lower", "lower"]).contains("nothing differs"));
+    assert_eq!(layers("same"), layers("one"));
+    // No layer, and a line of the history.
+    place.ok(&["pack", "three", "--from", "two", "--label", "a=b"]);
+    assert_eq!(layers("three"), layers("two"));
+    let history = place.json(&["history", "three"]);
+    let last = history["entries"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["created_by"], &last["layer"]), (&"LABEL a=b".into(), &Value::Null));
+
+    assert!(place.fails(&["pack", "no", "lower", "--level", "12"]).contains("0 to 9"));
+    assert!(place.fails(&["pack", "no", "lower", "--env", "A"]).contains("no ="));
+    assert!(place.fails(&["pack", "no", "nowhere"]).contains("nowhere"));
+    // Docker's manifests have no word for zstd.
+    assert!(place.fails(&["pack", "no", "--from", "two", "--format", "docker"]).contains("zstd"));
+    assert!(place.image(&["inspect", "no"]).status.code() == Some(1));
+}
+
+/// An index leads each platform to its own, and a manifest list is Docker's word for it.
+#[test]
+fn images_for_several_platforms_have_one_name() {
+    let place = Place::new();
+    place.make("whatever");
+    for (name, tree, platform) in [("amd", "lower", "linux/amd64"), ("arm", "upper", "linux/arm/v7")] {
+        place.ok(&["pack", name, tree, "--platform", platform]);
+        place.ok(&["pack", &format!("{name}-docker"), tree, "--platform", platform, "--format", "docker"]);
+    }
+    place.ok(&["index", "both", "amd", "arm"]);
+    place.ok(&["index", "list", "amd-docker", "arm-docker", "--format", "docker"]);
+    for (name, kind) in [
+        ("both", "application/vnd.oci.image.index.v1+json"),
+        ("list", "application/vnd.docker.distribution.manifest.list.v2+json"),
+    ] {
+        let seen = place.json(&["inspect", name, "--platform", "linux/arm/v7"]);
+        assert_eq!(seen["parts"][0]["media_type"], kind);
+        assert_eq!(seen["config"]["architecture"], "arm");
+        let platforms: Vec<&Value> =
+            seen["parts"][0]["manifests"].as_array().unwrap().iter().map(|entry| &entry["platform"]).collect();
+        assert_eq!(platforms, ["linux/amd64", "linux/arm/v7"]);
+    }
+    // All that is in an index.
+    place.ok(&["index", "three", "both", "arm"]);
+    assert!(place.fails(&["index", "no", "amd", "--format", "docker"]).contains("manifest list"));
+}

@@ -257,6 +257,26 @@ pub const IMAGE_HISTORY: &str = "\
 Examples:
   hardway image history web          what each layer was made by, the lowest first";
 
+/// Examples of `image pack`.
+pub const IMAGE_PACK: &str = "\
+Examples:
+  hardway image pack web ./rootfs --cmd /bin/httpd                 one layer with all of it
+  hardway image pack web:2 ./new --from web --lower ./rootfs       a second one with what differs from ./rootfs
+  hardway image pack web:3 ./upper --from web --upper              with what an overlay has kept
+  hardway image pack web:4 --from web --env LANG=C                 no layer; the config alone
+
+The same tree gives the same bytes. SOURCE_DATE_EPOCH in the environment is the time that the image says it was made; 1970 without.
+
+Exit status: 0 the name is this image's; 1 it is whose it was.";
+
+/// Examples of `image index`.
+pub const IMAGE_INDEX: &str = "\
+Examples:
+  hardway image pack web:arm ./arm --platform linux/arm64
+  hardway image index web web:amd web:arm && hardway image push web registry.example/web
+
+Exit status: 0 the name is this index's; 1 it is whose it was.";
+
 /// Examples of `image unpack`.
 pub const IMAGE_UNPACK: &str = "\
 Examples:

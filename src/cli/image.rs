@@ -31,6 +31,12 @@ pub enum ImageCommand {
     /// What an image is made of: index, manifest, config, layers, each digest computed anew
     #[command(after_help = help::IMAGE_INSPECT)]
     Inspect(One),
+    /// Make an image of a directory, or of what was changed in one
+    #[command(after_help = help::IMAGE_PACK)]
+    Pack(Pack),
+    /// Gather images for several platforms under one name
+    #[command(after_help = help::IMAGE_INDEX)]
+    Index(Index),
     /// How an image came to be, each line with the layer that it made
     #[command(after_help = help::IMAGE_HISTORY)]
     History(One),
@@ -201,6 +207,88 @@ pub struct One {
     pub json: bool,
 }
 
+/// `hardway image pack`.
+#[derive(Debug, Args)]
+pub struct Pack {
+    /// The name that the image gets in the store
+    pub name: String,
+    /// The directory whose contents become a layer; without, only the config is a new one
+    #[arg(value_name = "DIR", required_unless_present = "from")]
+    pub tree: Option<PathBuf>,
+    /// The image below: its layers, its history and its config
+    #[arg(long, value_name = "NAME")]
+    pub from: Option<String>,
+    /// Only what differs from this directory, and whiteouts for what is gone
+    #[arg(long, value_name = "DIR", requires_all = ["tree", "from"])]
+    pub lower: Option<PathBuf>,
+    /// The directory is the upper one of an overlay
+    #[arg(long, requires_all = ["tree", "from"], conflicts_with = "lower")]
+    pub upper: bool,
+    /// How the layer is compressed
+    #[arg(long, value_enum, default_value_t = Squeeze::Gzip)]
+    pub compression: Squeeze,
+    /// How hard: 0 to 9 of gzip, which takes 6 without, 1 to 22 of zstd, which takes 3
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=22))]
+    pub level: Option<u8>,
+    /// The words of its manifest; those of the image below without, or OCI's
+    #[arg(long, value_enum)]
+    pub format: Option<Kind>,
+    /// What the history says of the layer
+    #[arg(long, value_name = "TEXT")]
+    pub created_by: Option<String>,
+    /// A variable of the environment
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// A label
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+    /// Who runs it: USER[:GROUP]
+    #[arg(long)]
+    pub user: Option<String>,
+    /// The directory in which it is run
+    #[arg(long, value_name = "DIR")]
+    pub working_dir: Option<String>,
+    /// A word of what is run; once for each
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub entrypoint: Vec<String>,
+    /// A word of its arguments, or of the command; once for each
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub cmd: Vec<String>,
+    /// Its platform.
+    #[command(flatten)]
+    pub platforms: Platforms,
+    /// The store.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// How a layer is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Squeeze {
+    /// Not at all
+    None,
+    /// Read by everybody
+    Gzip,
+    /// Smaller and faster; Docker's manifests have no word for it
+    Zstd,
+}
+
+/// `hardway image index`.
+#[derive(Debug, Args)]
+pub struct Index {
+    /// The name that the index gets in the store
+    pub name: String,
+    /// Images, by name; of an index all that are in it
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+    /// An index of OCI, or a manifest list of Docker
+    #[arg(long, value_enum, default_value_t = Kind::Oci)]
+    pub format: Kind,
+    /// The store.
+    #[command(flatten)]
+    pub place: Place,
+}
+
 /// `hardway image unpack`.
 #[derive(Debug, Args)]
 pub struct Unpack {
@@ -257,11 +345,11 @@ pub struct Save {
     pub place: Place,
 }
 
-/// Archives of images.
+/// Whose format: of archives, and of manifests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// An image layout: podman, skopeo, Docker since 25
+    /// OCI's. As an archive an image layout: podman, skopeo, Docker since 25
     Oci,
-    /// As `docker save` wrote it before: any Docker; one platform, its layers uncompressed
+    /// Docker's. As an archive what `docker save` wrote before: any Docker; one platform, its layers uncompressed
     Docker,
 }

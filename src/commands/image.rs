@@ -1,5 +1,6 @@
 //! `hardway image`: images in a store, and on their way from and to registries.
 
+mod make;
 mod progress;
 mod show;
 mod transport;
@@ -31,6 +32,8 @@ pub fn run(command: &ImageCommand) -> Result<ExitCode, Explanation> {
         ImageCommand::Load { input, place } => transport::load(input.as_deref(), place),
         ImageCommand::Ls { place, json } => show::list(place, *json),
         ImageCommand::Inspect(one) => show::inspect(one),
+        ImageCommand::Pack(options) => make::pack(options),
+        ImageCommand::Index(options) => make::index(options),
         ImageCommand::History(one) => show::history(one),
         ImageCommand::Unpack(options) => trees::unpack(options),
         ImageCommand::Mount(options) => trees::mount(options),
