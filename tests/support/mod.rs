@@ -233,6 +233,12 @@ pub fn am_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// The program that is tested: `HARDWAY_TEST_BINARY` names another build of it than this one's, such as that of the release, which does
+/// in a walk half the work.
+fn program() -> PathBuf {
+    std::env::var_os("HARDWAY_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_hardway").into(), PathBuf::from)
+}
+
 /// The ordinary user of the rootless modes.
 #[derive(Clone, Debug)]
 pub struct Person {
@@ -275,7 +281,7 @@ impl World {
         let binary = directory.path().join("hardway");
         // By cp(1): were this process to write the file, a child that another test forks meanwhile could hold it open for
         // writing, and executing it would be ETXTBSY.
-        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_hardway")).arg(&binary).status().unwrap();
+        let copied = Command::new("cp").arg(program()).arg(&binary).status().unwrap();
         assert!(copied.success());
         fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
         let world = Self {
