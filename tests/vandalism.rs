@@ -69,7 +69,7 @@ fn vandalism(world: &World) {
         lab.tries("rm -rf /home/*; echo gone > /home/new", Some(true));
         lab.tries("rm -f /etc/hostname /etc/hosts", if root { Some(true) } else { None });
         lab.tries("echo x > /etc/passwd", Some(root));
-        lab.tries("rm -rf /usr/share/doc /usr/bin/env", Some(root));
+        lab.tries("rm -rf /usr/share/doc/bash /usr/bin/env", Some(root));
         lab.tries("chmod 000 /var", Some(true));
         if root {
             lab.does("cat /etc/passwd; ls /usr/bin/env /etc/hostname 2>&1 | grep -c cannot", "2");
