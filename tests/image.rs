@@ -378,3 +378,56 @@ fn images_for_several_platforms_have_one_name() {
     place.ok(&["index", "three", "both", "arm"]);
     assert!(place.fails(&["index", "no", "amd", "--format", "docker"]).contains("manifest list"));
 }
+
+/// With our keys and with openssl's: what we sign is checked by openssl, and goes through a registry.
+#[test]
+fn signatures_are_those_that_others_make_and_read() {
+    let place = Place::new();
+    let registry = place.serve(&[]);
+    let name = format!("{}/web:1", registry.host);
+    place.make(&name);
+    let told = place.ok(&["keygen", "ours"]);
+    assert!(told.contains("ours.key") && told.contains("ours.pub"), "{told}");
+    assert_eq!(fs::metadata(place.at("ours.key")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(place.fails(&["keygen", "ours"]).contains("exists"), "a key is not overwritten");
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl").args(arguments).current_dir(place.0.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "theirs.key"]);
+    openssl(&["pkey", "-in", "theirs.key", "-pubout", "-out", "theirs.pub"]);
+    openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384", "-out", "other.key"]);
+
+    assert!(place.fails(&["verify", &name, "--key", "ours.pub"]).contains("no signatures"));
+    assert!(place.fails(&["sign", &name, "--key", "other.key"]).contains("P-256"));
+    assert!(place.fails(&["sign", &name, "--key", "ours.pub"]).contains("PRIVATE KEY"));
+    let signed = place.ok(&["sign", &name, "--key", "ours.key"]);
+    let signatures = signed.rsplit_once(": ").unwrap().0.to_owned();
+    assert!(place.ok(&["verify", &name, "--key", "ours.pub"]).contains(&name));
+    assert!(place.fails(&["verify", &name, "--key", "theirs.pub"]).contains("none of 1 signatures"));
+    place.ok(&["sign", &name, "--key", "theirs.key"]);
+    for key in ["ours.pub", "theirs.pub"] {
+        place.ok(&["verify", &name, "--key", key]);
+    }
+
+    // The payload, checked by openssl.
+    let store = Store::open(place.at("store")).unwrap();
+    let (bytes, _) = store.document(store.resolve(&signatures).unwrap().unwrap().digest()).unwrap();
+    let manifest: Value = serde_json::from_slice(&bytes).unwrap();
+    for (layer, key) in manifest["layers"].as_array().unwrap().iter().zip(["ours.pub", "theirs.pub"]) {
+        let signature = layer["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap();
+        let raw = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, signature).unwrap();
+        fs::write(place.at("raw"), raw).unwrap();
+        let payload = store.path(&layer["digest"].as_str().unwrap().parse().unwrap());
+        openssl(&["dgst", "-sha256", "-verify", key, "-signature", "raw", payload.to_str().unwrap()]);
+    }
+
+    // From the registry, by who has the public key only.
+    place.ok(&["push", &name]);
+    place.ok(&["push", &signatures]);
+    let elsewhere = place.at("elsewhere");
+    let there = ["--store", elsewhere.to_str().unwrap()];
+    place.ok(&[&["pull", &name], &there[..]].concat());
+    place.ok(&[&["pull", &signatures], &there[..]].concat());
+    place.ok(&[&["verify", &name, "--key", "theirs.pub"], &there[..]].concat());
+}

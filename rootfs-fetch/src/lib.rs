@@ -33,7 +33,7 @@
 //!
 //! And it handles images, from which a rootfs comes elsewhere: [`image`] has what they are made of, [`store`] keeps them, [`layer`] applies their
 //! layers, [`unpack`] makes whole root file systems of them, [`pack`] makes layers and images of file trees, [`client`] speaks to registries,
-//! [`transfer`] moves images between those and stores, [`archive`] carries them in one file.
+//! [`transfer`] moves images between those and stores, [`archive`] carries them in one file, [`sign`] tells who made them.
 
 pub mod archive;
 mod busybox;
@@ -54,6 +54,7 @@ mod programs;
 mod recipe;
 mod report;
 mod rootfs;
+pub mod sign;
 pub mod store;
 mod target;
 pub mod transfer;

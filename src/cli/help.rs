@@ -307,12 +307,25 @@ Examples:
 
 What is mounted of unpacked layers stays.";
 
+/// Examples of `image sign`.
+pub const IMAGE_SIGN: &str = "\
+Examples:
+  hardway image keygen teacher
+  hardway image sign registry.example/web:1 --key teacher.key
+  hardway image push registry.example/web:1 && hardway image push registry.example/web:sha256-....sig
+
+The signatures are laid out as cosign does, and kept under the name that is printed. A key made by openssl will do too:
+ECDSA on P-256, in PKCS #8 and not encrypted.
+
+Exit status: 0 it is signed; 1 it is not.";
+
 /// Examples of `image verify`.
 pub const IMAGE_VERIFY: &str = "\
 Examples:
-  hardway image verify
+  hardway image verify                                             each blob is what its digest says
+  hardway image verify registry.example/web:1 --key teacher.pub    who has this key has signed this image
 
-Exit status: 0 everything is what its digest says; 1 not so, and what is not is told.";
+Exit status: 0 it is so; 1 it is not, and what is wrong is told.";
 
 /// Examples of `image save`.
 pub const IMAGE_SAVE: &str = "\

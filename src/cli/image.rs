@@ -66,9 +66,23 @@ pub enum ImageCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Compute the digest of everything in the store anew
+    /// Make a pair of keys to sign with: FILE.key and FILE.pub
+    Keygen {
+        /// What both files are called, without their endings
+        file: PathBuf,
+    },
+    /// Sign an image
+    #[command(after_help = help::IMAGE_SIGN)]
+    Sign(Sign),
+    /// Compute the digest of everything in the store anew, or check who has signed an image
     #[command(after_help = help::IMAGE_VERIFY)]
     Verify {
+        /// The image whose signatures are checked; the whole store without
+        #[arg(requires = "key")]
+        name: Option<String>,
+        /// The public key of who has to have signed it
+        #[arg(long, value_name = "FILE", requires = "name")]
+        key: Option<PathBuf>,
         /// The store.
         #[command(flatten)]
         place: Place,
@@ -257,6 +271,22 @@ pub struct Pack {
     /// Its platform.
     #[command(flatten)]
     pub platforms: Platforms,
+    /// The store.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `hardway image sign`.
+#[derive(Debug, Args)]
+pub struct Sign {
+    /// The image's name in the store
+    pub name: String,
+    /// The secret key, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The name that is signed with it; the one in the store without
+    #[arg(long = "as", value_name = "REFERENCE")]
+    pub reference: Option<String>,
     /// The store.
     #[command(flatten)]
     pub place: Place,

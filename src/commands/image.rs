@@ -3,6 +3,7 @@
 mod make;
 mod progress;
 mod show;
+mod sign;
 mod transport;
 mod trees;
 
@@ -39,7 +40,10 @@ pub fn run(command: &ImageCommand) -> Result<ExitCode, Explanation> {
         ImageCommand::Mount(options) => trees::mount(options),
         ImageCommand::Rm { names, place } => remove(names, place),
         ImageCommand::Gc { now, place } => trees::collect(*now, place),
-        ImageCommand::Verify { place } => verify(place),
+        ImageCommand::Keygen { file } => sign::keygen(file),
+        ImageCommand::Sign(options) => sign::sign(options),
+        ImageCommand::Verify { name: Some(name), key: Some(key), place } => sign::verify(name, key, place),
+        ImageCommand::Verify { place, .. } => verify(place),
     }
 }
 

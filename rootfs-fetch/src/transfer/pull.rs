@@ -10,7 +10,7 @@ use super::origin::{Origin, broken};
 use super::progress::{Event, Item, Kind, There};
 use super::run::{Blob, Run, announced, largest_first};
 use super::{Platforms, Pulled, Transfer};
-use crate::image::{Descriptor, MAX_DOCUMENT, MediaType, here};
+use crate::image::{Descriptor, ImageManifest, MAX_DOCUMENT, MediaType, here};
 use crate::layer::is_layer;
 use crate::store::{MAX_CONFIG, Partial, Store, StoreError, is_name};
 
@@ -57,7 +57,7 @@ impl Pull<'_> {
     fn fits(&self, documents: &Documents) -> Result<(), TransferError> {
         for (descriptor, manifest) in documents.manifests() {
             let config = manifest.config();
-            if self.one() || is_config(config.media_type()) {
+            if self.is_to_be_an_image(manifest) || is_config(config.media_type()) {
                 let fits = self.into.image(descriptor, &here());
                 fits.map_err(|error| self.run.wrong(&Item::new(Kind::Config, config), error.into()))?;
             }
@@ -70,13 +70,14 @@ impl Pull<'_> {
         let mut seen = HashSet::new();
         let (mut configs, mut layers) = (Vec::new(), Vec::new());
         for (_, manifest) in documents.manifests() {
+            let is_to_be_an_image = self.is_to_be_an_image(manifest);
             let config = (Kind::Config, manifest.config());
             for (kind, descriptor) in [config].into_iter().chain(manifest.layers().iter().map(|it| (Kind::Layer, it))) {
                 if !seen.insert((descriptor.digest(), descriptor.size())) {
                     continue;
                 }
                 let item = Item::new(kind, descriptor);
-                self.check(kind, descriptor).map_err(|why| self.run.wrong(&item, why))?;
+                check(kind, descriptor, is_to_be_an_image).map_err(|why| self.run.wrong(&item, why))?;
                 if self.has(descriptor) {
                     self.run.there(item, There::Already);
                     continue;
@@ -96,19 +97,6 @@ impl Pull<'_> {
         }
         self.run.tell(&Event::Planned { blobs, bytes });
         Ok([configs, largest_first(layers)])
-    }
-
-    /// What can be known of a blob before it comes.
-    fn check(&self, kind: Kind, descriptor: &Descriptor) -> Result<(), Trouble> {
-        match kind {
-            Kind::Config if descriptor.size() > MAX_CONFIG => {
-                Err(Trouble::TooLarge { what: format!("it has {} bytes", descriptor.size()), limit: MAX_CONFIG })
-            }
-            Kind::Layer if self.one() && !is_layer(descriptor.media_type()) => {
-                Err(Trouble::MediaType(descriptor.media_type().to_string()))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn keep(&self, documents: &Documents) -> Result<(), TransferError> {
@@ -190,13 +178,26 @@ impl Pull<'_> {
         Ok(self.into.tag(name, &documents.named)?)
     }
 
-    /// Whether one image is wanted, which has to be one.
-    fn one(&self) -> bool {
-        matches!(self.run.transfer.platforms, Platforms::One(_))
+    /// Whether a manifest has to be an image's: one image is wanted, and it does not say that it is of something else, such as signatures.
+    fn is_to_be_an_image(&self, manifest: &ImageManifest) -> bool {
+        matches!(self.run.transfer.platforms, Platforms::One(_)) && manifest.artifact_type().is_none()
     }
 
     fn has(&self, descriptor: &Descriptor) -> bool {
         self.into.size(descriptor.digest()) == Some(descriptor.size())
+    }
+}
+
+/// What can be known of a blob before it comes.
+fn check(kind: Kind, descriptor: &Descriptor, is_to_be_an_image: bool) -> Result<(), Trouble> {
+    match kind {
+        Kind::Config if descriptor.size() > MAX_CONFIG => {
+            Err(Trouble::TooLarge { what: format!("it has {} bytes", descriptor.size()), limit: MAX_CONFIG })
+        }
+        Kind::Layer if is_to_be_an_image && !is_layer(descriptor.media_type()) => {
+            Err(Trouble::MediaType(descriptor.media_type().to_string()))
+        }
+        _ => Ok(()),
     }
 }
 
