@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn its_line_is_what_it_runs_and_it_must_succeed_unless_the_lesson_says_otherwise() {
         let mut image: Image =
-            serde_json::from_str(r#"{"in": "host", "does": ["pack", "a b", "/lab/tree"], "store": "/lab/images"}"#).unwrap();
+            serde_json::from_str(r#"{"in": "host", "does": ["pack", "a b", "/lab/tree"], "store": "/lab/images"}"#)
+                .unwrap();
         assert_eq!(image.shell().unwrap(), "/lab/hardway image pack 'a b' /lab/tree --store /lab/images");
         assert_eq!((image.ends_with(), image.is_meant_to_fail()), (Some(0), false));
         image.ends_with = Some(1);

@@ -70,7 +70,10 @@ impl Predicate for Is {
             && self.platforms.as_ref().is_none_or(|wanted| *wanted == image.platforms)
             && self.format.is_none_or(|wanted| wanted == format);
         let platforms = image.platforms.join(", ");
-        Ok((fits, format!("{layers} layers, {lines} lines of history, for {platforms}, a manifest of {}", format.word())))
+        Ok((
+            fits,
+            format!("{layers} layers, {lines} lines of history, for {platforms}, a manifest of {}", format.word()),
+        ))
     }
 }
 

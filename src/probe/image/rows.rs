@@ -37,7 +37,8 @@ fn of_layout(about: &mut About<'_, '_>, layout: &Layout) {
     let meaning = "Where one begins to read: descriptors (media type, digest, size) of indexes and manifests, with names as annotations.";
     about.row("index.json", names, index.clone(), cat(&index), meaning);
     let (count, bytes) = (layout.blobs.len(), layout.blobs.values().sum::<u64>());
-    let meaning = "All else, each file under the digest of its own bytes: what is the same is there once, whoever needs it.";
+    let meaning =
+        "All else, each file under the digest of its own bytes: what is the same is there once, whoever needs it.";
     about.row(
         "blobs",
         format!("{count} files, {bytes} bytes"),
@@ -50,7 +51,13 @@ fn of_layout(about: &mut About<'_, '_>, layout: &Layout) {
         let size = layout.blobs.get(digest).copied().unwrap_or_default();
         let meaning = "Nothing in index.json leads to it, not by way of another blob either: garbage, which stays until somebody collects it.";
         let key = format!("blob {}", short(digest));
-        about.row(&key, format!("{size} bytes, no name leads to it"), path.clone(), format!("ls -l {}", quote(&path)), meaning);
+        about.row(
+            &key,
+            format!("{size} bytes, no name leads to it"),
+            path.clone(),
+            format!("ls -l {}", quote(&path)),
+            meaning,
+        );
     }
 }
 
@@ -67,8 +74,13 @@ fn of_image(about: &mut About<'_, '_>, layout: &Layout, image: &Image) {
             Kind::Config => format!("; {}", image.platforms.first().map_or("no platform", String::as_str)),
             Kind::Manifest | Kind::Layer => String::new(),
         };
-        let value =
-            format!("{} {}, {} bytes, {}{more}", part.short(), words(&part.found), part.size, kind_of(&part.media_type));
+        let value = format!(
+            "{} {}, {} bytes, {}{more}",
+            part.short(),
+            words(&part.found),
+            part.size,
+            kind_of(&part.media_type)
+        );
         about.row(&key, value, path.clone(), format!("sha256sum {}", quote(&path)), meaning);
         if let Some(archive) = &part.archive {
             of_archive(about, &key, &path, part, archive);
@@ -83,7 +95,13 @@ fn of_image(about: &mut About<'_, '_>, layout: &Layout, image: &Image) {
     }
     if let Some(why) = &image.trouble {
         let index = format!("{}/index.json", layout.path);
-        about.row("trouble", why.clone(), index.clone(), format!("cat {}", quote(&index)), "What does not fit in this image.");
+        about.row(
+            "trouble",
+            why.clone(),
+            index.clone(),
+            format!("cat {}", quote(&index)),
+            "What does not fit in this image.",
+        );
     }
 }
 
@@ -139,6 +157,8 @@ fn told(part: &Part) -> (&'static str, &'static str) {
             "config",
             "What is run, for which platform, by which history, of which archives. Docker calls its digest the image ID.",
         ),
-        Kind::Layer => ("layer", "A tar archive, mostly compressed: what was added and changed, and marks for what was deleted."),
+        Kind::Layer => {
+            ("layer", "A tar archive, mostly compressed: what was added and changed, and marks for what was deleted.")
+        }
     }
 }

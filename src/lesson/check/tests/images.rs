@@ -66,6 +66,9 @@ fn an_image_is_judged_by_what_its_bytes_are() {
     assert_eq!(lab.value(digest).unwrap(), "6".repeat(12));
     lab.observation.layouts[0].images[1].parts[2].found = Found::Other("sha256:7".to_owned(), 3);
     assert!(lab.check("image_broken: { store: /lab/i, name: b }").holds);
-    assert!(!lab.check("image_differs: { store: /lab/i, one: a, other: b, part: layer }").holds, "of what is broken nothing is known");
+    assert!(
+        !lab.check("image_differs: { store: /lab/i, one: a, other: b, part: layer }").holds,
+        "of what is broken nothing is known"
+    );
     assert_eq!(lab.value(digest), None);
 }
