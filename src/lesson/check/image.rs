@@ -261,7 +261,7 @@ pub struct Blobs {
 
 impl Probe for Blobs {
     fn words(&self) -> String {
-        format!("how many blobs {} has", self.store)
+        format!("the number of blobs that {} has", self.store)
     }
 
     fn read(&self, view: &View<'_>) -> Seen<String> {
