@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod diff;
 pub mod hostname;
 pub mod ids;
+pub mod image;
 pub mod ipc;
 pub mod mounts;
 pub mod namespaces;
@@ -37,6 +38,7 @@ pub use clocks::Clocks;
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
 pub use ids::{Overflow, Owner};
+pub use image::Layout;
 pub use ipc::Ipc;
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
@@ -65,6 +67,8 @@ pub struct Observation {
     pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
     /// The overlays whose layers lessons have made.
     pub overlays: Vec<Overlay>,
+    /// The image layouts that lessons have made.
+    pub layouts: Vec<Layout>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
     /// The root directories that there are.

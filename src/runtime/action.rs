@@ -15,8 +15,8 @@ use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
-    bridge, cni, file, follow, join, link, mount, mount::MountProc, names, namespace::Unshare, nftables, overlay, pin,
-    ping, root, rootfs::Rootfs, route, socket, uts::SetHostname, veth,
+    bridge, cni, file, follow, image, join, link, mount, mount::MountProc, names, namespace::Unshare, nftables,
+    overlay, pin, ping, root, rootfs::Rootfs, route, socket, uts::SetHostname, veth,
 };
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
@@ -177,6 +177,8 @@ actions! {
         CniPlugin(cni::CniPlugin),
         /// Carry out a network configuration of CNI.
         CniNetwork(cni::CniNetwork),
+        /// Make an image, or look at one.
+        Image(image::Image),
         /// Join namespaces that exist.
         Setns(join::Setns),
         /// Keep a namespace by a mount.

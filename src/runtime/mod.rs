@@ -9,6 +9,7 @@ pub mod device;
 pub mod file;
 pub mod follow;
 pub mod id_map;
+pub mod image;
 pub mod init;
 pub mod ipc;
 pub mod iptables;

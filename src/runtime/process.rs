@@ -333,7 +333,7 @@ impl Mechanism for Kill {
 }
 
 /// What is wrong with the arguments of a program.
-fn misused_argv(argv: &[String]) -> Vec<Misuse> {
+pub(super) fn misused_argv(argv: &[String]) -> Vec<Misuse> {
     if argv.first().is_none_or(String::is_empty) {
         let fix = "write the program and its arguments: `[sleep, \"1000\"]`";
         return vec![Misuse::new("argv", "no program is named", fix)];

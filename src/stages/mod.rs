@@ -70,6 +70,11 @@ pub const ALL: &[Stage] = &[
         panels: &[Panel::Overlay, Panel::Mounts],
     },
     Stage {
+        id: "image",
+        teaches: "what an image is: documents and archives, named by their digests",
+        panels: &[Panel::Image],
+    },
+    Stage {
         id: "time",
         teaches: "clocks that have run for longer, or not so long",
         panels: &[Panel::Clocks, Panel::Namespaces],

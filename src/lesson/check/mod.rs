@@ -8,6 +8,7 @@ pub mod clock;
 pub mod credentials;
 pub mod device;
 pub mod hostname;
+pub mod image;
 pub mod ipc;
 pub mod keep;
 pub mod limit;
@@ -100,6 +101,18 @@ gather! {
         Whiteout(overlay::Whiteout),
         /// A directory hides those of its name below.
         Opaque(overlay::Opaque),
+        /// A name leads to an image that is whole.
+        Image(image::Is),
+        /// A name leads to an image that is not whole.
+        ImageBroken(image::Broken),
+        /// An image layout has no such name.
+        ImageUnnamed(image::Unnamed),
+        /// Two images have the same part.
+        ImageSame(image::Same),
+        /// Two images differ in a part.
+        ImageDiffers(image::Differs),
+        /// A layer has an entry.
+        LayerHas(image::LayerHas),
         /// The propagation of a mount.
         Propagation(mount::Propagation),
         /// A user id, as the lab host knows it.
@@ -221,6 +234,10 @@ gather! {
         Fstype(mount::Fstype),
         /// What the upper directory of an overlay takes on the disk.
         UpperKib(overlay::UpperKib),
+        /// How many blobs an image layout has.
+        Blobs(image::Blobs),
+        /// The digest of a part of an image.
+        ImageDigest(image::ImageDigest),
         /// The user id, as the lab host knows it.
         Uid(credentials::Uid),
         /// The user id, as the process itself is told.

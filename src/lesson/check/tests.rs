@@ -2,6 +2,7 @@
 
 mod devices;
 mod files;
+mod images;
 mod links;
 mod nftables;
 mod overlays;
