@@ -34,11 +34,13 @@ pub enum Panel {
     Network,
     /// The layers of overlays, and which of them has what.
     Overlay,
+    /// Requests of HTTP and their answers.
+    Exchanges,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Processes,
         Self::Namespaces,
         Self::Hostname,
@@ -50,6 +52,7 @@ impl Panel {
         Self::Credentials,
         Self::Cgroups,
         Self::Clocks,
+        Self::Exchanges,
     ];
 }
 
@@ -67,6 +70,7 @@ impl fmt::Display for Panel {
             Self::Cgroups => "cgroups",
             Self::Network => "network",
             Self::Overlay => "overlay",
+            Self::Exchanges => "exchanges",
         })
     }
 }
@@ -117,6 +121,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::ipc::rows(&mut sheet);
     super::cgroups::rows(&mut sheet);
     super::network::rows(&mut sheet);
+    super::exchange::rows(&mut sheet);
     sheet.rows
 }
 

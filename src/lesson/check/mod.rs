@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod credentials;
 pub mod device;
+pub mod exchange;
 pub mod hostname;
 pub mod ipc;
 pub mod keep;
@@ -100,6 +101,12 @@ gather! {
         Whiteout(overlay::Whiteout),
         /// A directory hides those of its name below.
         Opaque(overlay::Opaque),
+        /// An answer of a server has come.
+        Answered(exchange::Answered),
+        /// A file has the digest that an answer names.
+        DigestRight(exchange::DigestRight),
+        /// It has another.
+        DigestWrong(exchange::DigestWrong),
         /// The propagation of a mount.
         Propagation(mount::Propagation),
         /// A user id, as the lab host knows it.
@@ -221,6 +228,8 @@ gather! {
         Fstype(mount::Fstype),
         /// What the upper directory of an overlay takes on the disk.
         UpperKib(overlay::UpperKib),
+        /// The SHA-256 of a file that came with an answer.
+        Sha256(exchange::Sha256),
         /// The user id, as the lab host knows it.
         Uid(credentials::Uid),
         /// The user id, as the process itself is told.
