@@ -90,13 +90,18 @@ impl Tree {
 
     /// What is in a short file; none for what is longer, or no plain file.
     pub fn bytes(&self, path: &Path, most: u64) -> Option<Vec<u8>> {
-        // Looked at first: to open a pipe or a device does something.
-        let is_short = |it: &Metadata| it.is_file() && it.len() <= most;
-        File::from(self.open(path, OFlag::O_PATH).ok()?).metadata().ok().filter(is_short)?;
-        let file = File::from(self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).ok()?);
+        let (_, file) = self.plain(path).filter(|(about, _)| about.len() <= most)?;
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes).ok()?;
         Some(bytes)
+    }
+
+    /// A plain file, opened to be read; none for what is something else.
+    pub fn plain(&self, path: &Path) -> Option<(Metadata, File)> {
+        // Looked at first: to open a pipe or a device does something.
+        let about = File::from(self.open(path, OFlag::O_PATH).ok()?).metadata().ok().filter(Metadata::is_file)?;
+        let file = File::from(self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).ok()?);
+        Some((about, file))
     }
 
     /// The names in a directory, sorted; what is not UTF-8 is made readable.

@@ -9,6 +9,7 @@ pub mod cgroups;
 pub mod clocks;
 pub mod credentials;
 pub mod diff;
+pub mod exchange;
 pub mod hostname;
 pub mod ids;
 pub mod image;
@@ -37,6 +38,7 @@ pub use cgroups::Cgroups;
 pub use clocks::Clocks;
 pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
+pub use exchange::{Content, Exchange};
 pub use ids::{Overflow, Owner};
 pub use image::Layout;
 pub use ipc::Ipc;
@@ -89,6 +91,10 @@ pub struct Observation {
     pub ipc: BTreeMap<u64, Reading<Ipc>>,
     /// `/dev/mqueue` and `/dev/shm`, by inode of the mount namespace.
     pub ipc_directories: BTreeMap<u64, ipc::Directories>,
+    /// Requests of HTTP with their answers, by the path that their files begin with.
+    pub exchanges: BTreeMap<String, Exchange>,
+    /// The files that came with them, by path.
+    pub contents: BTreeMap<String, Content>,
     /// In which cgroups processes are, and which there are.
     pub cgroups: Cgroups,
 }

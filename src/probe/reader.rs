@@ -19,8 +19,8 @@ use super::credentials::{IdMap, parse_id_map};
 use super::mounts::shared::Known;
 use super::processes::{parse_cmdline, parse_cpus_allowed, parse_nspid};
 use super::{
-    Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks, hostname, ids,
-    image, namespaces, overlay, ownership, root,
+    Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks, exchange,
+    hostname, ids, image, namespaces, overlay, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -46,7 +46,8 @@ impl Wanted {
     /// [`Panel::Mounts`], [`Observation::overlays`] for [`Panel::Overlay`], [`Observation::layouts`] for [`Panel::Image`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
     /// [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::clocks`] for [`Panel::Clocks`],
     /// [`Observation::ipc`] and [`Observation::ipc_directories`] for [`Panel::Ipc`], [`Observation::cgroups`] for [`Panel::Cgroups`],
-    /// [`Observation::networks`] for [`Panel::Network`].
+    /// [`Observation::networks`] for [`Panel::Network`],
+    /// [`Observation::exchanges`] and [`Observation::contents`] for [`Panel::Exchanges`].
     pub fn panels(panels: &[Panel]) -> Self {
         Self { panels: panels.iter().copied().collect(), ..Self::default() }
     }
@@ -72,8 +73,9 @@ impl Wanted {
         Self { files: Some(directory.into()), ..self }
     }
 
-    /// Looks through overlays whose layers are all below this directory, with [`Panel::Overlay`] and [`Panel::Mounts`]; and for image layouts
-    /// right below it, with [`Panel::Image`].
+    /// Looks through overlays whose layers are all below this directory, with [`Panel::Overlay`] and [`Panel::Mounts`]; for image layouts
+    /// right below it, with [`Panel::Image`]; and through the requests and answers that are kept in its directory `pull`, with
+    /// [`Panel::Exchanges`].
     pub fn layers(self, directory: impl Into<PathBuf>) -> Self {
         Self { layers: Some(directory.into()), ..self }
     }
@@ -194,6 +196,9 @@ impl Reader {
         }
         if let (true, Some(below)) = (is_wanted(Panel::Image), &wanted.layers) {
             observation.layouts = image::read(&self.proc, &observation, below);
+        }
+        if let (true, Some(below)) = (is_wanted(Panel::Exchanges), &wanted.layers) {
+            exchange::read(&self.proc, &mut observation, &below.join(exchange::KEPT));
         }
         self.mountinfo.clear();
         observation

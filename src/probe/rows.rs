@@ -36,6 +36,8 @@ pub enum Panel {
     Overlay,
     /// What images are made of.
     Image,
+    /// Requests of HTTP and their answers.
+    Exchanges,
 }
 
 impl Panel {
@@ -53,6 +55,7 @@ impl Panel {
         Self::Credentials,
         Self::Cgroups,
         Self::Clocks,
+        Self::Exchanges,
     ];
 }
 
@@ -71,6 +74,7 @@ impl fmt::Display for Panel {
             Self::Network => "network",
             Self::Overlay => "overlay",
             Self::Image => "image",
+            Self::Exchanges => "exchanges",
         })
     }
 }
@@ -122,6 +126,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::ipc::rows(&mut sheet);
     super::cgroups::rows(&mut sheet);
     super::network::rows(&mut sheet);
+    super::exchange::rows(&mut sheet);
     sheet.rows
 }
 

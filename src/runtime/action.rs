@@ -16,7 +16,7 @@ use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
 use super::{
     bridge, cni, file, follow, image, join, link, mount, mount::MountProc, names, namespace::Unshare, nftables,
-    overlay, pin, ping, root, rootfs::Rootfs, route, socket, uts::SetHostname, veth,
+    overlay, pin, ping, request, root, rootfs::Rootfs, route, socket, uts::SetHostname, veth,
 };
 use crate::kernel::errno::Errno;
 use crate::kernel::trace::{CallError, Trace};
@@ -155,6 +155,8 @@ actions! {
         DeleteLink(veth::DeleteLink),
         /// Open a TCP connection.
         Connect(socket::Connect),
+        /// Send a request of HTTP, and keep the answer.
+        Request(request::Request),
         /// Open a TCP connection, and tell where its packets were seen.
         Follow(follow::Follow),
         /// Ask for an echo.

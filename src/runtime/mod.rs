@@ -26,6 +26,7 @@ pub mod pin;
 pub mod ping;
 pub mod process;
 pub mod read;
+pub mod request;
 pub mod root;
 pub mod rootfs;
 pub mod route;

@@ -65,6 +65,11 @@ pub const ALL: &[Stage] = &[
     Stage { id: "publish", teaches: "ports that are reached from outside", panels: &[Panel::Network] },
     Stage { id: "cni", teaches: "networks that somebody else makes, by plugins", panels: &[Panel::Network] },
     Stage {
+        id: "registry",
+        teaches: "how an image comes from a registry, request by request",
+        panels: &[Panel::Exchanges],
+    },
+    Stage {
         id: "overlay",
         teaches: "many directories as one, and a place for what is written",
         panels: &[Panel::Overlay, Panel::Mounts],

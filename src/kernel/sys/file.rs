@@ -105,6 +105,24 @@ pub fn write(trace: &mut Trace, to: &OwnedFd, text: &str) -> Result<(), CallErro
     }
 }
 
+/// write(2) of any bytes, until all are written. What they are is not shown.
+///
+/// # Errors
+/// `ENOSPC`.
+pub fn write_bytes(trace: &mut Trace, to: &OwnedFd, bytes: &[u8]) -> Result<(), CallError> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let args = vec![to.as_raw_fd().to_string(), "buffer".into(), rest.len().to_string()];
+        let made = || nix::unistd::write(to, rest).map(|sent| i64::try_from(sent).unwrap_or(0));
+        let sent = usize::try_from(trace.call("write", args, made)?).unwrap_or(0);
+        rest = rest.get(sent..).unwrap_or_default();
+        if sent == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// fchmod(2).
 ///
 /// # Errors

@@ -24,7 +24,7 @@ use nix::unistd::Pid;
 
 pub use self::credentials::{become_user, own_ids, remember_ids, set_dumpable, set_groups};
 pub use self::file::{
-    OFlag, chmod, close, fchmod, mkdir, open, read_file, rmdir, sendfile, symlink, write, write_file,
+    OFlag, chmod, close, fchmod, mkdir, open, read_file, rmdir, sendfile, symlink, write, write_bytes, write_file,
 };
 pub use self::mount::{MntFlags, MsFlags, mount, umount2};
 pub use self::namespace::{make_file, open_namespace, open_process, setns, unlink};

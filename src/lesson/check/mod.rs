@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod credentials;
 pub mod device;
+pub mod exchange;
 pub mod hostname;
 pub mod image;
 pub mod ipc;
@@ -113,6 +114,12 @@ gather! {
         ImageDiffers(image::Differs),
         /// A layer has an entry.
         LayerHas(image::LayerHas),
+        /// An answer of a server has come.
+        Answered(exchange::Answered),
+        /// A file has the digest that an answer names.
+        DigestRight(exchange::DigestRight),
+        /// It has another.
+        DigestWrong(exchange::DigestWrong),
         /// The propagation of a mount.
         Propagation(mount::Propagation),
         /// A user id, as the lab host knows it.
@@ -238,6 +245,8 @@ gather! {
         Blobs(image::Blobs),
         /// The digest of a part of an image.
         ImageDigest(image::ImageDigest),
+        /// The SHA-256 of a file that came with an answer.
+        Sha256(exchange::Sha256),
         /// The user id, as the lab host knows it.
         Uid(credentials::Uid),
         /// The user id, as the process itself is told.
