@@ -85,13 +85,17 @@ impl Tree {
 
     /// What is in a short file, made readable; none for what is longer, or no plain file.
     pub fn text(&self, path: &Path, most: u64) -> Option<String> {
+        let mut text = Vec::new();
+        self.file(path, most)?.take(most).read_to_end(&mut text).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Opens a short file for reading; none for what is longer, or no plain file.
+    pub fn file(&self, path: &Path, most: u64) -> Option<File> {
         // Looked at first: to open a pipe or a device does something.
         let is_short = |it: &Metadata| it.is_file() && it.len() <= most;
         File::from(self.open(path, OFlag::O_PATH).ok()?).metadata().ok().filter(is_short)?;
-        let file = File::from(self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).ok()?);
-        let mut text = Vec::new();
-        file.take(most).read_to_end(&mut text).ok()?;
-        Some(String::from_utf8_lossy(&text).into_owned())
+        Some(File::from(self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).ok()?))
     }
 
     /// The names in a directory, sorted; what is not UTF-8 is made readable.

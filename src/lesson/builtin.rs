@@ -31,6 +31,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("20-publish", include_str!("../../lessons/20-publish.yaml")),
     ("21-cni", include_str!("../../lessons/21-cni.yaml")),
     ("22-overlay", include_str!("../../lessons/22-overlay.yaml")),
+    ("25-layers", include_str!("../../lessons/25-layers.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

@@ -12,6 +12,8 @@ pub mod diff;
 pub mod hostname;
 pub mod ids;
 pub mod ipc;
+pub mod layers;
+mod layout;
 pub mod mounts;
 pub mod namespaces;
 pub mod network;
@@ -38,6 +40,7 @@ pub use credentials::{Credentials, IdMap};
 pub use diff::{Change, ChangeKind, diff};
 pub use ids::{Overflow, Owner};
 pub use ipc::Ipc;
+pub use layers::Layers;
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use network::{Network, Pin};
@@ -65,6 +68,8 @@ pub struct Observation {
     pub mounts: BTreeMap<u64, Reading<Vec<Mount>>>,
     /// The overlays whose layers lessons have made.
     pub overlays: Vec<Overlay>,
+    /// The layers of images in the layouts that lessons have made.
+    pub layers: Vec<Layers>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
     /// The root directories that there are.

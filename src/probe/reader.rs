@@ -20,7 +20,7 @@ use super::mounts::shared::Known;
 use super::processes::{parse_cmdline, parse_cpus_allowed, parse_nspid};
 use super::{
     Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks, hostname, ids,
-    namespaces, overlay, ownership, root,
+    layers, namespaces, overlay, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -43,7 +43,7 @@ pub struct Wanted {
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`], [`Observation::overlays`] for [`Panel::Overlay`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
+    /// [`Panel::Mounts`], [`Observation::overlays`] for [`Panel::Overlay`], [`Observation::layers`] for [`Panel::Layers`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
     /// [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::clocks`] for [`Panel::Clocks`],
     /// [`Observation::ipc`] and [`Observation::ipc_directories`] for [`Panel::Ipc`], [`Observation::cgroups`] for [`Panel::Cgroups`],
     /// [`Observation::networks`] for [`Panel::Network`].
@@ -72,7 +72,8 @@ impl Wanted {
         Self { files: Some(directory.into()), ..self }
     }
 
-    /// Looks through overlays whose layers are all below this directory, with [`Panel::Overlay`] and [`Panel::Mounts`].
+    /// Looks through overlays whose layers are all below this directory, with [`Panel::Overlay`] and [`Panel::Mounts`]; and through the
+    /// layers of images whose layout is in it, with [`Panel::Layers`].
     pub fn layers(self, directory: impl Into<PathBuf>) -> Self {
         Self { layers: Some(directory.into()), ..self }
     }
@@ -190,6 +191,9 @@ impl Reader {
         }
         if let (true, Some(below)) = (is_wanted(Panel::Overlay), &wanted.layers) {
             observation.overlays = overlay::read(&self.proc, &observation, below);
+        }
+        if let (true, Some(below)) = (is_wanted(Panel::Layers), &wanted.layers) {
+            observation.layers = layers::read(&self.proc, &observation, below);
         }
         self.mountinfo.clear();
         observation

@@ -34,17 +34,20 @@ pub enum Panel {
     Network,
     /// The layers of overlays, and which of them has what.
     Overlay,
+    /// What is in the layers of images.
+    Layers,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Processes,
         Self::Namespaces,
         Self::Hostname,
         Self::Root,
         Self::Mounts,
         Self::Overlay,
+        Self::Layers,
         Self::Ipc,
         Self::Network,
         Self::Credentials,
@@ -67,6 +70,7 @@ impl fmt::Display for Panel {
             Self::Cgroups => "cgroups",
             Self::Network => "network",
             Self::Overlay => "overlay",
+            Self::Layers => "layers",
         })
     }
 }
@@ -112,6 +116,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::root::rows(&mut sheet);
     super::mounts::rows(&mut sheet);
     super::overlay::rows(&mut sheet);
+    super::layers::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
     super::clocks::rows(&mut sheet);
     super::ipc::rows(&mut sheet);

@@ -27,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rootfs_fetch", &[]),
     ("kernel", &["explain"]),
     // Readers of kernel state, and the deeds that change it. Neither knows the other.
-    ("probe", &["kernel", "explain"]),
+    ("probe", &["kernel", "rootfs_fetch", "explain"]),
     ("runtime", &["cni", "kernel", "rootfs_fetch", "explain"]),
     // What is taught. It names namespaces and errors, and calls nothing of the kernel.
     ("stages", &["runtime", "probe", "explain"]),

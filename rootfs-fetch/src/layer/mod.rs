@@ -24,6 +24,7 @@ pub(crate) mod archive;
 mod below;
 mod copy_up;
 pub(crate) mod error;
+mod list;
 mod metadata;
 mod name;
 mod pax;
@@ -41,6 +42,7 @@ pub(crate) use ahead::{Ahead, ahead};
 pub(crate) use below::Overlay;
 pub(crate) use copy_up::root_as_below;
 pub use error::LayerError;
+pub use list::Listed;
 pub use report::{Applied, Counts, Deed, Event, Kind, Reason};
 pub(crate) use stream::is_layer;
 

@@ -10,6 +10,7 @@ pub mod device;
 pub mod hostname;
 pub mod ipc;
 pub mod keep;
+pub mod layers;
 pub mod limit;
 pub mod mount;
 pub mod namespace;
@@ -100,6 +101,8 @@ gather! {
         Whiteout(overlay::Whiteout),
         /// A directory hides those of its name below.
         Opaque(overlay::Opaque),
+        /// A layer of an image has an entry of a name.
+        LayerHolds(layers::Holds),
         /// The propagation of a mount.
         Propagation(mount::Propagation),
         /// A user id, as the lab host knows it.
@@ -221,6 +224,10 @@ gather! {
         Fstype(mount::Fstype),
         /// What the upper directory of an overlay takes on the disk.
         UpperKib(overlay::UpperKib),
+        /// How many whiteouts a layer of an image has.
+        LayerWhiteouts(layers::Whiteouts),
+        /// What a file in a layer of an image says.
+        LayerText(layers::Text),
         /// The user id, as the lab host knows it.
         Uid(credentials::Uid),
         /// The user id, as the process itself is told.
