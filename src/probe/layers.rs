@@ -273,3 +273,103 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+
+    use rootfs_fetch::image::here;
+    use rootfs_fetch::pack::{self, Format, ImageBuilder, Options};
+    use rootfs_fetch::store::Store;
+
+    use super::*;
+
+    /// A layout with `base`, and `web` with one more layer.
+    fn made(place: &Path) {
+        for path in ["base/www", "app/www"] {
+            fs::create_dir_all(place.join(path)).unwrap();
+        }
+        for (path, text) in [("base/secret", "hunter2\nmore"), ("base/www/a", "a"), ("base/os", "x"), ("app/os", "xy")]
+        {
+            fs::write(place.join(path), text).unwrap();
+        }
+        fs::write(place.join("app/www/c"), "").unwrap();
+        let store = Store::open(place.join("images")).unwrap();
+        let [base, app] = ["base", "app"].map(|name| place.join(name));
+        let lowest = pack::tree(&store, &base, &Options::default()).unwrap();
+        let next = pack::diff(&store, &base, &app, &Options::default()).unwrap();
+        let image = ImageBuilder::new(&store, &here()).layer(&lowest, "base").write(Format::Oci).unwrap();
+        store.tag("base", &image).unwrap();
+        let image = ImageBuilder::new(&store, &here()).layer(&lowest, "base").layer(&next, "app");
+        store.tag("web", &image.write(Format::Oci).unwrap()).unwrap();
+    }
+
+    fn names(place: &Path) -> Vec<String> {
+        let mut found = vec![place.to_owned()];
+        let mut next = 0;
+        while let Some(path) = found.get(next).cloned() {
+            if path.is_dir() {
+                found.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            }
+            next += 1;
+        }
+        found.iter().map(|path| path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn what_an_entry_does_is_told_by_the_layers_below_and_looking_makes_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        made(place.path());
+        let before = names(place.path());
+        let seen = look(&Tree::at(place.path()).unwrap(), Path::new("/"));
+        assert_eq!(names(place.path()), before);
+        assert_eq!(seen.len(), 1, "base and app are no layouts");
+        let observation = Observation { layers: seen, ..Observation::default() };
+        let [lowest, next] = [1, 2].map(|number| observation.layer("/images", "web", number).unwrap());
+        assert_eq!(Some(lowest), observation.layer("/images", "base", 1));
+        let secret = lowest.entries.iter().find(|entry| entry.name == "secret").unwrap();
+        assert_eq!((secret.line.as_deref(), secret.size), (Some("hunter2"), 12));
+        let below = applied(BTreeSet::new(), lowest);
+        let told = |name: &str| next.entries.iter().find(|entry| entry.name == name).unwrap().told(&below).0;
+        assert_eq!(told(".wh.secret"), "deletes secret");
+        assert_eq!(told("www/.wh.a"), "deletes www/a");
+        assert_eq!(told("os"), "changes file, 2 B");
+        assert_eq!(told("www/c"), "adds file, 0 B");
+        assert_eq!(told("www"), "directory, as below");
+        let merged = applied(below, next);
+        assert!(!merged.contains("secret") && !merged.contains("www/a") && merged.contains("www/c"), "{merged:?}");
+    }
+
+    #[test]
+    fn whiteouts_of_nothing_and_names_that_lead_out_are_told_as_that() {
+        let entry = |name: &str, is| Entry { name: name.into(), is, size: 0, line: None };
+        let below: BTreeSet<String> = ["www", "www/a", "wwwx"].map(String::from).into();
+        let told = |name: &str, is| entry(name, is).told(&below).0;
+        assert_eq!(told(".wh.gone", Is::Whiteout), "whiteout: nothing below");
+        assert_eq!(told("www/.wh..wh..opq", Is::Opaque), "deletes all in www");
+        assert_eq!(told("etc/.wh..wh..opq", Is::Opaque), "opaque whiteout: nothing below");
+        assert_eq!(told("../escape", Is::File), "file outside, 0 B");
+        let entries = vec![entry("www/b", Is::File), entry("www/.wh..wh..opq", Is::Opaque)];
+        let layer = Layer { digest: String::new(), size: 0, entries, trouble: None };
+        let left: Vec<String> = applied(below, &layer).into_iter().collect();
+        assert_eq!(left, ["www", "www/b", "wwwx"], "what the layer brings itself stays");
+    }
+
+    #[test]
+    fn what_is_broken_is_told_and_no_layout_is_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(look(&Tree::at(place.path()).unwrap(), Path::new("/")).is_empty());
+        made(place.path());
+        let tree = Tree::at(place.path()).unwrap();
+        let digest = look(&tree, Path::new("/"))[0].images[0].1[0].digest.clone();
+        let blob = place.path().join("images/blobs").join(digest.replace(':', "/"));
+        fs::write(&blob, "no archive").unwrap();
+        assert!(look(&tree, Path::new("/"))[0].images[0].1[0].trouble.is_some());
+        fs::remove_file(blob).unwrap();
+        assert!(look(&tree, Path::new("/"))[0].images[0].1[0].trouble.as_ref().unwrap().starts_with("not here"));
+        fs::write(place.path().join("images/index.json"), "{").unwrap();
+        assert!(look(&tree, Path::new("/"))[0].images.is_empty());
+    }
+}

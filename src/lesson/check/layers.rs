@@ -46,7 +46,7 @@ pub struct Whiteouts {
 
 impl Probe for Whiteouts {
     fn words(&self) -> String {
-        format!("how many whiteouts layer {} of {} has", self.layer, self.name)
+        format!("the number of whiteouts that layer {} of {} has", self.layer, self.name)
     }
 
     fn read(&self, view: &View<'_>) -> Seen<String> {

@@ -2,6 +2,7 @@
 
 mod devices;
 mod files;
+mod layers;
 mod links;
 mod nftables;
 mod overlays;
