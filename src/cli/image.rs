@@ -315,7 +315,7 @@ pub struct Apply {
     /// Which of its layers; 1 is the lowest
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub layer: u16,
-    /// A directory that exists: with the layers below in it, or empty for the lowest
+    /// A directory that exists: with the layers below in it, or empty for the lowest. After an error it is good for nothing but to be removed
     pub directory: PathBuf,
     /// Make the empty directory a layer of an overlay: whiteouts become those of the kernel
     #[arg(long)]
