@@ -285,6 +285,12 @@ Examples:
 
 Exit status: 0 all of it is there; 1 nothing is.";
 
+/// Examples of `image apply`.
+pub const IMAGE_APPLY: &str = "\
+Examples:
+  hardway image apply web 1 ./rootfs && hardway image apply web 2 ./rootfs    the second on top of the first
+  hardway image apply web 2 ./layer2 --overlay --lower ./layer1               to be mounted over ./layer1";
+
 /// Examples of `image mount`.
 pub const IMAGE_MOUNT: &str = "\
 Examples:

@@ -43,6 +43,9 @@ pub enum ImageCommand {
     /// Make the root file system of an image in a new directory
     #[command(after_help = help::IMAGE_UNPACK)]
     Unpack(Unpack),
+    /// Apply one layer to a directory, and say what each of its entries did
+    #[command(after_help = help::IMAGE_APPLY)]
+    Apply(Apply),
     /// Mount an image as an overlay of its layers
     #[command(after_help = help::IMAGE_MOUNT)]
     Mount(Mount),
@@ -326,6 +329,30 @@ pub struct Unpack {
     pub name: String,
     /// A directory that does not exist yet, or is empty
     pub directory: PathBuf,
+    /// Its platform.
+    #[command(flatten)]
+    pub platforms: Platforms,
+    /// The store.
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// `hardway image apply`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// The image's name in the store
+    pub name: String,
+    /// Which of its layers; 1 is the lowest
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub layer: u16,
+    /// A directory that exists: with the layers below in it, or empty for the lowest. After an error it is good for nothing but to be removed
+    pub directory: PathBuf,
+    /// Make the empty directory a layer of an overlay: whiteouts become those of the kernel
+    #[arg(long)]
+    pub overlay: bool,
+    /// The directory of a layer below, the nearest first
+    #[arg(long, value_name = "DIR", requires = "overlay")]
+    pub lower: Vec<PathBuf>,
     /// Its platform.
     #[command(flatten)]
     pub platforms: Platforms,

@@ -37,6 +37,7 @@ pub fn run(command: &ImageCommand) -> Result<ExitCode, Explanation> {
         ImageCommand::Index(options) => make::index(options),
         ImageCommand::History(one) => show::history(one),
         ImageCommand::Unpack(options) => trees::unpack(options),
+        ImageCommand::Apply(options) => trees::apply(options),
         ImageCommand::Mount(options) => trees::mount(options),
         ImageCommand::Rm { names, place } => remove(names, place),
         ImageCommand::Gc { now, place } => trees::collect(*now, place),

@@ -90,10 +90,14 @@ impl Tree {
 
     /// What is in a short file; none for what is longer, or no plain file.
     pub fn bytes(&self, path: &Path, most: u64) -> Option<Vec<u8>> {
-        let (_, file) = self.plain(path).filter(|(about, _)| about.len() <= most)?;
         let mut bytes = Vec::new();
-        file.take(most).read_to_end(&mut bytes).ok()?;
+        self.file(path, most)?.take(most).read_to_end(&mut bytes).ok()?;
         Some(bytes)
+    }
+
+    /// Opens a short file for reading; none for what is longer, or no plain file.
+    pub fn file(&self, path: &Path, most: u64) -> Option<File> {
+        self.plain(path).filter(|(about, _)| about.len() <= most).map(|(_, file)| file)
     }
 
     /// A plain file, opened to be read; none for what is something else.

@@ -33,6 +33,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("22-overlay", include_str!("../../lessons/22-overlay.yaml")),
     ("23-image-anatomy", include_str!("../../lessons/23-image-anatomy.yaml")),
     ("24-pull", include_str!("../../lessons/24-pull.yaml")),
+    ("25-layers", include_str!("../../lessons/25-layers.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

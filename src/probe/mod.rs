@@ -14,6 +14,8 @@ pub mod hostname;
 pub mod ids;
 pub mod image;
 pub mod ipc;
+pub mod layers;
+mod layout;
 pub mod mounts;
 pub mod namespaces;
 pub mod network;
@@ -42,6 +44,7 @@ pub use exchange::{Content, Exchange};
 pub use ids::{Overflow, Owner};
 pub use image::Layout;
 pub use ipc::Ipc;
+pub use layers::Layers;
 pub use mounts::Mount;
 pub use namespaces::Namespaces;
 pub use network::{Network, Pin};
@@ -71,6 +74,8 @@ pub struct Observation {
     pub overlays: Vec<Overlay>,
     /// The image layouts that lessons have made.
     pub layouts: Vec<Layout>,
+    /// The layers of images in the layouts that lessons have made.
+    pub layers: Vec<Layers>,
     /// The pids that a process finds in its own `/proc`, by inode of the mount namespace.
     pub visible_pids: BTreeMap<u64, Reading<Vec<i32>>>,
     /// The root directories that there are.

@@ -20,7 +20,7 @@ use super::mounts::shared::Known;
 use super::processes::{parse_cmdline, parse_cpus_allowed, parse_nspid};
 use super::{
     Credentials, Mount, Namespaces, Observation, Overflow, Ownership, Panel, Process, Reading, clocks, exchange,
-    hostname, ids, image, namespaces, overlay, ownership, root,
+    hostname, ids, image, layers, namespaces, overlay, ownership, root,
 };
 use crate::kernel::enter;
 use crate::kernel::errno::Errno;
@@ -43,7 +43,7 @@ pub struct Wanted {
 impl Wanted {
     /// What these panels show. Processes are read whole for each of them; [`Observation::visible_pids`] for
     /// [`Panel::Processes`], [`Observation::hostnames`] for [`Panel::Hostname`], [`Observation::mounts`] for
-    /// [`Panel::Mounts`], [`Observation::overlays`] for [`Panel::Overlay`], [`Observation::layouts`] for [`Panel::Image`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
+    /// [`Panel::Mounts`], [`Observation::overlays`] for [`Panel::Overlay`], [`Observation::layouts`] for [`Panel::Image`], [`Observation::layers`] for [`Panel::Layers`], [`Observation::roots`] for [`Panel::Root`], [`Observation::ownership`] for [`Panel::Namespaces`],
     /// [`Observation::overflow`] for [`Panel::Credentials`], [`Observation::clocks`] for [`Panel::Clocks`],
     /// [`Observation::ipc`] and [`Observation::ipc_directories`] for [`Panel::Ipc`], [`Observation::cgroups`] for [`Panel::Cgroups`],
     /// [`Observation::networks`] for [`Panel::Network`],
@@ -74,7 +74,7 @@ impl Wanted {
     }
 
     /// Looks through overlays whose layers are all below this directory, with [`Panel::Overlay`] and [`Panel::Mounts`]; for image layouts
-    /// right below it, with [`Panel::Image`]; and through the requests and answers that are kept in its directory `pull`, with
+    /// right below it, with [`Panel::Image`] and [`Panel::Layers`]; and through the requests and answers that are kept in its directory `pull`, with
     /// [`Panel::Exchanges`].
     pub fn layers(self, directory: impl Into<PathBuf>) -> Self {
         Self { layers: Some(directory.into()), ..self }
@@ -199,6 +199,9 @@ impl Reader {
         }
         if let (true, Some(below)) = (is_wanted(Panel::Exchanges), &wanted.layers) {
             exchange::read(&self.proc, &mut observation, &below.join(exchange::KEPT));
+        }
+        if let (true, Some(below)) = (is_wanted(Panel::Layers), &wanted.layers) {
+            observation.layers = layers::read(&self.proc, &observation, below);
         }
         self.mountinfo.clear();
         observation

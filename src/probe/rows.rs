@@ -38,11 +38,13 @@ pub enum Panel {
     Image,
     /// Requests of HTTP and their answers.
     Exchanges,
+    /// What is in the layers of images.
+    Layers,
 }
 
 impl Panel {
     /// All panels, in the order of the tabs.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Processes,
         Self::Namespaces,
         Self::Hostname,
@@ -50,6 +52,7 @@ impl Panel {
         Self::Mounts,
         Self::Overlay,
         Self::Image,
+        Self::Layers,
         Self::Ipc,
         Self::Network,
         Self::Credentials,
@@ -75,6 +78,7 @@ impl fmt::Display for Panel {
             Self::Overlay => "overlay",
             Self::Image => "image",
             Self::Exchanges => "exchanges",
+            Self::Layers => "layers",
         })
     }
 }
@@ -121,6 +125,7 @@ pub fn rows(observation: &Observation, names: &Names) -> Vec<Row> {
     super::mounts::rows(&mut sheet);
     super::overlay::rows(&mut sheet);
     super::image::rows(&mut sheet);
+    super::layers::rows(&mut sheet);
     super::credentials::rows(&mut sheet);
     super::clocks::rows(&mut sheet);
     super::ipc::rows(&mut sheet);

@@ -11,6 +11,7 @@ use super::clock::SetClockOffset;
 use super::device::DeviceRules;
 use super::id_map::{NewIdMap, WriteGidMap, WriteUidMap};
 use super::ipc::{IpcRemove, MqCreate, MsgCreate, SemCreate, ShmCreate, ShmFind};
+pub use super::misuse::Misuse;
 use super::process::{Exec, Fork, Kill, MakeBox, Run};
 use super::read::ReadFile;
 use super::user::{Become, SetGroups, WriteSetgroups};
@@ -247,24 +248,6 @@ pub trait Mechanism {
     /// What is wrong with it as it is written, before anybody performs it.
     fn misuses(&self) -> Vec<Misuse> {
         Vec::new()
-    }
-}
-
-/// A field of an action that can not be meant as it is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misuse {
-    /// The field.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub what: String,
-    /// What to write instead.
-    pub fix: String,
-}
-
-impl Misuse {
-    /// Puts it together.
-    pub fn new(field: &'static str, what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { field, what: what.into(), fix: fix.into() }
     }
 }
 

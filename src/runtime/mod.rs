@@ -17,6 +17,7 @@ pub mod join;
 pub mod lasting;
 pub mod ledger;
 pub mod link;
+mod misuse;
 pub mod mount;
 pub mod names;
 pub mod namespace;

@@ -80,6 +80,11 @@ pub const ALL: &[Stage] = &[
         panels: &[Panel::Image],
     },
     Stage {
+        id: "layers",
+        teaches: "an image as a stack of archives, and what they add, change and delete",
+        panels: &[Panel::Layers, Panel::Overlay],
+    },
+    Stage {
         id: "time",
         teaches: "clocks that have run for longer, or not so long",
         panels: &[Panel::Clocks, Panel::Namespaces],

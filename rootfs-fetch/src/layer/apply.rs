@@ -360,7 +360,8 @@ fn deleted(count: u64) -> Deed {
     if count > 0 { Deed::Deleted(count) } else { Deed::Nothing }
 }
 
-fn kind_of(kind: &Type) -> Kind {
+/// What a member is, without a look at its name.
+pub(super) fn kind_of(kind: &Type) -> Kind {
     match kind {
         Type::File { .. } => Kind::File,
         Type::Directory => Kind::Directory,

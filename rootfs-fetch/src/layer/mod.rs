@@ -24,6 +24,7 @@ pub(crate) mod archive;
 mod below;
 mod copy_up;
 pub(crate) mod error;
+mod list;
 mod metadata;
 mod name;
 mod pax;
@@ -33,7 +34,7 @@ mod sweep;
 mod tree;
 
 use std::ffi::OsStr;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -41,11 +42,11 @@ pub(crate) use ahead::{Ahead, ahead};
 pub(crate) use below::Overlay;
 pub(crate) use copy_up::root_as_below;
 pub use error::LayerError;
+pub use list::Listed;
 pub use report::{Applied, Counts, Deed, Event, Kind, Reason};
 pub(crate) use stream::is_layer;
 
 use crate::image::{Digest, MediaType};
-use archive::Archive;
 use stream::Stream;
 use sweep::Which;
 use tree::{Place, Tree};
@@ -109,17 +110,6 @@ pub enum Target {
         /// The directories of the layers below, the nearest first. They are only read.
         lower: Vec<PathBuf>,
     },
-}
-
-/// What is in a layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listing {
-    /// The digest of the uncompressed archive.
-    pub diff_id: Digest,
-    /// How many entries it has.
-    pub entries: u64,
-    /// The names of the first of them.
-    pub names: Vec<String>,
 }
 
 /// A layer as a manifest and a config describe it.
@@ -189,23 +179,6 @@ impl Layer {
         let mut stream = self.stream(bytes)?;
         let size = io::copy(&mut stream, &mut io::sink())?;
         Ok((size, stream.finish()?))
-    }
-
-    /// The digest of the archive in these bytes, and the names in it, at most so many. Whiteouts are named as they are written.
-    ///
-    /// # Errors
-    /// [`LayerError`], for whatever reading it can say.
-    pub fn list(&self, bytes: impl Read + Send, most: usize) -> Result<Listing, LayerError> {
-        let mut input = BufReader::new(self.stream(bytes)?);
-        let mut archive = Archive::new(&mut input);
-        let (mut entries, mut names) = (0, Vec::new());
-        while let Some(member) = archive.next()? {
-            entries += 1;
-            if names.len() < most {
-                names.push(String::from_utf8_lossy(&member.name).into_owned());
-            }
-        }
-        Ok(Listing { diff_id: input.into_inner().finish()?, entries, names })
     }
 
     /// What is in these bytes, of whatever kind.

@@ -8,16 +8,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hardway::explain::Explanation;
+use hardway::kernel::overlay::wants_user_attributes;
 use hardway::kernel::sys::{self, MsFlags};
 use hardway::kernel::trace::Trace;
 use hardway::probe::mounts::parse_mountinfo;
-use rootfs_fetch::layer::{Counts, Xattrs};
+use rootfs_fetch::image::Verified;
+use rootfs_fetch::layer::{Counts, Deed, Event, Kind, Layer, Target, Xattrs};
 use rootfs_fetch::store::Image;
 use rootfs_fetch::unpack::{Progress, Snapshots, Unpack as Unpacking};
 
 use super::progress::{self, Bars, bytes};
 use super::{What, directory, find, open, platform};
-use crate::cli::image::{Mount, Place, Unpack};
+use crate::cli::image::{Apply, Mount, Place, Unpack};
 use crate::commands::say;
 
 /// `hardway image unpack`.
@@ -35,6 +37,47 @@ pub fn unpack(options: &Unpack) -> Result<ExitCode, Explanation> {
 fn unpacking<'a>(image: &'a Image, bars: &'a Bars) -> io::Result<Unpacking<'a>> {
     let tell = |at: Progress| bars.unpacked(&image.layers[at.layer], at);
     Ok(Unpacking::new().cancel(progress::cancelled_by_signals()?).progress(tell))
+}
+
+/// `hardway image apply`: one layer, entry by entry.
+pub fn apply(options: &Apply) -> Result<ExitCode, Explanation> {
+    let what = format!("Layer {} of {} can not be applied", options.layer, options.name);
+    let store = open(&options.place)?;
+    let image = store.image(&find(&store, &options.name)?, &platform(&options.platforms)?).what(&what)?;
+    let layer = image.layers.get(usize::from(options.layer) - 1).ok_or_else(|| {
+        let why = format!("it has {} of them", image.layers.len());
+        Explanation::new(&what, why, "1 is the lowest; hardway image inspect tells of all")
+    })?;
+    let directory = options.directory.clone();
+    let target = match options.overlay {
+        false => Target::Flat(directory),
+        true => {
+            let xattrs = if wants_user_attributes() { Xattrs::User } else { Xattrs::Trusted };
+            Target::Overlay { directory, xattrs, lower: options.lower.clone() }
+        }
+    };
+    let descriptor = &layer.descriptor;
+    let blob = store.blob(descriptor.digest()).what(&what)?;
+    let blob = Verified::new(io::BufReader::new(blob), descriptor.digest(), descriptor.size()).what(&what)?;
+    let how = Layer::new(descriptor.media_type().clone()).diff_id(layer.diff_id.clone());
+    let applied = how.apply(blob, &target, &mut |event| say(&done(event))).what(&what)?;
+    say(&format!("{}: {}", options.directory.display(), told(&applied.counts)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What one entry did, in a line.
+fn done(event: &Event<'_>) -> String {
+    let (verb, how) = match (event.deed, event.kind) {
+        (Deed::Added, _) => ("adds", ""),
+        (Deed::Replaced, _) => ("changes", ""),
+        (Deed::Deleted(_), Kind::Opaque) => ("deletes", ", all that was in it"),
+        (Deed::Deleted(_), _) => ("deletes", ""),
+        (Deed::Marked, Kind::Opaque) => ("marks", " as opaque"),
+        (Deed::Marked, _) => ("marks", " as deleted"),
+        (Deed::LeftOut(_), _) => ("leaves", " out"),
+        (Deed::Nothing, _) => ("keeps", ""),
+    };
+    format!("{verb:8}/{}{how}", event.path.display())
 }
 
 /// `hardway image mount`: one overlay of the layers, each of which was unpacked once for all images that have it.

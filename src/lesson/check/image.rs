@@ -223,34 +223,6 @@ fn compare(view: &View<'_>, store: &str, names: [&str; 2], part: PartWord) -> Se
     Ok((one == other, format!("{} {}, {} {}", names[0], short(one), names[1], short(other))))
 }
 
-/// The archive in a layer of an image has an entry of this name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LayerHas {
-    /// The directory with the layout, right below `/lab`.
-    pub store: String,
-    /// The name of the image.
-    pub name: String,
-    /// Which layer; 1 is the lowest.
-    pub layer: usize,
-    /// The entry's name, as `tar -t` prints it.
-    pub entry: String,
-}
-
-impl Predicate for LayerHas {
-    fn claim(&self) -> String {
-        format!("layer {} of {} has the entry {}", self.layer, self.name, self.entry)
-    }
-
-    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
-        let image = image(view, &self.store, &self.name)?;
-        let Some(archive) = archive(image, self.layer) else {
-            return Err(format!("{} has {} layers", self.name, image.layers().count()));
-        };
-        Ok((archive.names.contains(&self.entry), format!("it has {}", archive.names.join(" "))))
-    }
-}
-
 /// How many blobs a layout has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

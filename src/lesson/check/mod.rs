@@ -12,6 +12,7 @@ pub mod hostname;
 pub mod image;
 pub mod ipc;
 pub mod keep;
+pub mod layers;
 pub mod limit;
 pub mod mount;
 pub mod namespace;
@@ -112,14 +113,14 @@ gather! {
         ImageSame(image::Same),
         /// Two images differ in a part.
         ImageDiffers(image::Differs),
-        /// A layer has an entry.
-        LayerHas(image::LayerHas),
         /// An answer of a server has come.
         Answered(exchange::Answered),
         /// A file has the digest that an answer names.
         DigestRight(exchange::DigestRight),
         /// It has another.
         DigestWrong(exchange::DigestWrong),
+        /// A layer of an image has an entry of a name.
+        LayerHolds(layers::Holds),
         /// The propagation of a mount.
         Propagation(mount::Propagation),
         /// A user id, as the lab host knows it.
@@ -247,6 +248,10 @@ gather! {
         ImageDigest(image::ImageDigest),
         /// The SHA-256 of a file that came with an answer.
         Sha256(exchange::Sha256),
+        /// How many whiteouts a layer of an image has.
+        LayerWhiteouts(layers::Whiteouts),
+        /// What a file in a layer of an image says.
+        LayerText(layers::Text),
         /// The user id, as the lab host knows it.
         Uid(credentials::Uid),
         /// The user id, as the process itself is told.

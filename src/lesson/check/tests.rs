@@ -3,6 +3,7 @@
 mod devices;
 mod files;
 mod images;
+mod layers;
 mod links;
 mod nftables;
 mod overlays;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use rootfs_fetch::image::{
     Descriptor, Digest, Document, Hasher, ImageConfiguration, ImageIndex, MediaType, choose, here, platform_words,
 };
-use rootfs_fetch::layer::{Layer, Limits};
+use rootfs_fetch::layer::{Layer, Limits, Listed};
 
 use super::{Archive, Found, Image, Kind, Layout, Line, Part};
 use crate::kernel::path::Tree;
-use crate::probe::{Observation, Process};
+use crate::probe::{Observation, Process, layout};
 
 /// How many layouts are looked at.
 const MAX_LAYOUTS: usize = 4;
@@ -36,20 +36,13 @@ const MAX_DEPTH: usize = 3;
 /// Where the names are (image-layout.md, "index.json file").
 const INDEX: &str = "index.json";
 
-/// The file by which a directory is known to be an image layout (image-layout.md, "oci-layout file").
-const LAYOUT: &str = "oci-layout";
-
-/// The annotation that names an entry of `index.json` (annotations.md).
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
-
 /// Reads the image layouts that are directories right below this one, with the root directory of the first process.
 pub(in crate::probe) fn read(proc: &Path, observation: &Observation, below: &Path) -> Vec<Layout> {
     let first: Option<&Process> = observation.processes.first();
     let tree = first.and_then(|it| Some((it.pid, Tree::at(&proc.join(format!("{}/root", it.pid))).ok()?)));
     let Some((seen_by, tree)) = tree else { return Vec::new() };
-    let places = tree.names(below).unwrap_or_default().into_iter().map(|name| below.join(name));
-    let layouts = places.filter(|place| tree.has(&place.join(LAYOUT))).take(MAX_LAYOUTS);
-    layouts.map(|place| Reading::new(&tree, place).layout(seen_by)).collect()
+    let places = layout::layouts(&tree, below).into_iter().take(MAX_LAYOUTS);
+    places.map(|place| Reading::new(&tree, place).layout(seen_by)).collect()
 }
 
 /// A layout while it is read.
@@ -81,14 +74,15 @@ impl<'a> Reading<'a> {
     }
 
     fn layout(mut self, seen_by: i32) -> Layout {
-        let version = self.tree.text(&self.place.join(LAYOUT), 4096).unwrap_or_default().trim().to_owned();
+        let version = self.tree.text(&self.place.join(layout::MARK), 4096).unwrap_or_default().trim().to_owned();
         let (entries, mut trouble) = match self.entries() {
             Ok(entries) => (entries, None),
             Err(why) => (Vec::new(), Some(why)),
         };
         let mut images: Vec<Image> = Vec::new();
         for entry in &entries {
-            let name = entry.annotations().as_ref().and_then(|all| all.get(REF_NAME)).cloned().unwrap_or_default();
+            let name =
+                entry.annotations().as_ref().and_then(|all| all.get(layout::REF_NAME)).cloned().unwrap_or_default();
             // The first of a name is the one that it means.
             if images.iter().any(|image| image.name == name && !name.is_empty()) {
                 continue;
@@ -190,7 +184,7 @@ impl<'a> Reading<'a> {
         if let Some((_, bytes)) = self.found.get(&name) {
             return bytes.clone();
         }
-        let path = self.place.join("blobs").join(digest.algorithm().as_ref()).join(digest.digest());
+        let path = layout::blob(&self.place, digest);
         let size = self.tree.metadata(&path).ok().filter(std::fs::Metadata::is_file).map(|about| about.len());
         let (found, bytes) = match size {
             None => (Found::Absent, None),
@@ -239,9 +233,17 @@ impl<'a> Reading<'a> {
 /// The digest of the archive in a layer, how many entries it has, and the names of the first.
 fn list(media_type: &MediaType, bytes: &[u8]) -> Result<(String, u64, Vec<String>), String> {
     let limits = Limits { uncompressed: MAX_ARCHIVE, ..Limits::default() };
-    let listing = Layer::new(media_type.clone()).limits(limits).list(bytes, MAX_ENTRIES);
-    let listing = listing.map_err(|error| error.to_string())?;
-    Ok((listing.diff_id.to_string(), listing.entries, listing.names))
+    let (mut entries, mut names) = (0, Vec::new());
+    let mut tell = |listed: Listed| {
+        entries += 1;
+        if names.len() < MAX_ENTRIES {
+            names.push(String::from_utf8_lossy(&listed.name).into_owned());
+        }
+        true
+    };
+    let diff_id = Layer::new(media_type.clone()).limits(limits).list(bytes, 0, &mut tell);
+    let diff_id = diff_id.map_err(|error| error.to_string())?.map(|digest| digest.to_string());
+    Ok((diff_id.unwrap_or_default(), entries, names))
 }
 
 /// The lines of a history, each with the layer that it made.
