@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::action::{Effect, Home, Mechanism, Misuse, Outcome, Perform};
 use super::file::misused_path;
-use super::process::shell_words;
 use crate::kernel::errno::Errno;
 use crate::kernel::sys::{self, OFlag};
 use crate::kernel::trace::{CallError, Trace};
@@ -44,11 +43,11 @@ pub struct Request {
 }
 
 impl Request {
-    fn text(&self, fill: impl Fn(&str) -> String) -> String {
+    fn text(&self) -> String {
         let Self { to, get, .. } = self;
-        let mut text = format!("GET {} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n", fill(get));
+        let mut text = format!("GET {} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n", filled(get));
         for header in &self.headers {
-            text.push_str(&fill(header));
+            text.push_str(&filled(header));
             text.push_str("\r\n");
         }
         text.push_str("\r\n");
@@ -62,22 +61,12 @@ impl Mechanism for Request {
     }
 
     fn sentence(&self) -> String {
-        format!("{} asks {} for {}, and keeps the answer in {}", self.r#in, self.to, self.get, self.save)
+        format!("{} asks {} for {}: kept in {}", self.r#in, self.to, self.get, self.save)
     }
 
     fn shell(&self) -> Option<String> {
-        let Self { to, save, .. } = self;
-        let asked = self.text(str::to_owned);
-        // A shell takes values out of earlier answers in its own ways.
-        if asked.contains('{') {
-            return None;
-        }
-        let of = |it: &str| shell_words(&[format!("{save}.{it}")]);
-        let ask = shell_words(&[asked.replace('%', "%%").replace("\r\n", "\\r\\n")]);
-        let head = shell_words(&[format!("1,/^\\r$/w {save}.head")]);
-        let body = shell_words(&[format!("1,/^\\r$/!w {save}.body")]);
-        let (ip, port, kept) = (to.ip(), to.port(), of("ask"));
-        Some(format!("{{ printf {ask} | tee {kept} >&3; sed -n -e {head} -e {body} <&3; }} 3<>/dev/tcp/{ip}/{port}"))
+        // What cuts an answer in two, and takes values out of earlier ones, is a function of several lines: the lesson has one.
+        None
     }
 
     fn once(&self) -> bool {
@@ -106,7 +95,7 @@ impl Mechanism for Request {
 
 impl Perform for Request {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
-        let text = self.text(filled);
+        let text = self.text();
         let socket = sys::connect(trace, self.to)?;
         sys::send(trace, &socket, text.as_bytes())?;
         let mut answer = Vec::new();
@@ -125,7 +114,9 @@ impl Perform for Request {
             let file = sys::open(trace, Path::new(&path), flags, Some(0o644))?;
             sys::write_bytes(trace, &file, bytes)?;
         }
-        Ok(Outcome { output: String::from_utf8_lossy(head).into_owned(), status: None })
+        // The headers are in the panel.
+        let status = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        Ok(Outcome { output: String::from_utf8_lossy(status).into_owned(), status: None })
     }
 }
 
@@ -174,7 +165,7 @@ mod tests {
         let save = place.path().join("1").to_string_lossy().into_owned();
         let bearer = format!("Authorization: Bearer {{{}#/token}}", token.display());
         let outcome = request(to, save.clone(), vec![bearer]).perform(&mut Trace::new("host")).unwrap();
-        assert_eq!(outcome.output, "HTTP/1.1 200 OK\r\nX: y\r\n\r\n");
+        assert_eq!(outcome.output, "HTTP/1.1 200 OK");
         assert_eq!(std::fs::read(format!("{save}.body")).unwrap(), b"\xff\n\r\n\r\nend");
         let asked = server.join().unwrap();
         assert_eq!(asked, std::fs::read_to_string(format!("{save}.ask")).unwrap());
