@@ -192,10 +192,10 @@ mod tests {
     use crate::probe::{Names, Row};
 
     fn observed() -> (Observation, Vec<Row>) {
-        let place = tempfile::tempdir().unwrap();
+        let place = tempfile::tempdir().expect("a directory");
         let directory = place.path().join("lab/pull");
-        fs::create_dir_all(&directory).unwrap();
-        let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
+        fs::create_dir_all(&directory).expect("a directory");
+        let write = |name: &str, text: &str| fs::write(directory.join(name), text).expect("a file");
         let digest = digest_of(b"bytes").to_string();
         write("a.ask", "GET /v2/ HTTP/1.1\r\nAuthorization: Bearer secret\r\n\r\n");
         write("a.head", &format!("HTTP/1.1 200 OK\r\nDocker-Content-Digest: {digest}\r\n\r\n"));
@@ -204,7 +204,7 @@ mod tests {
         write("b.body", "bytez");
         write("whole", "bytes");
         let mut observation = Observation::default();
-        gather(&Tree::at(place.path()).unwrap(), &mut observation, Path::new("/lab/pull"));
+        gather(&Tree::at(place.path()).expect("a tree"), &mut observation, Path::new("/lab/pull"));
         let rows = crate::probe::rows(&observation, &Names::default());
         (observation, rows.into_iter().filter(|row| row.panel == Panel::Exchanges).collect())
     }
@@ -215,9 +215,9 @@ mod tests {
         let value = |subject: &str, key: &str| {
             rows.iter().find(|row| row.subject == subject && row.key == key).map(|row| row.value.clone())
         };
-        assert_eq!(value("/lab/pull/a", "request").unwrap(), "GET /v2/ HTTP/1.1");
-        assert!(value("/lab/pull/a", "sha256").unwrap().ends_with(", as the server says"));
-        assert!(value("/lab/pull/b", "sha256").unwrap().ends_with("NOT what the server says"));
+        assert_eq!(value("/lab/pull/a", "request").expect("a row"), "GET /v2/ HTTP/1.1");
+        assert!(value("/lab/pull/a", "sha256").expect("a row").ends_with(", as the server says"));
+        assert!(value("/lab/pull/b", "sha256").expect("a row").ends_with("NOT what the server says"));
         assert!(value("/lab/pull/whole", "sha256").is_some());
         assert_eq!(observation.exchanges["/lab/pull/a"].code(), Some(200));
         assert!(rows.iter().all(|row| !row.value.contains("secret")));

@@ -149,32 +149,32 @@ mod tests {
 
     #[test]
     fn an_answer_is_kept_byte_by_byte_and_used_in_the_next_request() {
-        let place = tempfile::tempdir().unwrap();
+        let place = tempfile::tempdir().expect("a directory");
         let token = place.path().join("token");
-        std::fs::write(&token, r#"{"a":["x\r\nEvil: 1"],"token":"abc"}"#).unwrap();
+        std::fs::write(&token, r#"{"a":["x\r\nEvil: 1"],"token":"abc"}"#).expect("a file");
         assert_eq!(filled(&format!("[{{{0}#/token}}] {{{0}#/a/0}} {{{0}#/b}}.", token.display())), "[abc] xEvil: 1 .");
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let to = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let to = listener.local_addr().expect("an address");
         let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
+            let (mut stream, _) = listener.accept().expect("a client");
             let mut asked = [0; 512];
-            let count = stream.read(&mut asked).unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n\xff\n\r\n\r\nend").unwrap();
+            let count = stream.read(&mut asked).expect("a request");
+            stream.write_all(b"HTTP/1.1 200 OK\r\nX: y\r\n\r\n\xff\n\r\n\r\nend").expect("an answer");
             String::from_utf8_lossy(&asked[..count]).into_owned()
         });
         let save = place.path().join("1").to_string_lossy().into_owned();
         let bearer = format!("Authorization: Bearer {{{}#/token}}", token.display());
-        let outcome = request(to, save.clone(), vec![bearer]).perform(&mut Trace::new("host")).unwrap();
+        let outcome = request(to, save.clone(), vec![bearer]).perform(&mut Trace::new("host")).expect("an answer");
         assert_eq!(outcome.output, "HTTP/1.1 200 OK");
-        assert_eq!(std::fs::read(format!("{save}.body")).unwrap(), b"\xff\n\r\n\r\nend");
-        let asked = server.join().unwrap();
-        assert_eq!(asked, std::fs::read_to_string(format!("{save}.ask")).unwrap());
+        assert_eq!(std::fs::read(format!("{save}.body")).expect("a file"), b"\xff\n\r\n\r\nend");
+        let asked = server.join().expect("a request");
+        assert_eq!(asked, std::fs::read_to_string(format!("{save}.ask")).expect("a file"));
         assert!(asked.starts_with("GET /v2/ HTTP/1.1\r\n") && asked.ends_with("\r\nAuthorization: Bearer abc\r\n\r\n"));
     }
 
     #[test]
     fn what_can_not_be_meant_is_refused() {
-        let to = "127.0.0.1:5000".parse().unwrap();
+        let to = "127.0.0.1:5000".parse().expect("an address");
         assert_eq!(request(to, "/lab/pull/1".into(), vec!["Accept: */*".into()]).misuses(), []);
         let mut wrong = request(to, String::new(), vec!["Accept".into()]);
         wrong.get = "v2 ".into();

@@ -53,7 +53,8 @@ struct Reading<'a> {
     reached: BTreeSet<String>,
     /// What was found of blobs, and of the archives in them.
     found: BTreeMap<String, (Found, Option<Vec<u8>>)>,
-    archives: BTreeMap<String, Result<(String, u64, Vec<String>), String>>,
+    /// Without what the configs say of them.
+    archives: BTreeMap<String, Archive>,
     left: u64,
 }
 
@@ -221,17 +222,13 @@ impl<'a> Reading<'a> {
     fn archive(&mut self, layer: &Descriptor, said: String) -> Option<Archive> {
         let digest = layer.digest().to_string();
         let bytes = self.found.get(&digest)?.1.as_deref()?;
-        let listed = self.archives.entry(digest).or_insert_with(|| list(layer.media_type(), bytes));
-        let (found, entries, names) = match listed.clone() {
-            Ok((found, entries, names)) => (Ok(found), entries, names),
-            Err(why) => (Err(why), 0, Vec::new()),
-        };
-        Some(Archive { said, found, entries, names })
+        let found = self.archives.entry(digest).or_insert_with(|| list(layer.media_type(), bytes));
+        Some(Archive { said, ..found.clone() })
     }
 }
 
-/// The digest of the archive in a layer, how many entries it has, and the names of the first.
-fn list(media_type: &MediaType, bytes: &[u8]) -> Result<(String, u64, Vec<String>), String> {
+/// The archive in a layer: its digest, how many entries it has, and the names of the first.
+fn list(media_type: &MediaType, bytes: &[u8]) -> Archive {
     let limits = Limits { uncompressed: MAX_ARCHIVE, ..Limits::default() };
     let (mut entries, mut names) = (0, Vec::new());
     let mut tell = |listed: Listed| {
@@ -242,8 +239,8 @@ fn list(media_type: &MediaType, bytes: &[u8]) -> Result<(String, u64, Vec<String
         true
     };
     let diff_id = Layer::new(media_type.clone()).limits(limits).list(bytes, 0, &mut tell);
-    let diff_id = diff_id.map_err(|error| error.to_string())?.map(|digest| digest.to_string());
-    Ok((diff_id.unwrap_or_default(), entries, names))
+    let found = diff_id.map(|digest| digest.map_or_else(String::new, |digest| digest.to_string()));
+    Archive { said: String::new(), found: found.map_err(|error| error.to_string()), entries, names }
 }
 
 /// The lines of a history, each with the layer that it made.
