@@ -7,6 +7,8 @@
 mod names;
 mod program;
 
+pub use program::show_another;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

@@ -235,7 +235,7 @@ pub fn am_root() -> bool {
 
 /// The program that is tested: `HARDWAY_TEST_BINARY` names another build of it than this one's, such as that of the release, which does
 /// in a walk half the work.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     std::env::var_os("HARDWAY_TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_hardway").into(), PathBuf::from)
 }
 
