@@ -64,6 +64,11 @@ fn shape(observation: &Observation, names: &Names) -> Shape {
         let given: Vec<_> = addresses.map(|address| address.ip).collect();
         shape.push(format!("network of {held:?}, {links:?}, {given:?}"));
     }
+    // Digests are of times too, which are not the same twice.
+    for layout in &observation.layouts {
+        let images: Vec<_> = layout.images.iter().map(|image| (&image.name, image.parts.len())).collect();
+        shape.push(format!("layout {}, {images:?}", layout.path));
+    }
     // What they have counted is not the same twice.
     let counted = ["stat", "current", "usage", "pressure", "events", "failcnt", "oom_control", "serviced", "bytes"];
     for (name, group) in &observation.cgroups.groups {

@@ -74,6 +74,7 @@ pub enum ImageCommand {
         place: Place,
     },
     /// Make a pair of keys to sign with: FILE.key and FILE.pub
+    #[command(after_help = help::IMAGE_KEYGEN)]
     Keygen {
         /// What both files are called, without their endings
         file: PathBuf,

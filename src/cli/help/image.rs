@@ -107,6 +107,14 @@ Examples:
 
 What is mounted of unpacked layers stays.";
 
+/// Examples of `image keygen`.
+pub const IMAGE_KEYGEN: &str = "\
+Examples:
+  hardway image keygen teacher             teacher.key, which nobody else may read, and teacher.pub, for everyone
+  openssl pkey -in teacher.key -noout -text
+
+Exit status: 0 both are written; 1 one was there already and stays as it is, or cannot be written.";
+
 /// Examples of `image sign`.
 pub const IMAGE_SIGN: &str = "\
 Examples:
