@@ -58,11 +58,15 @@ impl Served {
     }
 
     fn with(scheme: Scheme, anyone_may_pull: bool, limits: Limits) -> Self {
+        Self::which(scheme, anyone_may_pull, limits, |registry| registry)
+    }
+
+    fn which(scheme: Scheme, anyone_may_pull: bool, limits: Limits, made: fn(Registry) -> Registry) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("store");
         let account = Account { name: "learner".into(), password: "s3cret".into() };
         let doorkeeper = Doorkeeper::new(scheme, account, anyone_may_pull);
-        let registry = Registry::new(Store::open(&store).unwrap(), doorkeeper, limits);
+        let registry = made(Registry::new(Store::open(&store).unwrap(), doorkeeper, limits));
         let (end, ended) = oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -342,6 +346,24 @@ fn a_manifest_that_lost_its_tag_is_known_by_its_digest() {
     assert_eq!(served.ask("DELETE", "/v2/web/manifests/1", &[], b"").status, 202);
     assert_eq!((get("1").status, get(new.as_ref()).status), (404, 200));
     assert_eq!(served.get("/v2/web/tags/list").json()["tags"], json!([]));
+}
+
+#[test]
+fn a_strict_one_has_only_what_is_accepted() {
+    let lenient = Served::open();
+    let strict = Served::which(Scheme::None, false, Limits::default(), Registry::strict);
+    for (served, is_strict) in [(&lenient, false), (&strict, true)] {
+        served.push_image("web", "1", b"layer", None);
+        let asked = |accept: &str| served.ask("GET", "/v2/web/manifests/1", &[("accept", accept)], b"");
+        let index = "application/vnd.oci.image.index.v1+json";
+        for accept in [MANIFEST, "*/*", "application/*;q=0.1", &format!("{index}, {MANIFEST};q=0.5")] {
+            assert_eq!(asked(accept).status, 200, "{accept}");
+        }
+        let other = asked(index);
+        assert_eq!(other.status, if is_strict { 404 } else { 200 });
+        assert!(!is_strict || other.code() == "MANIFEST_UNKNOWN");
+        assert_eq!(served.get("/v2/web/manifests/1").status, 200);
+    }
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub struct Serve {
     /// Let everybody pull without being asked
     #[arg(long)]
     pub anyone_may_pull: bool,
+    /// Answer 404 to a client that does not say in `Accept` that it can read the type of a manifest, as some large registries do
+    #[arg(long)]
+    pub strict_accept: bool,
     /// The largest blob that may be pushed
     #[arg(long, value_name = "MIB", default_value_t = 16 * 1024, value_parser = value_parser!(u32).range(1..))]
     pub max_upload: u32,

@@ -43,6 +43,7 @@ fn serve(options: &Serve) -> Result<ExitCode, Explanation> {
         ..Limits::default()
     };
     let registry = Registry::new(store, Doorkeeper::new(scheme, account, options.anyone_may_pull), limits);
+    let registry = if options.strict_accept { registry.strict() } else { registry };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Explanation::new("The registry can not start", error.to_string(), "try again"))?;

@@ -34,6 +34,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("23-image-anatomy", include_str!("../../lessons/23-image-anatomy.yaml")),
     ("24-pull", include_str!("../../lessons/24-pull.yaml")),
     ("25-layers", include_str!("../../lessons/25-layers.yaml")),
+    ("27-push", include_str!("../../lessons/27-push.yaml")),
 ];
 
 /// All lessons, sorted by name. One that does not compile is left out here and fails the tests.

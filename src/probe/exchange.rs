@@ -12,7 +12,7 @@ use super::{Observation, Panel};
 use crate::kernel::path::Tree;
 
 /// The directory in which lessons keep requests and answers, below that for their files.
-pub(super) const KEPT: &str = "pull";
+pub(super) const KEPT: &str = "asked";
 
 /// How many files are looked at.
 const MAX_FILES: usize = 96;
@@ -23,8 +23,8 @@ const MAX_HEAD: u64 = 16 * 1024;
 /// The longest file whose digest is computed.
 const MAX_BODY: u64 = 1 << 20;
 
-/// The headers that a pull is about, in the order in which they are shown.
-const TOLD: [(&str, &str); 6] = [
+/// The headers that a pull and a push are about, in the order in which they are shown.
+const TOLD: [(&str, &str); 10] = [
     (
         "www-authenticate",
         "Where tokens are given out, for which service and which scope: what to ask before the next try (RFC 6750).",
@@ -36,7 +36,14 @@ const TOLD: [(&str, &str); 6] = [
     ),
     ("content-length", "How many bytes the body has."),
     ("content-range", "Which bytes of how many came: the answer to a header Range, with status 206 (RFC 9110, 14.4)."),
-    ("location", "Where it is instead: the client asks there, and takes no token of this server along."),
+    (
+        "location",
+        "With 202 and 201 where it goes on, or where it is now. With 307 it is elsewhere: the client asks there, and takes no token along.",
+    ),
+    ("range", "Which bytes of an upload have come: the first and the last. 0-0 is said also where there is none."),
+    ("docker-upload-uuid", "The name of an upload, as long as it is under way."),
+    ("link", "Where the list goes on (RFC 8288); without this header it has ended."),
+    ("oci-subject", "The server knows `subject`: it will list this manifest among the referrers of that one."),
 ];
 
 /// One request and its answer.
@@ -138,7 +145,7 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
             }
         }
         let body = format!("{stem}.body");
-        let Some(content) = observation.contents.get(&body) else { continue };
+        let Some(content) = observation.contents.get(&body).filter(|it| it.bytes > 0) else { continue };
         let value = match (&content.sha256, exchange.named(), exchange.code()) {
             (None, ..) => format!("{} bytes", content.bytes),
             (Some(own), Some(named), Some(200)) if own == named => format!("{own}, as the server says"),
@@ -160,16 +167,22 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
     }
 }
 
-/// What a status code says in a pull (RFC 9110, section 15).
+/// What a status code says in a pull or a push (RFC 9110, section 15).
 fn meaning(code: Option<u16>) -> &'static str {
     match code {
         Some(200) => "Here it is.",
+        Some(201) => "It is there now; Location says where.",
+        Some(202) => "So far, so good: it goes on where Location says.",
+        Some(204) => "Well, and there is nothing to send.",
         Some(206) => "Here is the part that was asked for.",
         Some(307 | 302) => "It is elsewhere: Location says where.",
         Some(401) => "Say who you are first; WWW-Authenticate says how.",
         Some(403) => "Known, and not allowed.",
         Some(404) => "There is no such thing here, or it may not be told that there is.",
-        Some(416) => "The range that was asked for is not in it.",
+        Some(400) => "What was sent is not what it should be.",
+        Some(416) => {
+            "The range is not in it, or, of an upload, does not begin where it has ended; Range says where that is."
+        }
         _ => "How it came out: 2xx well, 3xx elsewhere, 4xx the client's fault, 5xx the server's.",
     }
 }
@@ -193,7 +206,7 @@ mod tests {
 
     fn observed() -> (Observation, Vec<Row>) {
         let place = tempfile::tempdir().expect("a directory");
-        let directory = place.path().join("lab/pull");
+        let directory = place.path().join("lab/asked");
         fs::create_dir_all(&directory).expect("a directory");
         let write = |name: &str, text: &str| fs::write(directory.join(name), text).expect("a file");
         let digest = digest_of(b"bytes").to_string();
@@ -204,7 +217,7 @@ mod tests {
         write("b.body", "bytez");
         write("whole", "bytes");
         let mut observation = Observation::default();
-        gather(&Tree::at(place.path()).expect("a tree"), &mut observation, Path::new("/lab/pull"));
+        gather(&Tree::at(place.path()).expect("a tree"), &mut observation, Path::new("/lab/asked"));
         let rows = crate::probe::rows(&observation, &Names::default());
         (observation, rows.into_iter().filter(|row| row.panel == Panel::Exchanges).collect())
     }
@@ -215,11 +228,11 @@ mod tests {
         let value = |subject: &str, key: &str| {
             rows.iter().find(|row| row.subject == subject && row.key == key).map(|row| row.value.clone())
         };
-        assert_eq!(value("/lab/pull/a", "request").expect("a row"), "GET /v2/ HTTP/1.1");
-        assert!(value("/lab/pull/a", "sha256").expect("a row").ends_with(", as the server says"));
-        assert!(value("/lab/pull/b", "sha256").expect("a row").ends_with("NOT what the server says"));
-        assert!(value("/lab/pull/whole", "sha256").is_some());
-        assert_eq!(observation.exchanges["/lab/pull/a"].code(), Some(200));
+        assert_eq!(value("/lab/asked/a", "request").expect("a row"), "GET /v2/ HTTP/1.1");
+        assert!(value("/lab/asked/a", "sha256").expect("a row").ends_with(", as the server says"));
+        assert!(value("/lab/asked/b", "sha256").expect("a row").ends_with("NOT what the server says"));
+        assert!(value("/lab/asked/whole", "sha256").is_some());
+        assert_eq!(observation.exchanges["/lab/asked/a"].code(), Some(200));
         assert!(rows.iter().all(|row| !row.value.contains("secret")));
     }
 }

@@ -26,13 +26,18 @@ const MAX_TAGS: usize = 32;
 /// Tells by what a list of referrers was filtered.
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
-/// end-3: a manifest, as it was pushed.
-pub(super) async fn get(registry: Arc<Registry>, name: Name, which: Which) -> Answer {
+/// end-3: a manifest, as it was pushed, for who accepts these types; whoever names none takes any.
+pub(super) async fn get(registry: Arc<Registry>, accepted: Vec<String>, name: Name, which: Which) -> Answer {
     blocking(registry, move |registry| {
         let found = registry.find(&name, &which)?;
+        let kind = found.media_type().to_string();
+        let fits = |it: &String| [kind.as_str(), "application/*", "*/*"].contains(&it.as_str());
+        if registry.strict && !accepted.is_empty() && !accepted.iter().any(fits) {
+            return Err(Trouble::not_accepted(&kind));
+        }
         let (bytes, _) = registry.known.store.document(found.digest())?;
         let headers = [
-            (header::CONTENT_TYPE, found.media_type().to_string()),
+            (header::CONTENT_TYPE, kind),
             (CONTENT_DIGEST, found.digest().to_string()),
             (header::ETAG, format!("\"{}\"", found.digest())),
         ];

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use rootfs_fetch::store::Store;
 use serde_json::json;
@@ -63,6 +63,8 @@ pub struct Registry {
     known: Known,
     doorkeeper: Doorkeeper,
     limits: Limits,
+    /// Whether a manifest is only given to who accepts its type.
+    strict: bool,
     /// For one who counts the uploads, to begin one more.
     beginning: Mutex<()>,
 }
@@ -70,7 +72,14 @@ pub struct Registry {
 impl Registry {
     /// One that serves this store.
     pub fn new(store: Store, doorkeeper: Doorkeeper, limits: Limits) -> Self {
-        Self { known: Known::new(store), doorkeeper, limits, beginning: Mutex::default() }
+        Self { known: Known::new(store), doorkeeper, limits, strict: false, beginning: Mutex::default() }
+    }
+
+    /// The same, that answers 404 where a client asks for a manifest and does not accept its type: the specification allows it, and some
+    /// of the large registries do so.
+    #[must_use]
+    pub fn strict(self) -> Self {
+        Self { strict: true, ..self }
     }
 }
 
@@ -112,7 +121,9 @@ async fn route(registry: &Arc<Registry>, request: Request) -> Answer {
         (Method::GET | Method::HEAD, Place::Root) => Ok(axum::Json(json!({})).into_response()),
         (Method::GET | Method::HEAD, Place::Blob(name, digest)) => answer::blob(registry, request, name, digest).await,
         (Method::DELETE, Place::Blob(name, digest)) => answer::delete_blob(registry, name, digest).await,
-        (Method::GET | Method::HEAD, Place::Manifest(name, which)) => manifests::get(registry, name, which).await,
+        (Method::GET | Method::HEAD, Place::Manifest(name, which)) => {
+            manifests::get(registry, accepted(request.headers()), name, which).await
+        }
         (Method::PUT, Place::Manifest(name, which)) => manifests::put(registry, request, name, which).await,
         (Method::DELETE, Place::Manifest(name, which)) => manifests::delete(registry, name, which).await,
         (Method::GET, Place::Referrers(name, digest)) => {
@@ -131,6 +142,13 @@ async fn route(registry: &Arc<Registry>, request: Request) -> Answer {
             Err(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message))
         }
     }
+}
+
+/// The types that a client can read, where it says so (RFC 9110, section 12.5.1). Its preferences are left out: there is no choice.
+fn accepted(headers: &HeaderMap) -> Vec<String> {
+    let texts = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let kinds = texts.flat_map(|text| text.split(',')).filter_map(|kind| kind.split(';').next());
+    kinds.map(|kind| kind.trim().to_ascii_lowercase()).collect()
 }
 
 /// What a request wants of which repositories: of its own, and of the one that it mounts a blob from.

@@ -39,6 +39,12 @@ impl Trouble {
         Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("there is no manifest {which}"))
     }
 
+    /// The same code for a manifest of a type that the client did not name.
+    pub fn not_accepted(kind: &str) -> Self {
+        let message = format!("it is {kind}, and Accept does not name that");
+        Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", message)
+    }
+
     /// code-3: what was uploaded is not what it should be.
     pub fn upload_invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", message)

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use rootfs_fetch::image::digest_of;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,8 +22,8 @@ const CHUNK: usize = 16 * 1024;
 
 /// Sends a request and keeps the answer: what was asked in `SAVE.ask`, status line and headers in `SAVE.head`, the rest in `SAVE.body`.
 ///
-/// In `get` and `headers` a `{FILE#/POINTER}` stands for a text in an earlier answer that is JSON: `{/lab/pull/token.body#/token}`, by a
-/// JSON pointer (RFC 6901).
+/// In `target` and `headers` stands for something in a file: `{FILE#/POINTER}` for a text where it is JSON, by a JSON pointer (RFC 6901);
+/// `{FILE#NAME}` for a header where it is the head of an answer; `{FILE#sha256}` for its digest, `{FILE#last}` for the number of its last byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -30,11 +31,17 @@ pub struct Request {
     pub r#in: String,
     /// Whom: `127.0.0.1:5000`.
     pub to: SocketAddr,
-    /// What: the path, with its query.
-    pub get: String,
+    /// What is wanted of it.
+    #[serde(default, skip_serializing_if = "Method::is_get")]
+    pub method: Method,
+    /// Of what: the path, with its query.
+    pub target: String,
     /// More headers, each `NAME: VALUE`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<String>,
+    /// The file whose bytes are sent along, an absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
     /// What the files with the answer begin with, an absolute path.
     pub save: String,
     /// The expected errno.
@@ -42,10 +49,52 @@ pub struct Request {
     pub fails_with: Option<Errno>,
 }
 
+/// What a request is for (RFC 9110, section 9.3; RFC 5789).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// To have it.
+    #[default]
+    Get,
+    /// To hear what would come.
+    Head,
+    /// To have something done with what is sent.
+    Post,
+    /// To put what is sent there.
+    Put,
+    /// To change a part.
+    Patch,
+    /// To take it away.
+    Delete,
+}
+
+impl Method {
+    fn is_get(&self) -> bool {
+        *self == Self::Get
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
 impl Request {
-    fn text(&self) -> String {
-        let Self { to, get, .. } = self;
-        let mut text = format!("GET {} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n", filled(get));
+    /// What is sent before the body, of that many bytes.
+    fn text(&self, body: Option<u64>) -> String {
+        let Self { to, method, target, .. } = self;
+        let mut text = format!("{} {} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n", method.word(), filled(target));
+        // A server has to know where what is sent ends, also where it is nothing (RFC 9110, section 8.6).
+        let sends = matches!(method, Method::Post | Method::Put | Method::Patch);
+        if let Some(bytes) = body.or(sends.then_some(0)) {
+            text.push_str(&format!("Content-Length: {bytes}\r\n"));
+        }
         for header in &self.headers {
             text.push_str(&filled(header));
             text.push_str("\r\n");
@@ -61,7 +110,7 @@ impl Mechanism for Request {
     }
 
     fn sentence(&self) -> String {
-        format!("{} asks {} for {}: kept in {}", self.r#in, self.to, self.get, self.save)
+        format!("{} sends {} {} to {}: kept in {}", self.r#in, self.method.word(), self.target, self.to, self.save)
     }
 
     fn shell(&self) -> Option<String> {
@@ -83,8 +132,9 @@ impl Mechanism for Request {
 
     fn misuses(&self) -> Vec<Misuse> {
         let mut misuses: Vec<Misuse> = misused_path("save", &self.save).into_iter().collect();
-        if !self.get.starts_with('/') || self.get.contains(char::is_whitespace) {
-            misuses.push(Misuse::new("get", "that is no path of a request", "begin with `/`, and write no blank"));
+        misuses.extend(self.body.as_deref().and_then(|body| misused_path("body", body)));
+        if !self.target.starts_with(['/', '{']) || self.target.contains(char::is_whitespace) {
+            misuses.push(Misuse::new("target", "that is no path of a request", "begin with `/`, and write no blank"));
         }
         if self.headers.iter().any(|it| !it.contains(": ") || it.contains(char::is_control)) {
             misuses.push(Misuse::new("headers", "that is no header", "write `NAME: VALUE`"));
@@ -95,9 +145,22 @@ impl Mechanism for Request {
 
 impl Perform for Request {
     fn perform(&self, trace: &mut Trace) -> Result<Outcome, CallError> {
-        let text = self.text();
+        let body =
+            self.body.as_ref().map(|path| sys::open(trace, Path::new(path), OFlag::O_RDONLY, None)).transpose()?;
+        let bytes = self.body.as_ref().map(|path| std::fs::metadata(path).map_or(0, |about| about.len()));
+        let text = self.text(bytes);
         let socket = sys::connect(trace, self.to)?;
         sys::send(trace, &socket, text.as_bytes())?;
+        if let (Some(body), Some(mut left)) = (body, bytes) {
+            // The socket takes no more than it has room for.
+            while left > 0 {
+                let sent = sys::sendfile(trace, &socket, &body, usize::try_from(left).unwrap_or(usize::MAX))?;
+                if sent == 0 {
+                    break;
+                }
+                left -= sent as u64;
+            }
+        }
         let mut answer = Vec::new();
         while answer.len() < MOST {
             let more = sys::receive(trace, &socket, CHUNK)?;
@@ -120,20 +183,37 @@ impl Perform for Request {
     }
 }
 
-/// A text with the values of earlier answers in it. What is not there leaves nothing, and the server will say what it thinks of that.
+/// A text with what is in files in it. What is not there leaves nothing, and the server will say what it thinks of that.
 fn filled(text: &str) -> String {
     let mut parts = text.split('{');
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (reference, rest) = part.split_once('}').unwrap_or((part, ""));
-        let (file, pointer) = reference.split_once('#').unwrap_or((reference, ""));
-        let known = std::fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        let value = known.as_ref().and_then(|json| json.pointer(pointer)).and_then(Value::as_str).unwrap_or_default();
+        let (file, what) = reference.split_once('#').unwrap_or((reference, ""));
+        let value = std::fs::read(file).ok().and_then(|bytes| found(&bytes, what)).unwrap_or_default();
         // A value must not become headers of its own.
         filled.extend(value.chars().filter(|c| !c.is_control()));
         filled.push_str(rest);
     }
     filled
+}
+
+/// What a reference means in a file.
+fn found(bytes: &[u8], what: &str) -> Option<String> {
+    match what {
+        "sha256" => Some(digest_of(bytes).to_string().trim_start_matches("sha256:").to_owned()),
+        "last" => Some(bytes.len().saturating_sub(1).to_string()),
+        pointer if pointer.starts_with('/') => {
+            let json: Value = serde_json::from_slice(bytes).ok()?;
+            Some(json.pointer(pointer)?.as_str()?.to_owned())
+        }
+        name => {
+            let head = std::str::from_utf8(bytes).ok()?;
+            let headers = head.lines().filter_map(|line| line.split_once(':'));
+            let header = |(it, value): (&str, &str)| it.eq_ignore_ascii_case(name).then(|| value.trim().to_owned());
+            headers.into_iter().find_map(header)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +224,8 @@ mod tests {
     use super::*;
 
     fn request(to: SocketAddr, save: String, headers: Vec<String>) -> Request {
-        Request { r#in: "host".into(), to, get: "/v2/".into(), headers, save, fails_with: None }
+        let (method, target) = (Method::Get, "/v2/".into());
+        Request { r#in: "host".into(), to, method, target, headers, body: None, save, fails_with: None }
     }
 
     #[test]
@@ -173,12 +254,43 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_sent_and_said_how_long_it_is() {
+        let place = tempfile::tempdir().expect("a directory");
+        let file = place.path().join("1.head");
+        std::fs::write(&file, "HTTP/1.1 202 Accepted\r\nlocation: /up/7?a=b\r\n\r\n").expect("a file");
+        let part = |what: &str| filled(&format!("{{{}#{what}}}", file.display()));
+        let digest = digest_of(&std::fs::read(&file).expect("a file")).to_string();
+        assert_eq!((part("Location"), part("last")), ("/up/7?a=b".into(), "44".into()));
+        assert_eq!((format!("sha256:{}", part("sha256")), part("Range")), (digest, String::new()));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let to = listener.local_addr().expect("an address");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            let mut asked = String::new();
+            stream.write_all(b"HTTP/1.1 201 Created\r\n\r\n").expect("an answer");
+            stream.shutdown(std::net::Shutdown::Write).expect("an end");
+            stream.read_to_string(&mut asked).expect("a request");
+            asked
+        });
+        let mut put = request(to, place.path().join("2").to_string_lossy().into_owned(), Vec::new());
+        (put.method, put.body) = (Method::Put, Some(file.to_string_lossy().into_owned()));
+        assert_eq!(put.perform(&mut Trace::new("host")).expect("an answer").output, "HTTP/1.1 201 Created");
+        let asked = server.join().expect("a request");
+        let (head, body) = asked.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("PUT /v2/ HTTP/1.1\r\n") && head.ends_with("\r\nContent-Length: 45"), "{head}");
+        assert_eq!(body, std::fs::read_to_string(&file).expect("a file"));
+        put.body = None;
+        assert!(put.text(None).contains("\r\nContent-Length: 0\r\n"));
+    }
+
+    #[test]
     fn what_can_not_be_meant_is_refused() {
         let to = "127.0.0.1:5000".parse().expect("an address");
-        assert_eq!(request(to, "/lab/pull/1".into(), vec!["Accept: */*".into()]).misuses(), []);
+        assert_eq!(request(to, "/lab/asked/1".into(), vec!["Accept: */*".into()]).misuses(), []);
         let mut wrong = request(to, String::new(), vec!["Accept".into()]);
-        wrong.get = "v2 ".into();
+        wrong.target = "v2 ".into();
+        wrong.body = Some("body".into());
         let fields: Vec<&str> = wrong.misuses().iter().map(|it| it.field).collect();
-        assert_eq!(fields, ["save", "get", "headers"]);
+        assert_eq!(fields, ["save", "body", "target", "headers"]);
     }
 }

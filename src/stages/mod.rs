@@ -66,8 +66,8 @@ pub const ALL: &[Stage] = &[
     Stage { id: "cni", teaches: "networks that somebody else makes, by plugins", panels: &[Panel::Network] },
     Stage {
         id: "registry",
-        teaches: "how an image comes from a registry, request by request",
-        panels: &[Panel::Exchanges],
+        teaches: "how images go to a registry and come from it, request by request",
+        panels: &[Panel::Exchanges, Panel::Image],
     },
     Stage {
         id: "overlay",

@@ -10,7 +10,7 @@ use crate::probe::{Content, Exchange};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Answered {
-    /// What its files begin with: `/lab/pull/ping` for `/lab/pull/ping.head`.
+    /// What its files begin with: `/lab/asked/ping` for `/lab/asked/ping.head`.
     pub answer: String,
     /// The status code.
     pub status: u16,
