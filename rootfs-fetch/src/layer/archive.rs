@@ -7,10 +7,11 @@
 use std::io::{self, BufRead, Read};
 
 use rustix::fs::Timespec;
-use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
+use tar::Header;
 
 use super::error::{LayerError, lossy};
 use super::pax::{self, Record};
+use super::sparse::{self, Announced, Map};
 
 const BLOCK: u64 = 512;
 /// The most bytes of extended headers, long names and maps of holes that one member may have.
@@ -25,7 +26,7 @@ pub(crate) enum Type {
         /// Its size, in bytes.
         size: u64,
         /// Where its data go, as offset and length; what is between is holes.
-        data: Vec<(u64, u64)>,
+        data: Map,
     },
     Directory,
     Symlink,
@@ -176,7 +177,7 @@ impl<R: BufRead> Archive<R> {
     /// A global extended header may say who made the archive. What it would say of each member, some readers apply and others do not.
     fn global(&self, body: &[u8]) -> Result<(), LayerError> {
         for (keyword, _) in self.records(body)? {
-            let of_members = keyword.starts_with(XATTR) || keyword.starts_with(b"GNU.sparse.");
+            let of_members = keyword.starts_with(XATTR) || keyword.starts_with(sparse::KEYWORDS);
             if of_members || [&b"path"[..], b"linkpath", b"size", b"uid", b"gid", b"mtime"].contains(&keyword) {
                 let keyword = lossy(keyword);
                 return Err(self.broken(format!("a global header sets {keyword:?} for all entries")));
@@ -202,7 +203,7 @@ impl<R: BufRead> Archive<R> {
             found.map(|(_, value)| *value).filter(|value| !value.is_empty())
         };
         let name = self.text(value(b"path"), extensions.name.as_deref())?;
-        let name = name.unwrap_or_else(|| header.path_bytes().into_owned());
+        let mut name = name.unwrap_or_else(|| header.path_bytes().into_owned());
         self.last.clone_from(&name);
         let link = self.text(value(b"linkpath"), extensions.link.as_deref())?;
         let link = link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned)).unwrap_or_default();
@@ -233,12 +234,14 @@ impl<R: BufRead> Archive<R> {
             Some(_) => return Err(self.broken("its PAX header has another size than its own header")),
             None => {}
         }
-        if records.iter().any(|(keyword, _)| keyword.starts_with(b"GNU.sparse.")) {
-            return Err(self.broken("it has holes in a way that is not read here (PAX); GNU's own is"));
+        let mut holes = sparse::announced(&records).map_err(|why| self.broken(why))?;
+        if let Some(real) = holes.as_mut().and_then(|holes| holes.name.take()) {
+            name = real;
+            self.last.clone_from(&name);
         }
         let xattrs = records.iter().filter_map(|(keyword, value)| Some((keyword.strip_prefix(XATTR)?, *value)));
         let xattrs = xattrs.map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
-        let kind = self.kind(header, &name, size)?;
+        let kind = self.kind(header, &name, size, holes)?;
         Ok(Member { name, kind, link, mode, uid, gid, mtime, xattrs })
     }
 
@@ -256,66 +259,72 @@ impl<R: BufRead> Archive<R> {
         }
     }
 
-    fn kind(&mut self, header: &Header, name: &[u8], size: u64) -> Result<Type, LayerError> {
+    fn kind(&mut self, header: &Header, name: &[u8], size: u64, holes: Option<Announced>) -> Result<Type, LayerError> {
         let device = |archive: &Self| -> Result<(u32, u32), LayerError> {
             let block = header.as_bytes();
             Ok((archive.number(&block[329..337], "devmajor")?, archive.number(&block[337..345], "devminor")?))
         };
-        let kind = match header.entry_type().as_byte() {
+        (self.data, self.padding) = (size, padding(size));
+        let is_file = matches!(header.entry_type().as_byte(), b'0' | b'\0' | b'7') && !name.ends_with(b"/");
+        let kind = match (header.entry_type().as_byte(), holes) {
+            (_, Some(holes)) if is_file => self.with_holes(holes)?,
+            (_, Some(_)) => return Err(self.broken("it is told to have holes, and is of a type that has none")),
+            (_, None) if is_file => Type::File { size, data: vec![(0, size)] },
             // A file whose name ends with a slash is how tar knew directories before ustar.
-            b'0' | b'\0' | b'7' if name.ends_with(b"/") => Type::Directory,
-            b'0' | b'\0' | b'7' => Type::File { size, data: vec![(0, size)] },
-            b'S' => self.sparse(header, size)?,
-            b'1' => Type::Hardlink,
-            b'2' => Type::Symlink,
-            b'3' => device(self).map(|(major, minor)| Type::CharacterDevice { major, minor })?,
-            b'4' => device(self).map(|(major, minor)| Type::BlockDevice { major, minor })?,
-            b'5' => Type::Directory,
-            b'6' => Type::Fifo,
-            other => return Err(self.broken(format!("{:?} is no type of entry", char::from(other)))),
+            (b'0' | b'\0' | b'7' | b'5', None) => Type::Directory,
+            (b'S', None) => self.sparse(header)?,
+            (b'1', None) => Type::Hardlink,
+            (b'2', None) => Type::Symlink,
+            (b'3', None) => device(self).map(|(major, minor)| Type::CharacterDevice { major, minor })?,
+            (b'4', None) => device(self).map(|(major, minor)| Type::BlockDevice { major, minor })?,
+            (b'6', None) => Type::Fifo,
+            (other, None) => return Err(self.broken(format!("{:?} is no type of entry", char::from(other)))),
         };
         if size > 0 && !matches!(kind, Type::File { .. }) {
             return Err(self.broken("it has data, and is of a type that has none"));
         }
-        (self.data, self.padding) = (size, padding(size));
         Ok(kind)
     }
 
-    /// A sparse file as GNU tar writes it: a map in the header, and in blocks after it.
-    fn sparse(&mut self, header: &Header, stored: u64) -> Result<Type, LayerError> {
-        let gnu = header.as_gnu().ok_or_else(|| self.broken("a sparse file has no GNU header"))?;
-        let size = self.number(&gnu.realsize, "realsize")?;
-        let mut data = Vec::new();
-        self.map(&gnu.sparse, &mut data)?;
-        let mut more = gnu.is_extended();
+    /// A block of a map of holes.
+    fn block_of_map(&mut self) -> Result<[u8; BLOCK as usize], LayerError> {
+        let left = self.headers.checked_sub(BLOCK);
+        self.headers =
+            left.ok_or(LayerError::Limit { what: "bytes in the headers of one entry", limit: MAX_HEADERS })?;
+        self.block()?.ok_or_else(|| self.broken("it ends in the map of a sparse file"))
+    }
+
+    /// A sparse file of GNU tar's own type: its map is in the header, and in blocks between that and the data.
+    fn sparse(&mut self, header: &Header) -> Result<Type, LayerError> {
+        let (size, mut map, mut more) =
+            sparse::in_header(header, number).ok_or_else(|| self.broken("the map of a sparse file is malformed"))?;
         while more {
-            let left = self.headers.checked_sub(BLOCK);
-            self.headers =
-                left.ok_or(LayerError::Limit { what: "bytes in the headers of one entry", limit: MAX_HEADERS })?;
-            let mut extended = GnuExtSparseHeader::new();
-            *extended.as_mut_bytes() =
-                self.block()?.ok_or_else(|| self.broken("it ends in the map of a sparse file"))?;
-            self.map(&extended.sparse, &mut data)?;
-            more = extended.is_extended();
+            let block = self.block_of_map()?;
+            more = sparse::in_block(&block, number, &mut map)
+                .ok_or_else(|| self.broken("the map of a sparse file is malformed"))?;
         }
-        // GNU tar ends a map with an empty part at the file's end.
-        data.retain(|(_, length)| *length > 0);
-        let mut end = 0;
-        for (offset, length) in &data {
-            let next = offset.checked_add(*length).filter(|next| *offset >= end && *next <= size);
-            end = next.ok_or_else(|| self.broken("the map of a sparse file has no order"))?;
-        }
-        if data.iter().map(|(_, length)| length).sum::<u64>() != stored {
-            return Err(self.broken("the map of a sparse file is not that of its data"));
-        }
+        let data = sparse::checked(map, size, self.data).map_err(|why| self.broken(why))?;
         Ok(Type::File { size, data })
     }
 
-    fn map(&self, blocks: &[GnuSparseHeader], data: &mut Vec<(u64, u64)>) -> Result<(), LayerError> {
-        for block in blocks.iter().filter(|block| block.numbytes[0] != 0) {
-            data.push((self.number(&block.offset, "offset")?, self.number(&block.numbytes, "numbytes")?));
-        }
-        Ok(())
+    /// A file whose PAX header tells of holes, and where its data go or that they begin with that.
+    fn with_holes(&mut self, holes: Announced) -> Result<Type, LayerError> {
+        let map = match holes.map {
+            Some(map) => map,
+            None => {
+                let mut reader = sparse::BeforeData::default();
+                loop {
+                    self.data =
+                        self.data.checked_sub(BLOCK).ok_or_else(|| self.broken("the map of its holes has no end"))?;
+                    let block = self.block_of_map()?;
+                    if let Some(map) = reader.read(&block).map_err(|why| self.broken(why))? {
+                        break map;
+                    }
+                }
+            }
+        };
+        let data = sparse::checked(map, holes.size, self.data).map_err(|why| self.broken(why))?;
+        Ok(Type::File { size: holes.size, data })
     }
 
     /// Some of the member's data, which begin after those that were consumed; nothing at their end.

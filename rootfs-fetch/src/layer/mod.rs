@@ -29,6 +29,7 @@ mod metadata;
 mod name;
 mod pax;
 mod report;
+mod sparse;
 pub(crate) mod stream;
 mod sweep;
 mod tree;

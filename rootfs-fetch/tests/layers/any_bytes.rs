@@ -58,6 +58,7 @@ proptest! {
             Entry::new(b'L', "long").data("l/long\0"),
             hardlink("h", "a/f"),
             sparse,
+            file("p", format!("{:\0<512}x", "1\n5\n1\n")).pax("GNU.sparse.major", "1").pax("GNU.sparse.minor", "0").pax("GNU.sparse.realsize", "9"),
             whiteout("a/.wh.f"),
         ]);
         let length = bytes.len();

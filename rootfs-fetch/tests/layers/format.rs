@@ -196,6 +196,11 @@ fn what_is_no_member_is_refused() {
         (Entry::new(b'x', "pax").data("99 path=x\n"), "malformed"),
         (file("x", "").field(100, b"0000abc\0"), "mode"),
         (file("x", "").pax("GNU.sparse.map", "0,1"), "holes"),
+        (directory("d").pax("GNU.sparse.major", "1").pax("GNU.sparse.minor", "0").pax("GNU.sparse.size", "9"), "holes"),
+        (
+            file("x", "1\n").pax("GNU.sparse.major", "1").pax("GNU.sparse.minor", "0").pax("GNU.sparse.size", "9"),
+            "no end",
+        ),
         (Entry::new(b'2', "l"), "no path"),
     ] {
         let said = lab.refused([entry, file("x", "")]);

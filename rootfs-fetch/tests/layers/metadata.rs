@@ -290,13 +290,16 @@ fn gnu_tar_makes_the_same_tree() {
          ln -s /nowhere dangling; mkfifo p; chmod 4711 a/f; chmod 1777 empty; touch -d @-5.25 a/deep/er; touch -h -d @99 dangling; \
          n=$(printf %0200d 7); echo long >a/$n; truncate -s 3000000 sparse; printf x | dd of=sparse bs=1 seek=1000000 conv=notrunc status=none; chmod 0555 a",
     );
-    for format in ["gnu", "posix", "ustar"] {
+    let versions =
+        [("gnu", None), ("posix", Some("0.0")), ("posix", Some("0.1")), ("posix", Some("1.0")), ("ustar", None)];
+    for (format, version) in versions {
         let bytes = {
             let mut command = Command::new("tar");
             command.args(["--numeric-owner", &format!("--format={format}")]);
-            if format == "gnu" {
+            if format != "ustar" {
                 command.arg("--sparse");
             }
+            command.args(version.map(|version| format!("--sparse-version={version}")));
             if format == "ustar" {
                 command.args(["--exclude", "0*7", "--exclude", "er"]);
             }
@@ -304,7 +307,7 @@ fn gnu_tar_makes_the_same_tree() {
             assert!(output.status.success());
             output.stdout
         };
-        let by_tar = lab.path().join(format!("overlay-{format}"));
+        let by_tar = lab.path().join(format!("overlay-{}{format}", version.unwrap_or_default()));
         let ours = Lab::new();
         ours.bytes(&bytes, &ours.flat()).expect("a layer that GNU tar wrote");
         fs::create_dir(&by_tar).expect("a directory");
@@ -312,12 +315,12 @@ fn gnu_tar_makes_the_same_tree() {
         let mut command = Command::new("tar");
         command.args(["--numeric-owner", "--warning=no-timestamp", "-xpf", "../overlay.tar"]).current_dir(&by_tar);
         assert!(command.status().expect("tar").success());
-        assert_eq!(tree(&ours.rootfs()), tree(&by_tar), "{format}");
-        if format == "gnu" {
+        assert_eq!(tree(&ours.rootfs()), tree(&by_tar), "{format} {version:?}");
+        if format != "ustar" {
             let (real, room) = (ours.metadata("sparse").len(), ours.metadata("sparse").blocks() * 512);
             assert!(real == 3_000_000 && room < 1_000_000, "{room}");
         }
-        shell(&format!("chmod 0755 overlay-{format}/a"));
+        shell(&format!("chmod 0755 {}/a", by_tar.display()));
     }
     shell("chmod 0755 overlay-source/a");
 }
