@@ -113,6 +113,8 @@ pub enum Need {
     DevMqueue,
     /// An overlay can be mounted over a tmpfs, and keep its attributes there.
     Overlay,
+    /// Attributes `trusted.*` can be written.
+    TrustedAttributes,
 }
 
 impl Need {
@@ -279,6 +281,8 @@ impl Need {
                 "a tmpfs keeps attributes user.* since Linux 6.6, and without root an overlay needs them; with sudo it works on older kernels too"
                     .to_owned()
             }),
+            Self::TrustedAttributes => (offer.mode != Mode::Root)
+                .then(|| "attributes trusted.* are for root of the machine alone (xattr(7)); with sudo".to_owned()),
             // Controllers: answered above.
             _ => None,
         }

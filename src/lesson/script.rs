@@ -165,6 +165,7 @@ fn test(need: Need) -> &'static str {
         Need::TwoCpus => "[ \"$(nproc)\" -ge 2 ]",
         Need::DevMqueue => "[ -d /dev/mqueue ]",
         Need::IpcLimits => "all_ids || printf '6.9\\n%s\\n' \"$(uname -r)\" | sort --check=quiet --version-sort",
+        Need::TrustedAttributes => "all_ids",
         Need::Overlay => {
             "grep -qw overlay /proc/filesystems && { all_ids || printf '6.6\\n%s\\n' \"$(uname -r)\" | sort --check=quiet --version-sort; }"
         }

@@ -103,6 +103,8 @@ gather! {
         Whiteout(overlay::Whiteout),
         /// A directory hides those of its name below.
         Opaque(overlay::Opaque),
+        /// A directory stands for one of another name below.
+        Renamed(overlay::Renamed),
         /// A name leads to an image that is whole.
         Image(image::Is),
         /// A name leads to an image that is not whole.

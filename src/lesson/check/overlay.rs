@@ -57,6 +57,33 @@ impl Predicate for Opaque {
     }
 }
 
+/// A path leads to a directory that was renamed and left its files in a layer below, looked at with the root directory of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Renamed {
+    /// Whose root directory.
+    pub of: String,
+    /// An absolute path into an upper directory.
+    pub path: String,
+    /// What its attribute says: the old name, from the top of the layer with a slash, beside it without.
+    pub old: String,
+}
+
+impl Predicate for Renamed {
+    fn claim(&self) -> String {
+        format!("{} is a directory that stands for {} below, as {} sees it", self.path, self.old, self.of)
+    }
+
+    fn judge(&self, view: &View<'_>) -> Seen<(bool, String)> {
+        let mark = mark(view, &self.of, &self.path)?;
+        Ok((mark == Some(&Mark::Redirect(self.old.clone())), words(&self.path, mark)))
+    }
+
+    fn path(&self) -> Option<&str> {
+        Some(&self.path)
+    }
+}
+
 /// What the upper directory of an overlay takes on the disk, in KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
