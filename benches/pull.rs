@@ -23,11 +23,23 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 const LAYERS: usize = 5;
-/// Bytes of files in all of them.
-const TOTAL: u64 = 150_000_000;
 const TURNS: usize = 5;
-/// No file of the image is larger.
-const LARGEST: u64 = 8_000_000;
+
+/// An image of this machine's files.
+struct Sort {
+    /// As the registry asks for it.
+    name: &'static str,
+    /// Bytes of files in all its layers.
+    total: u64,
+    /// No file in it is larger, in bytes.
+    largest: u64,
+}
+
+/// What comes is sooner limited by decompression in the one, and by the number of files in the other.
+const SORTS: [Sort; 2] = [
+    Sort { name: "image:1", total: 150_000_000, largest: 8_000_000 },
+    Sort { name: "small:1", total: 50_000_000, largest: 16_000 },
+];
 
 /// What takes its turn: the loop, ours, and others as far as they are installed.
 const WAYS: [(&str, &str); 7] = [
@@ -43,18 +55,25 @@ const WAYS: [(&str, &str); 7] = [
 fn main() {
     // Each turn is a process of its own, so that its memory can be told.
     let arguments: Vec<String> = env::args().collect();
-    if let [_, way, place, registry] = &arguments[..] {
-        return turn(way, Path::new(place), registry);
+    if let [_, way, place, registry, name] = &arguments[..] {
+        return turn(way, Path::new(place), registry, name);
     }
     let place = tempfile::tempdir().expect("a temporary directory");
-    let (files, bytes) = make_image(place.path());
-    println!("{files} files with {:.0} MB in {LAYERS} layers", bytes as f64 / 1e6);
+    let made = SORTS.map(|sort| make_image(place.path(), &sort));
     let registry = Registry::serve(&place.path().join("store"));
+    for (sort, (files, bytes)) in SORTS.iter().zip(made) {
+        println!("{files} files with {:.0} MB in {LAYERS} layers", bytes as f64 / 1e6);
+        measure(place.path(), &registry.host, sort.name);
+        println!();
+    }
+}
+
+fn measure(place: &Path, registry: &str, name: &str) {
     let ways: Vec<_> = WAYS.iter().filter(|(way, _)| can(way)).collect();
     let mut measured: Vec<Vec<(f64, u64)>> = vec![Vec::new(); ways.len()];
     for _ in 0..TURNS {
         for ((way, _), measured) in ways.iter().zip(&mut measured) {
-            measured.push(child(way, place.path(), &registry.host));
+            measured.push(child(way, place, registry, name));
         }
     }
     let results: Vec<_> = measured
@@ -115,9 +134,9 @@ fn can(way: &str) -> bool {
     programs.iter().all(installed) && (programs.is_empty() || hardway::kernel::host::effective_uid() == 0)
 }
 
-fn child(way: &str, place: &Path, registry: &str) -> (f64, u64) {
+fn child(way: &str, place: &Path, registry: &str, name: &str) -> (f64, u64) {
     let mut command = Command::new(env::current_exe().expect("this program"));
-    let output = command.arg(way).arg(place).arg(registry).output().expect("a turn");
+    let output = command.arg(way).arg(place).args([registry, name]).output().expect("a turn");
     assert!(output.status.success(), "{way}: {}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8_lossy(&output.stdout);
     let (time, memory) = said.trim().split_once(' ').expect("two numbers");
@@ -125,24 +144,24 @@ fn child(way: &str, place: &Path, registry: &str) -> (f64, u64) {
     (time.parse().expect("a number"), memory.parse().expect("a number"))
 }
 
-fn turn(way: &str, place: &Path, registry: &str) {
+fn turn(way: &str, place: &Path, registry: &str, name: &str) {
     let at = place.join(way);
     let begin = Instant::now();
     match way {
         "podman" | "umoci" => {
             fs::create_dir(&at).expect("a directory");
             let begin = Instant::now();
-            other(way, &at, registry);
+            other(way, &at, registry, name);
             return println!("{} 0", begin.elapsed().as_secs_f64() * 1e3);
         }
         "pull" | "pull-take" => {
             fs::create_dir(&at).expect("a directory");
             let (client, store) = (Client::new(Options::default()), Store::open(at.join("store")).expect("a store"));
-            let from = format!("{registry}/image:1").parse().expect("a reference");
+            let from = format!("{registry}/{name}").parse().expect("a reference");
             Transfer::new().pull(&client.expect("a client"), &from, &store, "image").expect("an image");
             unpack(if way == "pull" { "flat" } else { "take" }, &store, &at.join("tree"), "image");
         }
-        _ => unpack(way, &Store::open(place.join("store")).expect("a store"), &at, "image:1"),
+        _ => unpack(way, &Store::open(place.join("store")).expect("a store"), &at, name),
     }
     let time = begin.elapsed().as_secs_f64() * 1e3;
     let status = fs::read_to_string("/proc/self/status").expect("proc_pid_status(5)");
@@ -161,20 +180,23 @@ fn unpack(way: &str, store: &Store, at: &Path, name: &str) {
 }
 
 /// Other programs, in their own mount namespace, with all that they keep in `at`.
-fn other(way: &str, at: &Path, registry: &str) {
+fn other(way: &str, at: &Path, registry: &str, name: &str) {
     let line = match way {
         "podman" => {
             "exec podman --root $PWD/storage --runroot $PWD/running --storage-driver overlay --events-backend none \
-             --cgroup-manager cgroupfs pull -q --tls-verify=false --signature-policy $PWD/policy.json $0/image:1"
+             --cgroup-manager cgroupfs pull -q --tls-verify=false --signature-policy $PWD/policy.json $0/$1"
         }
         _ => {
-            "skopeo --insecure-policy copy -q --src-tls-verify=false docker://$0/image:1 oci:layout:image &&
+            "skopeo --insecure-policy copy -q --src-tls-verify=false docker://$0/$1 oci:layout:image &&
              exec umoci unpack --image layout:image tree"
         }
     };
     fs::write(at.join("policy.json"), r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).expect("a file");
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", line, registry]).current_dir(at).env("HOME", at);
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", line, registry, name])
+        .current_dir(at)
+        .env("HOME", at);
     let output = command.env("TMPDIR", at).env("XDG_RUNTIME_DIR", at).output().expect("a program");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -223,7 +245,7 @@ fn floor(store: &Store, image: &Image, at: &Path) {
 }
 
 /// Of files below /usr, in their order, until there are enough.
-fn make_image(place: &Path) -> (usize, u64) {
+fn make_image(place: &Path, sort: &Sort) -> (usize, u64) {
     let store = Store::open(place.join("store")).expect("a store");
     let (mut files, mut bytes) = (0, 0);
     let mut left = ["share", "bin", "lib"].map(|name| Path::new("/usr").join(name)).to_vec();
@@ -232,7 +254,7 @@ fn make_image(place: &Path) -> (usize, u64) {
     for number in 1..=LAYERS {
         let mut builder = tar::Builder::new(Vec::new());
         builder.follow_symlinks(false);
-        while bytes < TOTAL * number as u64 / LAYERS as u64
+        while bytes < sort.total * number as u64 / LAYERS as u64
             && let Some(path) = left.pop()
         {
             let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
@@ -244,7 +266,7 @@ fn make_image(place: &Path) -> (usize, u64) {
                 inside.sort_by_key(|path| (!path.is_dir(), path.clone()));
                 left.extend(inside);
                 builder.append_dir(name, &path).expect("memory");
-            } else if (metadata.is_symlink() || (metadata.is_file() && metadata.size() < LARGEST))
+            } else if (metadata.is_symlink() || (metadata.is_file() && metadata.size() < sort.largest))
                 && builder.append_path_with_name(&path, name).is_ok()
             {
                 files += 1;
@@ -263,8 +285,7 @@ fn make_image(place: &Path) -> (usize, u64) {
     let manifest =
         json!({"schemaVersion": 2, "mediaType": MediaType::ImageManifest, "config": config, "layers": layers});
     let manifest = add(&store, MediaType::ImageManifest, manifest.to_string().as_bytes());
-    // As the registry asks for it.
-    store.tag("image:1", &manifest).expect("a name");
+    store.tag(sort.name, &manifest).expect("a name");
     (files, bytes)
 }
 

@@ -225,6 +225,34 @@ fn archives_of_both_kinds_and_layouts_carry_an_image() {
 }
 
 #[test]
+fn layers_are_applied_one_at_a_time_and_each_entry_is_told() {
+    let place = Place::new();
+    place.make("web");
+    fs::create_dir(place.at("root")).unwrap();
+    let first = place.ok(&["apply", "web", "1", "root"]);
+    assert!(first.lines().any(|line| line == "adds    /etc/gone"), "{first}");
+    assert_eq!(tree(&place.at("root")).len(), 3);
+    let second = place.ok(&["apply", "web", "2", "root"]);
+    for line in ["changes /etc/motd", "adds    /etc/more", "deletes /etc/gone"] {
+        assert!(second.lines().any(|it| it == line), "no {line:?} in {second}");
+    }
+    assert!(!second.contains("tool"), "{second}");
+    place.ok(&["unpack", "web", "flat"]);
+    assert_eq!(tree(&place.at("root")), tree(&place.at("flat")));
+    assert!(place.fails(&["apply", "web", "3", "root"]).contains("it has 2 of them"));
+    assert_eq!(place.image(&["apply", "web", "0", "root"]).status.code(), Some(2));
+
+    // A byte of the first layer is another: what it would have brought is not what the image names.
+    let seen = place.json(&["inspect", "web"]);
+    let blob = place.at("store/blobs").join(seen["parts"][2]["digest"].as_str().unwrap().replace(':', "/"));
+    let mut bytes = fs::read(&blob).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&blob, bytes).unwrap();
+    fs::create_dir(place.at("broken")).unwrap();
+    assert!(place.fails(&["apply", "web", "1", "broken"]).contains("can not be applied"));
+}
+
+#[test]
 fn mistakes_are_told_with_what_can_be_done() {
     let place = Place::new();
     for (arguments, words) in [

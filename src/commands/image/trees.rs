@@ -114,7 +114,7 @@ pub fn mount(options: &Mount) -> Result<ExitCode, Explanation> {
     mounted.map_err(|error| {
         let fix = match error.errno.is_invalid() {
             true => {
-                "the kernel says more to its log (dmesg): upper and work have to be on one mount, and that no overlay"
+                "the kernel says more to its log (dmesg): upper and work have to be on one mount, and that no overlay; hardway image unpack needs none"
             }
             false => {
                 "mounts are for root, or for root of a user namespace in a mount namespace of its own: unshare -rm"

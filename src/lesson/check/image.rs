@@ -43,10 +43,10 @@ impl Predicate for Is {
     fn claim(&self) -> String {
         let mut claim = format!("{} in {} is whole", self.name, self.store);
         if let Some(layers) = self.layers {
-            claim.push_str(&format!(", has {layers} layers"));
+            claim.push_str(&format!(", has {}", counted(layers, "layer", "layers")));
         }
         if let Some(lines) = self.history {
-            claim.push_str(&format!(", has {lines} lines of history"));
+            claim.push_str(&format!(", has {}", counted(lines, "line of history", "lines of history")));
         }
         if let Some(platforms) = &self.platforms {
             claim.push_str(&format!(", is for {}", platforms.join(", ")));
@@ -70,10 +70,9 @@ impl Predicate for Is {
             && self.platforms.as_ref().is_none_or(|wanted| *wanted == image.platforms)
             && self.format.is_none_or(|wanted| wanted == format);
         let platforms = image.platforms.join(", ");
-        Ok((
-            fits,
-            format!("{layers} layers, {lines} lines of history, for {platforms}, a manifest of {}", format.word()),
-        ))
+        let (layers, lines) =
+            (counted(layers, "layer", "layers"), counted(lines, "line of history", "lines of history"));
+        Ok((fits, format!("{layers}, {lines}, for {platforms}, a manifest of {}", format.word())))
     }
 }
 
@@ -275,7 +274,12 @@ fn image<'a>(view: &View<'a>, store: &str, name: &str) -> Seen<&'a Image> {
 
 fn names(layout: &Layout) -> String {
     let names: Vec<&str> = layout.images.iter().map(|image| image.name.as_str()).collect();
-    layout.trouble.clone().unwrap_or_else(|| format!("{} has {}", layout.path, names.join(", ")))
+    let has = if names.is_empty() { "no names".to_owned() } else { names.join(", ") };
+    layout.trouble.clone().unwrap_or_else(|| format!("{} has {has}", layout.path))
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn archive(image: &Image, layer: usize) -> Option<&Archive> {
