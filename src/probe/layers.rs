@@ -122,13 +122,17 @@ impl Entry {
         }
     }
 
-    /// What it does to the layers below, which have these paths, and why.
-    fn told(&self, below: &BTreeSet<String>) -> (String, &'static str) {
+    /// What it does to the layers below, and why.
+    fn told(&self, below: &Below) -> (String, &'static str) {
         let path = self.path();
-        let has = below.contains(&path);
+        let has = below.paths.contains(&path);
         let is_inside = |other: &&String| is_below(other, &path);
-        let gone = below.iter().filter(is_inside).count() + usize::from(has && self.is == Is::Whiteout);
+        let gone = below.paths.iter().filter(is_inside).count() + usize::from(has && self.is == Is::Whiteout);
         let (words, meaning) = match self.is {
+            Is::Whiteout | Is::Opaque if gone == 0 && below.is_part => (
+                format!("{} of {path}", self.is.words()),
+                "It hides what the layers below have there, and not all of those were looked through.",
+            ),
             Is::Whiteout | Is::Opaque if gone == 0 => (
                 format!("{}: nothing below", self.is.words()),
                 "No layer below has what it would hide, so it does nothing.",
@@ -153,6 +157,10 @@ impl Entry {
                 format!("changes {}", self.is.words()),
                 "A layer below has this path too. This one takes its place, as a whole, and both are stored.",
             ),
+            _ if below.is_part => (
+                self.is.words().to_owned(),
+                "It takes the place of what the layers below have there, if they do: not all of those were looked through.",
+            ),
             _ => (format!("adds {}", self.is.words()), "No layer below has this path."),
         };
         (if self.is == Is::File { format!("{words}, {} B", self.size) } else { words }, meaning)
@@ -163,15 +171,26 @@ fn is_below(path: &str, directory: &str) -> bool {
     directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The paths that are there when a layer was applied to these.
-fn applied(mut below: BTreeSet<String>, layer: &Layer) -> BTreeSet<String> {
-    for entry in layer.entries.iter().filter(|entry| matches!(entry.is, Is::Whiteout | Is::Opaque)) {
-        let path = entry.path();
-        below.retain(|other| !is_below(other, &path) && (entry.is == Is::Opaque || *other != path));
+/// What the layers below one have.
+#[derive(Clone, Default)]
+struct Below {
+    paths: BTreeSet<String>,
+    /// That some of them were not looked through.
+    is_part: bool,
+}
+
+impl Below {
+    /// What there is when this layer was applied, too.
+    fn and(mut self, layer: &Layer) -> Self {
+        for entry in layer.entries.iter().filter(|entry| matches!(entry.is, Is::Whiteout | Is::Opaque)) {
+            let path = entry.path();
+            self.paths.retain(|other| !is_below(other, &path) && (entry.is == Is::Opaque || *other != path));
+        }
+        let own = layer.entries.iter().filter(|entry| !matches!(entry.is, Is::Whiteout | Is::Opaque));
+        self.paths.extend(own.map(|entry| entry.name.clone()));
+        self.is_part |= layer.trouble.is_some();
+        self
     }
-    let own = layer.entries.iter().filter(|entry| !matches!(entry.is, Is::Whiteout | Is::Opaque));
-    below.extend(own.map(|entry| entry.name.clone()));
-    below
 }
 
 impl Observation {
@@ -250,9 +269,9 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
                 about.row("layers", format!("{count}, the lowest of {whole}"), source, command, meaning);
                 continue;
             }
-            let mut below = vec![BTreeSet::new()];
+            let mut below = vec![Below::default()];
             for layer in layers {
-                below.push(applied(below.last().cloned().unwrap_or_default(), layer));
+                below.push(below.last().cloned().unwrap_or_default().and(layer));
             }
             for ((number, layer), below) in layers.iter().enumerate().zip(&below).rev() {
                 let number = number + 1;
@@ -260,9 +279,13 @@ pub(super) fn rows(sheet: &mut Sheet<'_>) {
                 let blob = format!("{store}/blobs/{algorithm}/{hex}");
                 let command = format!("tar -tvf {}", quote(&blob));
                 let short = hex.get(..12).unwrap_or(hex);
-                let trouble = layer.trouble.iter().map(|why| format!("; {why}")).collect::<String>();
-                let entries = if layer.entries.len() == 1 { "entry" } else { "entries" };
-                let value = format!("{short}, {} B, {} {entries}{trouble}", layer.size, layer.entries.len());
+                let entries = match (layer.entries.len(), &layer.trouble) {
+                    (0, Some(why)) => why.clone(),
+                    (1, None) => "1 entry".to_owned(),
+                    (count, None) => format!("{count} entries"),
+                    (count, Some(why)) => format!("{count} entries; {why}"),
+                };
+                let value = format!("{short}, {} B, {entries}", layer.size);
                 let meaning = "A blob of the layout: a tar archive, mostly compressed, whose name is the digest of its bytes. 1 is the lowest layer.";
                 about.row(&format!("layer {number}"), value, blob.clone(), command.clone(), meaning);
                 for entry in &layer.entries {
@@ -331,21 +354,21 @@ mod tests {
         assert_eq!(Some(lowest), observation.layer("/images", "base", 1));
         let secret = lowest.entries.iter().find(|entry| entry.name == "secret").unwrap();
         assert_eq!((secret.line.as_deref(), secret.size), (Some("hunter2"), 12));
-        let below = applied(BTreeSet::new(), lowest);
+        let below = Below::default().and(lowest);
         let told = |name: &str| next.entries.iter().find(|entry| entry.name == name).unwrap().told(&below).0;
         assert_eq!(told(".wh.secret"), "deletes secret");
         assert_eq!(told("www/.wh.a"), "deletes www/a");
         assert_eq!(told("os"), "changes file, 2 B");
         assert_eq!(told("www/c"), "adds file, 0 B");
         assert_eq!(told("www"), "directory, as below");
-        let merged = applied(below, next);
+        let merged = below.and(next).paths;
         assert!(!merged.contains("secret") && !merged.contains("www/a") && merged.contains("www/c"), "{merged:?}");
     }
 
     #[test]
     fn whiteouts_of_nothing_and_names_that_lead_out_are_told_as_that() {
         let entry = |name: &str, is| Entry { name: name.into(), is, size: 0, line: None };
-        let below: BTreeSet<String> = ["www", "www/a", "wwwx"].map(String::from).into();
+        let below = Below { paths: ["www", "www/a", "wwwx"].map(String::from).into(), is_part: false };
         let told = |name: &str, is| entry(name, is).told(&below).0;
         assert_eq!(told(".wh.gone", Is::Whiteout), "whiteout: nothing below");
         assert_eq!(told("www/.wh..wh..opq", Is::Opaque), "deletes all in www");
@@ -353,8 +376,15 @@ mod tests {
         assert_eq!(told("../escape", Is::File), "file outside, 0 B");
         let entries = vec![entry("www/b", Is::File), entry("www/.wh..wh..opq", Is::Opaque)];
         let layer = Layer { digest: String::new(), size: 0, entries, trouble: None };
-        let left: Vec<String> = applied(below, &layer).into_iter().collect();
+        let left: Vec<String> = below.clone().and(&layer).paths.into_iter().collect();
         assert_eq!(left, ["www", "www/b", "wwwx"], "what the layer brings itself stays");
+        // Where a layer below could not be looked through, nobody knows what is not there.
+        let unseen = Layer { trouble: Some("too large".into()), entries: Vec::new(), ..layer };
+        let below = below.and(&unseen);
+        let told = |name: &str, is| entry(name, is).told(&below).0;
+        assert_eq!(told("usr/.wh.gone", Is::Whiteout), "whiteout of usr/gone");
+        assert_eq!(told("www/.wh.a", Is::Whiteout), "deletes www/a");
+        assert_eq!(told("motd", Is::File), "file, 0 B");
     }
 
     #[test]
