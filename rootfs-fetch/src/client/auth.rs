@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use form_urlencoded::Serializer;
 use serde::Deserialize;
 use ureq::http::{HeaderValue, Method, StatusCode, header};
 
 use super::challenge::{self, Challenge};
-use super::credentials::{Login, Secret};
+use super::credentials::{Login, Secret, basic};
 use super::error::ClientError;
 use super::place::Scope;
 use super::send::Ask;
@@ -25,6 +26,8 @@ const USUAL_LIFE: Duration = Duration::from_secs(60);
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most headers with challenges, and the most scopes of one.
 const MAX_COUNT: usize = 16;
+/// Who asks, where a token server wants to know.
+const CLIENT: &str = "hardway";
 /// So many tokens are kept.
 const MAX_KEPT: usize = 256;
 
@@ -110,9 +113,16 @@ impl Client {
         if !challenges.iter().any(|challenge| challenge.scheme == "basic") {
             return Ok(None);
         }
-        let Some(login) = self.login(scope)? else { return Ok(None) };
+        let (user, password) = match self.login(scope)? {
+            None => return Ok(None),
+            Some(Login::Password { user, password }) => (user, password),
+            Some(Login::IdentityToken(_)) => {
+                let why = "an identity token is kept, and the registry asks for a name and a password".to_owned();
+                return Err(ClientError::Credentials { host: scope.host.clone(), why });
+            }
+        };
         self.may_hear(&refused.url, &scope.host)?;
-        Ok(Some(Good { authorization: as_header(&login.basic(), &scope.host)?, until: None }))
+        Ok(Some(Good { authorization: as_header(&basic(&user, &password), &scope.host)?, until: None }))
     }
 
     fn login(&self, scope: &Scope) -> Result<Option<Login>, ClientError> {
@@ -128,16 +138,27 @@ impl Client {
         let realm = challenge.get("realm").ok_or_else(|| wrong("there is none"))?;
         let realm = Url::parse(realm).map_err(wrong)?;
         self.may_hear(&realm, &scope.host)?;
-        let service = challenge.get("service").map(|service| ("service", service));
         // The registry knows best what it wants; it may want nothing in particular.
         let own = scope.words().join(" ");
-        let words = challenge.get("scope").unwrap_or(&own).split(' ').filter(|word| !word.is_empty());
-        let parameters = service.into_iter().chain(words.take(MAX_COUNT).map(|word| ("scope", word)));
-        let url = parameters.into_iter().try_fold(realm, |url, (name, value)| url.with(name, value)).map_err(wrong)?;
-
-        let authorization = self.login(scope)?.map(|login| as_header(&login.basic(), &scope.host)).transpose()?;
-        let mut ask = Ask::new(Method::GET, url, scope.clone(), Payload::Nothing);
-        let mut answer = self.followed(&mut ask, authorization.as_ref()).and_then(send::succeeded)?;
+        let words = challenge.get("scope").unwrap_or(&own).split(' ').filter(|word| !word.is_empty()).take(MAX_COUNT);
+        let service = challenge.get("service").map(|service| ("service", service));
+        let mut answer = match self.login(scope)? {
+            Some(Login::IdentityToken(token)) => {
+                let words = words.collect::<Vec<_>>().join(" ");
+                let scopes = (!words.is_empty()).then_some(("scope", words.as_str()));
+                self.exchange_for_token(&realm, &token, service.into_iter().chain(scopes))?
+            }
+            login => {
+                let parameters = service.into_iter().chain(words.map(|word| ("scope", word)));
+                let url = parameters.into_iter().try_fold(realm, |url, (name, value)| url.with(name, value));
+                let header = match login {
+                    Some(Login::Password { user, password }) => Some(as_header(&basic(&user, &password), &scope.host)?),
+                    _ => None,
+                };
+                let mut ask = Ask::new(Method::GET, url.map_err(wrong)?, scope.clone(), Payload::Nothing);
+                self.followed(&mut ask, header.as_ref()).and_then(send::succeeded)?
+            }
+        };
         let began = Instant::now();
         let body = answer.body.whole(MAX_TOKEN)?;
         // What serde_json says of a wrong value may repeat it.
@@ -147,6 +168,21 @@ impl Client {
         let life = read.expires_in.map_or(USUAL_LIFE, Duration::from_secs).min(LONGEST_LIFE);
         let authorization = as_header(&Secret::new(format!("Bearer {token}")), &scope.host)?;
         Ok(Good { authorization, until: Some((began + life, challenge)) })
+    }
+
+    /// Asks for a token by an identity token (the distribution project's specification of OAuth 2.0). A redirect is not followed: the secret is in
+    /// the body, which would go along.
+    fn exchange_for_token<'p>(
+        &self,
+        realm: &Url,
+        token: &'p Secret,
+        parameters: impl Iterator<Item = (&'p str, &'p str)>,
+    ) -> Result<Answer, ClientError> {
+        let known = [("grant_type", "refresh_token"), ("client_id", CLIENT), ("refresh_token", token.reveal())];
+        let form = Serializer::new(String::new()).extend_pairs(known.into_iter().chain(parameters)).finish();
+        let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let answer = self.transport.exchange(&Method::POST, realm, &[kind], &mut Payload::Bytes(form.as_bytes()))?;
+        send::succeeded(answer)
     }
 
     /// Whether secrets may be told there: nobody on the way can listen, or somebody has allowed it.

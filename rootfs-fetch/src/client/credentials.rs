@@ -50,11 +50,14 @@ pub enum Credentials {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
-/// A name and a password (RFC 7617).
+/// By what somebody is known to a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Login {
-    user: String,
-    password: Secret,
+pub(super) enum Login {
+    /// A name and a password (RFC 7617).
+    Password { user: String, password: Secret },
+    /// What is kept instead of a password where a sign-in of the registry's own gave one: it is exchanged for a token (the distribution
+    /// project's specification of OAuth 2.0; RFC 6749, section 6).
+    IdentityToken(Secret),
 }
 
 impl Secret {
@@ -75,11 +78,9 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl Login {
-    /// The value of an Authorization header.
-    pub fn basic(&self) -> Secret {
-        Secret(format!("Basic {}", BASE64.encode(format!("{}:{}", self.user, self.password.0))))
-    }
+/// The value of an Authorization header for a name and a password.
+pub(super) fn basic(user: &str, password: &Secret) -> Secret {
+    Secret(format!("Basic {}", BASE64.encode(format!("{user}:{}", password.0))))
 }
 
 impl Credentials {
@@ -98,7 +99,7 @@ impl Credentials {
             Self::None => Ok(None),
             Self::Given(logins) => {
                 let found = names(host).find_map(|name| logins.get(name));
-                Ok(found.map(|(user, password)| Login { user: user.clone(), password: password.clone() }))
+                Ok(found.map(|(user, password)| Login::Password { user: user.clone(), password: password.clone() }))
             }
             Self::File(path) => {
                 let unusable = |why: String| ClientError::Credentials {
@@ -174,7 +175,7 @@ impl Config {
         // The narrowest entry counts.
         let Some((_, entry)) = covering.max_by_key(|(length, _)| *length) else { return Ok(None) };
         if !entry.identitytoken.is_empty() {
-            return Err(IDENTITY_TOKEN.into());
+            return Ok(Some(Login::IdentityToken(Secret::new(&entry.identitytoken))));
         }
         if entry.auth.is_empty() {
             return Ok(None);
@@ -185,12 +186,9 @@ impl Config {
         };
         // docker pads old entries with zero bytes.
         let password = Secret::new(password.trim_end_matches('\0'));
-        Ok(Some(Login { user: user.to_owned(), password }))
+        Ok(Some(Login::Password { user: user.to_owned(), password }))
     }
 }
-
-const IDENTITY_TOKEN: &str =
-    "only an identity token is kept, which is exchanged by OAuth2; a name and a password are needed here";
 
 /// The names under which a host's credentials may be kept.
 fn names(host: &str) -> impl Iterator<Item = &str> {
@@ -233,10 +231,11 @@ fn answer_of(helper: &mut Command, server: &str) -> Result<Option<Login>, String
     }
     // Neither the output nor what serde_json says of it is repeated: a password may be in both.
     let answer: Answer = serde_json::from_slice(&output).map_err(|_| "its answer is not understood")?;
-    if answer.username == TOKEN_USER {
-        return Err(IDENTITY_TOKEN.into());
-    }
-    Ok(Some(Login { user: answer.username, password: Secret(answer.secret) }))
+    let secret = Secret(answer.secret);
+    Ok(Some(match answer.username {
+        user if user == TOKEN_USER => Login::IdentityToken(secret),
+        user => Login::Password { user, password: secret },
+    }))
 }
 
 /// Runs a program with this input; tells whether it succeeded, and its output.
@@ -290,7 +289,7 @@ mod tests {
     }
 
     fn login(user: &str, password: &str) -> Result<Option<Login>, String> {
-        Ok(Some(Login { user: user.into(), password: Secret::new(password) }))
+        Ok(Some(Login::Password { user: user.into(), password: Secret::new(password) }))
     }
 
     #[test]
@@ -304,12 +303,15 @@ mod tests {
         assert_eq!(look_up(config, "docker.io", "library/alpine"), login("hub", "y"));
         assert_eq!(look_up(config, "localhost", "a"), Ok(None));
         assert_eq!(look_up(config, "empty.test", "a"), Ok(None));
+        // As docker login leaves it: the base64 of a name without a password, and a token beside it.
+        let token = r#"{"auths":{"a":{"auth":"YW5uOg==","identitytoken":"long"}}}"#;
+        assert_eq!(look_up(token, "a", "x"), Ok(Some(Login::IdentityToken(Secret::new("long")))));
     }
 
     #[test]
-    fn broken_entries_and_identity_tokens_are_told_without_repeating_them() {
-        let config = r#"{"auths":{"a":{"auth":"c2VjcmV0"},"b":{"auth":"%"},"c":{"identitytoken":"secret"}}}"#;
-        for host in ["a", "b", "c"] {
+    fn broken_entries_are_told_without_repeating_them() {
+        let config = r#"{"auths":{"a":{"auth":"c2VjcmV0"},"b":{"auth":"%"}}}"#;
+        for host in ["a", "b"] {
             let why = look_up(config, host, "x").expect_err("no login");
             assert!(!why.contains("secret") && !why.contains("c2Vj"), "{why}");
         }
@@ -336,7 +338,8 @@ mod tests {
         assert_eq!(helper(answer), login("ann", "for registry.test"));
         assert_eq!(helper("echo credentials not found in native keychain; exit 1"), Ok(None));
         assert_eq!(helper("echo locked; exit 1"), Err("it failed: locked".into()));
-        assert_eq!(helper(r#"echo '{"Username":"<token>","Secret":"hidden"}'"#), Err(IDENTITY_TOKEN.into()));
+        let token = Login::IdentityToken(Secret::new("long"));
+        assert_eq!(helper(r#"echo '{"Username":"<token>","Secret":"long"}'"#), Ok(Some(token)));
         for broken in ["echo hidden", r#"echo '{"Username":"ann","Secret":["hidden"]}'"#, "true"] {
             assert_eq!(helper(broken), Err("its answer is not understood".into()));
         }
@@ -359,8 +362,9 @@ mod tests {
     fn secrets_are_not_shown() {
         let given = Credentials::Given([("a".to_owned(), ("ann".to_owned(), Secret::new("hidden")))].into());
         let login = given.look_up("a", "x").expect("no error").expect("a login");
-        assert_eq!(login.basic().reveal(), "Basic YW5uOmhpZGRlbg==");
-        let text = format!("{given:?} {login:?} {:?}", login.basic());
+        let header = basic("ann", &Secret::new("hidden"));
+        assert_eq!(header.reveal(), "Basic YW5uOmhpZGRlbg==");
+        let text = format!("{given:?} {login:?} {header:?}");
         assert!(!text.contains("hidden") && !text.contains("YW5u"), "{text}");
     }
 }

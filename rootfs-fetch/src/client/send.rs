@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ureq::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
@@ -165,9 +165,11 @@ pub(super) fn expected(answer: Answer, status: StatusCode) -> Result<Answer, Cli
     Err(answer.wrong(format!("the status is {} and should be {status}", answer.status)))
 }
 
-/// How long the server asks to be left alone, where it says so in seconds (RFC 9110, section 10.2.3).
+/// How long the server asks to be left alone: so many seconds, or until a time of day (RFC 9110, section 10.2.3).
 fn retry_after(answer: &Answer) -> Option<Duration> {
-    answer.header(header::RETRY_AFTER)?.trim().parse().ok().map(Duration::from_secs)
+    let value = answer.header(header::RETRY_AFTER)?.trim();
+    let until = || httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok();
+    value.parse().map(Duration::from_secs).ok().or_else(until)
 }
 
 #[cfg(test)]

@@ -71,6 +71,51 @@ fn who_has_a_login_shows_it_to_the_token_server_only() {
     assert_eq!(shown, [None, Some(BASIC.into()), Some("Bearer token-hidden-0".into())]);
 }
 
+/// What `docker login` leaves after a sign-in of a registry's own; the file is gone with the directory.
+fn with_identity_token(server: &Server) -> (tempfile::TempDir, Client) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config.json");
+    let auths = format!(r#"{{"auths":{{"{}":{{"auth":"YW5uOg==","identitytoken":"long&hidden"}}}}}}"#, server.host());
+    std::fs::write(&path, auths).expect("a file");
+    let client = Client::new(Options { credentials: Credentials::File(path), ..options() }).expect("a client");
+    (directory, client)
+}
+
+#[test]
+fn an_identity_token_is_exchanged_in_a_body_that_goes_nowhere_else() {
+    let server = registry("", |_, _| true);
+    let (_file, client) = with_identity_token(&server);
+    client.manifest(&reference(&server)).expect("a manifest");
+    client.manifest(&reference(&server)).expect("a manifest");
+    assert_eq!(server.lines(), [GET, "POST /token", GET, GET]);
+    let asked = &server.seen()[1];
+    let form = "grant_type=refresh_token&client_id=hardway&refresh_token=long%26hidden&service=the+service&scope=repository%3Ateam%2Fapp%3Apull";
+    assert_eq!(asked.body, form.as_bytes());
+    assert_eq!(asked.header("content-type"), Some("application/x-www-form-urlencoded"));
+    assert_eq!(asked.header("authorization"), None);
+
+    let elsewhere = Server::start(|_, _| Reply::new(200).body(r#"{"access_token":"x"}"#));
+    let leads = format!("http://{}/token", elsewhere.host());
+    let server = Server::start(move |request, _| match request.method.as_str() {
+        "POST" => Reply::new(307).header("Location", &leads),
+        _ => {
+            let realm = format!("http://{}/token", request.header("host").expect("a host"));
+            Reply::new(401).header("WWW-Authenticate", format!("Bearer realm=\"{realm}\""))
+        }
+    });
+    let (_file, client) = with_identity_token(&server);
+    let error = client.manifest(&reference(&server)).expect_err("no token");
+    assert!(matches!(error, ClientError::Refused { .. }) && !format!("{error:?}").contains("hidden"), "{error:?}");
+    assert_eq!(elsewhere.seen().len(), 0);
+
+    // For who wants a name and a password it is neither.
+    let server = Server::start(|_, _| Reply::new(401).header("WWW-Authenticate", "Basic realm=x"));
+    let (_file, client) = with_identity_token(&server);
+    let error = client.manifest(&reference(&server)).expect_err("no manifest");
+    assert!(matches!(error, ClientError::Credentials { .. }) && !format!("{error:?}").contains("hidden"), "{error:?}");
+    assert_eq!(server.seen().len(), 1);
+}
+
 #[test]
 fn a_token_that_is_over_is_replaced() {
     let short = registry(r#","expires_in":0"#, |_, _| true);

@@ -56,16 +56,17 @@ fn a_head_that_drips_takes_too_long() {
 fn a_busy_server_is_asked_again_when_it_says() {
     let server = Server::start(|_, number| match number {
         0 => Reply::new(429).header("Retry-After", "3600"),
-        1 => Reply::new(503).header("Retry-After", "soon"),
+        1 => Reply::new(503).header("Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"),
+        2 => Reply::new(503).header("Retry-After", "soon"),
         _ => Reply::new(200).body(MANIFEST),
     });
     let longest = Duration::from_millis(300);
-    let retry = Retry { count: 2, first: Duration::from_millis(1), longest };
+    let retry = Retry { count: 3, first: Duration::from_millis(1), longest };
     let client = Client::new(Options { retry, ..options() }).expect("a client");
     let began = Instant::now();
     client.manifest(&reference(&server)).expect("a manifest");
-    assert!(began.elapsed() >= longest && began.elapsed() < LONG);
-    assert_eq!(server.seen().len(), 3);
+    assert!(began.elapsed() >= 2 * longest && began.elapsed() < LONG);
+    assert_eq!(server.seen().len(), 4);
 }
 
 #[test]
