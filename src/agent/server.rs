@@ -22,7 +22,7 @@ use crate::kernel::channel::{Channel, FrameError, MAX_BODY};
 use crate::kernel::children::{ChildWatch, Worked, Worker, in_worker, readable};
 use crate::kernel::sys::{self, Signal};
 use crate::kernel::trace::{CallError, Trace};
-use crate::kernel::{process_title, stdio, trim_memory};
+use crate::kernel::{heap, process_title, stdio};
 use crate::probe::cgroups::gauges::Gauged;
 use crate::probe::{Names, Panel, Reader, Wanted};
 use crate::runtime::action::{Action, HOST, Outcome, Performed};
@@ -58,7 +58,7 @@ pub(super) fn run(spec: &LabSpec, groups: &Groups, keeper: &Channel, ui: Channel
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
         stdio::attach(Some(null.as_fd()), &null, &null);
     }
-    trim_memory();
+    heap::settle();
     let own = i32::try_from(std::process::id()).unwrap_or(0);
     let mut server =
         Server { own, only_below: spec.real_host, boxes: BTreeMap::new(), ended: BTreeMap::new(), shell: None, proc };

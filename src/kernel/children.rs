@@ -122,21 +122,23 @@ impl Worker {
     pub fn report(&mut self, at_most: Duration, max_report: usize) -> Option<Vec<u8>> {
         let deadline = Instant::now() + at_most;
         let mut report = Vec::new();
-        // Most reports are shorter. After a fork each page of memory that is written is copied.
-        let mut chunk = vec![0; 16 * 1024];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let [ready] = readable([self.report.as_fd()], Some(left));
             if !ready || report.len() > max_report {
                 return None;
             }
-            match self.report.read(&mut chunk) {
+            // As much again as there is, since most are short: after a fork each page of memory that is written is copied.
+            let had = report.len();
+            report.resize(had + had.max(2048), 0);
+            match self.report.read(&mut report[had..]) {
                 Ok(0) => {
+                    report.truncate(had);
                     self.ends = true;
                     return Some(report);
                 }
-                Ok(n) => report.extend_from_slice(&chunk[..n]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(n) => report.truncate(had + n),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => report.truncate(had),
                 Err(_) => return None,
             }
         }

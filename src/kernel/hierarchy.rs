@@ -27,8 +27,12 @@ const FIRST_NAMESPACE: &str = "cgroup:[4026531835]";
 /// version 2, until the next boot.
 const SAFE: (u32, u32) = (5, 15);
 
-/// How long is waited for the kernel: it takes a removed group out of its hierarchy a moment later.
+/// How long is waited for a hierarchy that is just ending.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long is waited for groups that are gone and not yet forgotten: they stay in their hierarchy until the last of their processes
+/// has been reaped, and there are machines whose process 1 looks for orphans every other second.
+const REAPED: Duration = Duration::from_secs(4);
 
 /// A controller, as a line of `/proc/cgroups` tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,17 +114,22 @@ impl Private {
         Path::new("/proc/self/fd").join(self.root.as_raw_fd().to_string())
     }
 
-    /// Lets go of it. If this was the last one, and no group is left, the hierarchy ends.
-    pub fn leave(self) {
+    /// Lets go of it. If this was the last one, and no group is left, the hierarchy ends: whether it may. Otherwise it stays as it is
+    /// until somebody opens it and leaves it once more.
+    #[must_use]
+    pub fn leave(self) -> bool {
         let is_group = |entry: fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
         let begin = Instant::now();
         loop {
             // Whose groups those are will wait for theirs, and for what is left of ours.
             let others = fs::read_dir(self.root()).into_iter().flatten().flatten().any(is_group);
             let groups = known().iter().find(|one| one.name == self.controller).map_or(0, |one| one.groups);
-            // Groups that are gone and not yet forgotten would keep it for ever, were its last mount to end now.
-            if others || groups <= 1 || begin.elapsed() > PATIENCE {
-                break;
+            // Were its last mount to end before they are forgotten, nothing would end it then.
+            if others || groups <= 1 {
+                return true;
+            }
+            if begin.elapsed() > REAPED {
+                return false;
             }
             std::thread::sleep(Duration::from_millis(5));
         }

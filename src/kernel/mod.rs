@@ -12,6 +12,7 @@ pub mod enter;
 pub mod errno;
 pub mod follow;
 pub mod guard;
+pub mod heap;
 pub mod hierarchy;
 pub mod host;
 pub mod identity;
@@ -80,11 +81,4 @@ fn arguments() -> Option<(usize, usize)> {
     let (start, end): (usize, usize) = (fields.next()?, fields.next()?);
     let room = end.checked_sub(start)?;
     (start > 0 && (1..=1 << 20).contains(&room)).then_some((start, room))
-}
-
-/// Gives memory that is free back to the kernel: a fork then has less to copy, and what forks often is quicker by it.
-pub fn trim_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim(3) touches free memory only.
-    let _ = unsafe { libc::malloc_trim(0) };
 }

@@ -221,7 +221,10 @@ pub fn remove_cgroup(directory: &Path) -> Option<Reverted> {
 pub fn remove_private(hierarchy: Private, group: &str) -> Option<Reverted> {
     let what = format!("the cgroup {group} of {}", hierarchy.controller);
     let reverted = remove_cgroup(&hierarchy.group(group));
-    hierarchy.leave();
+    let controller = hierarchy.controller.clone();
+    if !hierarchy.leave() {
+        return Some(Reverted { what: format!("the hierarchy of {controller}"), gone: false });
+    }
     reverted.map(|one| Reverted { what, ..one })
 }
 
