@@ -127,7 +127,6 @@ fn in_a_lab(keeper: Keeper) -> Keeper {
 /// this process to another, which forks a third, and back: what no program can do without that, as this one, leaves all that changes
 /// anything to a process inside the lab host.
 fn step_by_calls(keeper: &mut Keeper) {
-    let mut lab = keeper.start_lab().expect("a lab host");
     let [make, unshare, name, kill] = [
         r#"{"box":{}}"#,
         r#"{"unshare":{"in":"box","namespaces":["uts"]}}"#,
@@ -136,19 +135,23 @@ fn step_by_calls(keeper: &mut Keeper) {
     ]
     .map(action);
     let (step, kill) = ([make, unshare, name], [kill]);
-    let mut agent = BareAgent::fork();
-    // Turn by turn, so that all have the same caches and the same neighbours on this machine.
     let mut took: [Vec<Duration>; 3] = Default::default();
-    for _ in 0..MANY {
-        std::thread::sleep(REST);
-        let begin = Instant::now();
-        lab.perform(&step).expect("performed");
-        took[0].push(begin.elapsed());
-        lab.perform(&kill).expect("performed");
-        std::thread::sleep(REST);
-        let (asked, bare) = agent.step();
-        took[1].push(asked);
-        took[2].push(bare);
+    // Several of each: how long one takes depends on where in memory it happens to lie, and that differs more than its steps do.
+    for _ in 0..FEW {
+        let mut lab = keeper.start_lab().expect("a lab host");
+        let mut agent = BareAgent::fork();
+        // Turn by turn, so that all have the same caches and the same neighbours on this machine.
+        for _ in 0..MANY / 2 {
+            std::thread::sleep(REST);
+            let begin = Instant::now();
+            lab.perform(&step).expect("performed");
+            took[0].push(begin.elapsed());
+            lab.perform(&kill).expect("performed");
+            std::thread::sleep(REST);
+            let (asked, bare) = agent.step();
+            took[1].push(asked);
+            took[2].push(bare);
+        }
     }
     let [ours, through_agent, bare] = took.map(median);
     row("a step by calls (fork, unshare, sethostname)", &format!("{ours:.0} µs"), "");
