@@ -107,10 +107,10 @@ impl Mechanism for Rootfs {
             Extent::Program => format!(
                 "mkdir -p {at}/usr/{{bin,sbin,lib,lib64}}; ln -sf usr/{{bin,sbin,lib,lib64}} {at}; cp --parents {programs} {at}"
             ),
-            Extent::Loader => format!("cp --parents $(ldd {programs} | grep -o '/.*/ld-[^ ]*' | sort -u) {at}"),
+            Extent::Loader => format!("cp --parents $(ldd {programs} | grep -o '/.*/ld-\\S*' | sort -u) {at}"),
             // Of one program ldd(1) does not print the name.
             Extent::Libraries if self.programs.len() == 1 => {
-                format!("cp --parents {programs} $(ldd {programs} | grep -o '/[^ ]*') {at}")
+                format!("cp --parents {programs} $(ldd {programs} | grep -o '/\\S*') {at}")
             }
             Extent::Libraries => format!("cp --parents $(ldd {programs} | grep -o '/[^: ]*' | sort -u) {at}"),
         })

@@ -131,6 +131,11 @@ fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
         Some(Command::Next) if key.code == KeyCode::Enter && unanswered(model) => {
             commands::perform(model, Command::Answer, effects);
         }
+        // Its Enter was typed with a line; one more would have the step begun anew, by calls.
+        Some(Command::Next) if key.code == KeyCode::Enter && was_typed(model) => {
+            let (types, next) = (model.key(Command::Type), model.key(Command::Next));
+            model.say(format!("{types} has pressed Enter, too · {next} does the step by calls"));
+        }
         // One Esc too many must not end the lab: it leads to the step first.
         Some(Command::Course) if !model.zoom && model.focus != Pane::Text => commands::show(model, Pane::Text),
         Some(command) => commands::perform(model, command, effects),
@@ -143,6 +148,11 @@ fn unanswered(model: &Model) -> bool {
     let right = |view: &View| view.answer.as_ref().is_some_and(|(_, agrees, _)| *agrees);
     model.step().is_some_and(|step| step.question.is_some())
         && model.view.as_ref().is_some_and(|view| !view.position.done && !right(view))
+}
+
+/// Whether lines of this step have been typed for the learner, and it is not done yet.
+fn was_typed(model: &Model) -> bool {
+    model.typed > 0 && model.view.as_ref().is_some_and(|view| !view.position.done)
 }
 
 fn on_paste(model: &mut Model, text: &str, effects: &mut Vec<Effect>) {

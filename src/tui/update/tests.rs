@@ -159,6 +159,10 @@ fn lines_are_typed_once_the_shell_is_ready() {
     // Beyond the last line there is nothing to type.
     assert!(press(&mut model, "t").is_empty());
     assert!(model.notice.as_ref().is_some_and(|notice| notice.text.contains("last line")));
+    // Whoever presses Enter after what was typed means the shell's line, which has had its own, and not the step by calls.
+    assert!(press(&mut model, "enter").is_empty());
+    assert!(model.notice.as_ref().is_some_and(|notice| notice.text.contains("has pressed Enter")));
+    assert_eq!(told(&press(&mut model, "n")), ["Send(Next)"]);
 }
 
 #[test]

@@ -75,8 +75,10 @@ fn lesson(frame: &mut Frame<'_>, model: &Model) {
     // The focused pane comes last, so that its frame is whole.
     let (focused, others): (Vec<&Place>, Vec<&Place>) =
         layout.panes.iter().partition(|place| place.pane == model.focus);
-    for place in others.into_iter().chain(focused) {
-        pane(frame, model, place);
+    let thumbs: Vec<Rect> = others.into_iter().chain(focused).filter_map(|place| pane(frame, model, place)).collect();
+    // After all frames: that of a neighbour would hide them.
+    for row in thumbs.iter().flat_map(|thumb| thumb.rows()) {
+        frame.buffer_mut().set_string(row.x, row.y, "┃", model.theme.focus);
     }
     prompt::draw(frame, model, layout.prompt);
     help::draw(frame, model, layout.help);
@@ -94,7 +96,8 @@ pub fn doc(model: &Model, pane: Pane, width: u16) -> Option<Doc> {
     }
 }
 
-fn pane(frame: &mut Frame<'_>, model: &Model, place: &Place) {
+/// Draws a pane. Gives the place of its thumb, at the right edge, where there is more than fits.
+fn pane(frame: &mut Frame<'_>, model: &Model, place: &Place) -> Option<Rect> {
     let theme = &model.theme;
     let focused = model.focus == place.pane;
     let (mut title, aside) = title(model, place.pane);
@@ -116,13 +119,12 @@ fn pane(frame: &mut Frame<'_>, model: &Model, place: &Place) {
         rule(frame.buffer_mut(), place.outer, (&title, title_style), aside, theme);
     }
     if place.pane == Pane::Shell {
-        return shell::draw(frame, model, place);
+        shell::draw(frame, model, place);
     }
-    if let Some(doc) = doc(model, place.pane, place.inner.width) {
-        let from = if place.pane == Pane::Steps { steps::top(model, place.inner) } else { model.scroll_of(place.pane) };
-        lines(frame.buffer_mut(), place.inner, &doc, from);
-        scrollbar(frame.buffer_mut(), place, &doc, from, theme);
-    }
+    let doc = doc(model, place.pane, place.inner.width)?;
+    let from = if place.pane == Pane::Steps { steps::top(model, place.inner) } else { model.scroll_of(place.pane) };
+    lines(frame.buffer_mut(), place.inner, &doc, from);
+    thumb(place, doc.len(), from)
 }
 
 /// Draws the lines of a document from one on.
@@ -136,21 +138,18 @@ fn lines(buffer: &mut Buffer, area: Rect, doc: &Doc, from: usize) {
     }
 }
 
-/// A thumb at the right edge, where there is more than fits.
-fn scrollbar(buffer: &mut Buffer, place: &Place, doc: &Doc, from: usize, theme: &Theme) {
+/// How much of a document's `rows` is shown, from which on, as a part of the pane's right edge.
+fn thumb(place: &Place, rows: usize, from: usize) -> Option<Rect> {
     let height = usize::from(place.inner.height);
-    if doc.len() <= height || height == 0 {
-        return;
-    }
-    let x = place.outer.right() - 1;
-    let thumb = (height * height / doc.len()).max(1);
-    let top = (from * (height - thumb)).checked_div(doc.len() - height).unwrap_or(0).min(height - thumb);
-    for row in top..top + thumb {
-        let y = place.inner.y + u16::try_from(row).unwrap_or(0);
-        if let Some(cell) = buffer.cell_mut((x, y)) {
-            cell.set_symbol("┃").set_style(theme.focus);
-        }
-    }
+    let hidden = rows.checked_sub(height).filter(|hidden| *hidden > 0 && height > 0)?;
+    let thumb = (height * height / rows).max(1);
+    let top = (from * (height - thumb) / hidden).min(height - thumb);
+    Some(Rect {
+        x: place.outer.right() - 1,
+        y: place.inner.y + u16::try_from(top).unwrap_or(0),
+        width: 1,
+        height: u16::try_from(thumb).unwrap_or(0),
+    })
 }
 
 /// A rule with a title, in the place of a frame.
@@ -173,12 +172,13 @@ pub fn title(model: &Model, pane: Pane) -> (String, Vec<Span<'static>>) {
             (format!("System calls of step {}", model.traced() + 1), aside(format!("{keys} page")))
         }
         Pane::Trace => {
-            let done = model.view.as_ref().is_some_and(|view| view.report.is_some());
+            let called = model.view.as_ref().is_some_and(|view| view.report.is_some());
+            let done = model.view.as_ref().is_some_and(|view| view.position.done);
             let acts = model.step().is_some_and(|step| !step.actions.is_empty());
-            let aside = match (done, acts) {
-                (_, false) => Vec::new(),
+            let aside = match (called, acts) {
                 (true, true) => aside("as the kernel answered them".to_owned()),
-                (false, true) => aside(format!("what {} will do", model.key(Command::Next))),
+                (false, true) if !done => aside(format!("what {} will do", model.key(Command::Next))),
+                _ => Vec::new(),
             };
             ("System calls".to_owned(), aside)
         }

@@ -33,6 +33,12 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
     }
     let report = view.history.iter().rfind(|report| report.step == at).filter(|report| !report.actions.is_empty());
     let how = view.records.get(at).and_then(|record| record.how);
+    // To whoever types, the lines come first: a small pane has room for one of the two.
+    let types = model.capture && current && report.is_none() && !step.actions.is_empty() && !step.by_hand.is_empty();
+    if types {
+        by_hand(&mut doc, model, step, false);
+        doc.heading("By system calls", theme.dim, theme.border);
+    }
     match report {
         Some(report) => {
             for (action, performed) in &report.actions {
@@ -77,7 +83,9 @@ pub fn doc(model: &Model, columns: u16) -> Doc {
             doc.text(&text, theme.dim);
         }
     }
-    by_hand(&mut doc, model, step, report.is_some());
+    if !types {
+        by_hand(&mut doc, model, step, report.is_some());
+    }
     doc
 }
 
