@@ -109,7 +109,7 @@ fn head(doc: &mut Doc, state: &State<'_>, group: &Group<'_>, fresh: bool, same: 
         };
         spans.push(Span::styled(format!("  {all} mounts, {words}"), theme.dim));
     }
-    doc.cut(Line::from(spans), Some(Target::Unfold));
+    doc.wrap(&Line::from(spans), 4, Some(Target::Unfold));
 }
 
 /// One mount: what matters most comes first, and long options of file systems are what is cut.
