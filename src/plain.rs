@@ -4,6 +4,7 @@ mod network;
 mod show;
 
 use std::io::{BufRead, Write};
+use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -144,7 +145,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
             "h" => self.order(Order::Hint),
             "=" => self.order(Order::Answer(rest.to_owned())),
             "t" => self.type_step(),
-            "!" => self.type_line(rest),
+            "!" => self.type_line(rest, None),
             "ns" => {
                 self.hands = None;
                 self.order(Order::NewShell(SHELL.0, SHELL.1))?;
@@ -186,19 +187,22 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
     fn type_step(&mut self) -> std::io::Result<()> {
         let Some(view) = self.view.clone() else { return Ok(()) };
         let step = view.position.step;
-        let mut lines = view.lesson.steps[step].by_hand.clone();
+        let mut before = Vec::new();
         if self.hands.is_none() || !view.hands_fit {
             // The shell that there is ends with the lab host in which calls have done this or the steps before.
             self.hands = None;
             self.order(Order::ShellForHands(SHELL.0, SHELL.1))?;
             self.first_prompt()?;
-            lines.splice(0..0, view.lesson.lines_before(step, &view.skipped));
+            before = view.lesson.lines_before(step, &view.skipped);
         } else if view.lesson.begins_anew(step) && view.shell_at_stake {
             self.hands = None;
             self.order(Order::NewShell(SHELL.0, SHELL.1))?;
             self.first_prompt()?;
         }
-        lines.iter().try_for_each(|line| self.type_line(line))
+        let lines = before.iter().zip((0..before.len()).rev().map(Some));
+        lines
+            .chain(view.lesson.steps[step].by_hand.iter().zip(iter::repeat(None)))
+            .try_for_each(|(line, leads)| self.type_line(line, leads))
     }
 
     /// Shows something of the open lesson.
@@ -273,7 +277,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
     /// Waits until a new shell is ready.
     fn first_prompt(&mut self) -> std::io::Result<()> {
         match self.hands.as_mut().and_then(|hands| hands.prompt(LINE_DEADLINE)) {
-            Some(ended) => self.order(Order::ShellPrompt { status: ended.status, output: ended.output }),
+            Some(ended) => self.order(Order::ShellPrompt { status: ended.status, output: ended.output, leads: None }),
             None => Ok(()),
         }
     }
@@ -289,8 +293,8 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
         self.first_prompt()
     }
 
-    /// Types a line into the learner's shell, and tells what the terminal showed.
-    fn type_line(&mut self, line: &str) -> std::io::Result<()> {
+    /// Types a line into the learner's shell, and tells what the terminal showed. Of one that leads to the step: how many more do.
+    fn type_line(&mut self, line: &str, leads: Option<usize>) -> std::io::Result<()> {
         if self.hands.is_none() {
             self.open_shell()?;
         }
@@ -304,7 +308,7 @@ impl<Tell: FnMut(News)> Plain<'_, Tell> {
                 for text in ended.output.lines() {
                     writeln!(self.output, "  | {text}")?;
                 }
-                self.order(Order::ShellPrompt { status: ended.status, output: ended.output })
+                self.order(Order::ShellPrompt { status: ended.status, output: ended.output, leads })
             }
             None => {
                 writeln!(self.output, "  (still in the foreground; ! ^C ends it)")?;

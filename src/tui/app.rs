@@ -81,6 +81,10 @@ pub struct Shell {
     pub parser: vt100::Parser<Marks>,
     /// What is to be typed, one entry at each prompt.
     pub pending: VecDeque<Vec<u8>>,
+    /// How many of those only bring the shell to where the step begins: the first ones.
+    pub leading: usize,
+    /// Whether the line that was typed last is such a one, and no prompt has come since the last of them.
+    pub led: bool,
     /// For so many seconds its end means that the lab host was made anew, and that another is opened.
     pub reopen: u8,
     /// Finds the ends of commands in its output.
@@ -94,6 +98,8 @@ impl Shell {
             state,
             parser: pty::terminal(rows, columns),
             pending: VecDeque::new(),
+            leading: 0,
+            led: false,
             reopen: 0,
             endings: Endings::default(),
         }

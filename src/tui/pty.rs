@@ -65,6 +65,19 @@ pub fn emulate(parser: &mut vt100::Parser<Marks>, deed: impl FnOnce(&mut vt100::
     survived
 }
 
+/// Gives a terminal another size. What stands above the cursor and has no room any more goes where one can scroll back to: vt100 0.16 cuts
+/// rows off at the bottom, the cursor's with them.
+pub fn resize(parser: &mut vt100::Parser<Marks>, rows: u16, columns: u16) {
+    let screen = parser.screen();
+    let ((row, column), last) = (screen.cursor_position(), screen.size().0);
+    let excess = (row + 1).saturating_sub(rows);
+    if excess > 0 && !screen.alternate_screen() {
+        let feeds = "\n".repeat(usize::from(excess));
+        parser.process(format!("\x1b[{last};1H{feeds}\x1b[{};{}H", row + 1 - excess, column + 1).as_bytes());
+    }
+    parser.screen_mut().set_size(rows, columns);
+}
+
 /// An empty terminal.
 pub fn terminal(rows: u16, columns: u16) -> vt100::Parser<Marks> {
     vt100::Parser::new_with_callbacks(rows.max(1), columns.max(1), SCROLLBACK, Marks::default())
@@ -150,6 +163,22 @@ mod tests {
         parser.process(b"\x1b]133;D;1\x07$ \x1b]133;D;0\x1b\\ab\x1b[6n");
         assert_eq!(parser.callbacks().replies, b"\x1b[1;5R");
         assert_eq!(parser.screen().contents(), "$ ab");
+    }
+
+    #[test]
+    fn what_a_smaller_terminal_has_no_room_for_can_be_scrolled_back_to() {
+        let mut parser = terminal(6, 10);
+        parser.process(b"one\r\ntwo\r\nthree\r\nfour\r\n$ ");
+        resize(&mut parser, 2, 10);
+        assert_eq!(parser.screen().contents(), "four\n$ ");
+        assert_eq!(parser.screen().cursor_position(), (1, 2));
+        parser.screen_mut().set_scrollback(3);
+        assert_eq!(parser.screen().contents(), "one\ntwo");
+        parser.screen_mut().set_scrollback(0);
+        // Nothing is lost where there is room.
+        resize(&mut parser, 5, 10);
+        parser.process(b"x");
+        assert_eq!(parser.screen().contents(), "four\n$ x");
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub struct Actor<Tell: FnMut(News)> {
     terminal: Option<OwnedFd>,
     /// Whether the shell has not shown its first prompt yet.
     shell_is_new: bool,
-    /// How many lines are still to come that only bring the shell to where the step begins.
-    lines_before: usize,
+    /// Whether lines are still to come that only bring the shell to where the step begins.
+    is_led: bool,
     tell: Tell,
 }
 
@@ -38,7 +38,7 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             sent: None,
             terminal: None,
             shell_is_new: false,
-            lines_before: 0,
+            is_led: false,
             tell,
         }
     }
@@ -135,9 +135,9 @@ impl<Tell: FnMut(News)> Actor<Tell> {
             Order::OpenShell(rows, columns) => self.open_shell(rows, columns)?,
             Order::ShellForHands(rows, columns) => {
                 walker.ready_for_hands()?;
-                let lines_before = walker.lines_before().len();
+                let is_led = !walker.lines_before().is_empty();
                 self.new_shell(rows, columns)?;
-                self.lines_before = lines_before;
+                self.is_led = is_led;
             }
             Order::NewShell(rows, columns) => self.new_shell(rows, columns)?,
             Order::Resize(rows, columns) => {
@@ -151,16 +151,17 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                 (self.tell)(News::Looked);
             }
             // What leads to the step is not the step, though its check may hold on the way.
-            Order::ShellPrompt { .. } if self.lines_before > 0 => {
-                self.lines_before -= 1;
+            Order::ShellPrompt { leads: Some(more), .. } => {
+                self.is_led = more > 0;
                 walker.come_nearer()?;
                 (self.tell)(News::Looked);
             }
-            Order::ShellPrompt { status, output } => {
+            Order::ShellPrompt { status, output, leads: None } => {
+                self.is_led = false;
                 passed = walker.look()? == Look::Passed || walker.command_ended(status, &output);
                 (self.tell)(News::Looked);
             }
-            Order::Sample if self.lines_before > 0 => {
+            Order::Sample if self.is_led => {
                 look = if walker.observe()? { Look::Different } else { Look::Same };
             }
             Order::Sample => {
@@ -268,7 +269,7 @@ impl<Tell: FnMut(News)> Actor<Tell> {
         let Some(walker) = &mut self.walker else { return Ok(()) };
         let master = walker.lab()?.open_shell(rows, columns)?;
         self.terminal = master.as_fd().try_clone_to_owned().ok();
-        (self.shell_is_new, self.lines_before) = (true, 0);
+        (self.shell_is_new, self.is_led) = (true, false);
         (self.tell)(News::Shell(master));
         Ok(())
     }

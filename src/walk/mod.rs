@@ -78,6 +78,8 @@ pub enum Order {
         status: i32,
         /// What the terminal was sent since the prompt before, at most some kilobytes.
         output: String,
+        /// Where the command was typed to bring the shell to where the step begins: how many such lines are still to come.
+        leads: Option<usize>,
     },
     /// Take a sample of the live state now.
     Sample,

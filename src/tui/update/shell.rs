@@ -90,6 +90,7 @@ fn shell_at_step(model: &mut Model, before: &[String], effects: &mut Vec<Effect>
     let (rows, columns) = ask_for_shell(model);
     effects.push(Effect::Send(Order::ShellForHands(rows, columns)));
     model.shell.pending.extend(before.iter().map(|line| hands::keys(line)));
+    model.shell.leading = before.len();
 }
 
 /// Rows and columns of the shell pane, as it is or as it would be if it were shown.
@@ -111,7 +112,7 @@ pub(super) fn follow_shell_size(model: &mut Model, effects: &mut Vec<Effect>) {
     if let Some(place) = layout::layout(model).place(Pane::Shell) {
         let size = (place.inner.height.max(1), place.inner.width.max(1));
         if model.shell.parser.screen().size() != size {
-            if !pty::emulate(&mut model.shell.parser, |parser| parser.screen_mut().set_size(size.0, size.1)) {
+            if !pty::emulate(&mut model.shell.parser, |parser| pty::resize(parser, size.0, size.1)) {
                 model.shell.parser = pty::terminal(size.0, size.1);
             }
             effects.push(Effect::Send(Order::Resize(size.0, size.1)));
@@ -120,10 +121,9 @@ pub(super) fn follow_shell_size(model: &mut Model, effects: &mut Vec<Effect>) {
 }
 
 pub(super) fn on_shell_opened(model: &mut Model, effects: &mut Vec<Effect>) {
-    let pending = std::mem::take(&mut model.shell.pending);
+    let (pending, leading) = (std::mem::take(&mut model.shell.pending), model.shell.leading);
     let (rows, columns) = model.shell.parser.screen().size();
-    model.shell = Shell::new(ShellState::Open, rows, columns);
-    model.shell.pending = pending;
+    model.shell = Shell { pending, leading, ..Shell::new(ShellState::Open, rows, columns) };
     effects.push(Effect::SampleSoon);
 }
 
@@ -138,7 +138,10 @@ pub(super) fn on_output(model: &mut Model, bytes: &[u8], effects: &mut Vec<Effec
         effects.push(Effect::Write(replies));
     }
     while let Some(Ended { status, output }) = model.shell.endings.next_ended() {
-        effects.push(Effect::Send(Order::ShellPrompt { status, output }));
+        // A program in the foreground leaves no prompt between its line and the key that ends it: that counts as one.
+        let leads = model.shell.led.then_some(model.shell.leading);
+        model.shell.led = model.shell.led && model.shell.leading > 0;
+        effects.push(Effect::Send(Order::ShellPrompt { status, output, leads }));
     }
 }
 
@@ -146,6 +149,8 @@ pub(super) fn flush_pending(model: &mut Model, effects: &mut Vec<Effect>) {
     if model.shell.state == ShellState::Open
         && let Some(bytes) = model.shell.pending.pop_front()
     {
+        model.shell.led = model.shell.leading > 0;
+        model.shell.leading = model.shell.leading.saturating_sub(1);
         effects.push(Effect::Write(bytes));
         effects.push(Effect::SampleSoon);
     }

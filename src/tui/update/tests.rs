@@ -166,6 +166,32 @@ fn lines_are_typed_once_the_shell_is_ready() {
 }
 
 #[test]
+fn a_prompt_ends_all_lines_since_the_one_before() {
+    let leads = |effects: &[Effect]| {
+        let prompts = effects.iter().filter_map(|effect| match effect {
+            Effect::Send(Order::ShellPrompt { leads, .. }) => Some(*leads),
+            _ => None,
+        });
+        prompts.collect::<Vec<_>>()
+    };
+    let prompt = || Message::Output(b"\x1b]133;D;0\x07$ ".to_vec());
+    let mut model = in_lesson(80, 24, view(2, false));
+    press(&mut model, "t");
+    update(&mut model, Message::ShellOpened);
+    let before = model.shell.leading;
+    assert!(before >= 2 && model.shell.pending.len() == before + 1, "{before}");
+    assert_eq!(leads(&update(&mut model, prompt())), [None], "the first one ends no line");
+    // None of these leaves a prompt, as of a program and the key that ends it.
+    for _ in 0..before {
+        assert!(!written(&update(&mut model, Message::Tick)).is_empty());
+    }
+    assert_eq!(leads(&update(&mut model, prompt())), [Some(0)]);
+    // What comes now is the step's own.
+    update(&mut model, Message::News(News::Looked));
+    assert_eq!(leads(&update(&mut model, prompt())), [None]);
+}
+
+#[test]
 fn a_shell_without_marks_gets_its_line_with_the_next_second() {
     let mut model = in_lesson(120, 40, view(1, false));
     press(&mut model, "t");

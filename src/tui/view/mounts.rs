@@ -128,11 +128,15 @@ fn line(doc: &mut Doc, state: &State<'_>, group: &Group<'_>, columns: (usize, us
         Some(mount) => {
             let root = if mount.root == "/" { String::new() } else { format!("[{}]", mount.root) };
             let propagation = if mount.propagation.is_empty() { "private" } else { &mount.propagation.join(",") };
-            let source = cut(&format!("{}{root}", mount.source), doc.width / 3);
+            // Of a file system without a device the source is mostly its type once more, and takes the room of what matters.
+            let source = match format!("{}{root}", mount.source) {
+                same if same == mount.fstype => String::new(),
+                source => format!(" {}", cut(&source, doc.width / 3)),
+            };
             spans.extend([
                 Span::styled(format!("  {}", fit(&mount.fstype, types)), style),
-                Span::raw(format!(" {source} ")),
-                Span::styled(clean(propagation), theme.argument),
+                Span::raw(source),
+                Span::styled(format!(" {}", clean(propagation)), theme.argument),
                 Span::styled(format!(" {}", clean(&mount.options)), theme.dim),
             ]);
             let own: Vec<&str> = mount.options.split(',').collect();

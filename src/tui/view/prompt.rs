@@ -8,6 +8,7 @@ use crate::lesson::Kind;
 use crate::tui::app::{Model, ShellState};
 use crate::tui::command::Command;
 use crate::tui::doc::cut;
+use crate::tui::layout::alone;
 
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, area: Rect) {
     let theme = &model.theme;
@@ -42,8 +43,12 @@ fn guide(model: &Model) -> String {
     let last = view.position.step + 1 == view.lesson.steps.len();
     let leave = model.keys.leave.name();
     if model.capture {
+        let to_type = step.by_hand.get(model.typed..).unwrap_or_default();
         return match model.shell.state {
             ShellState::Asked => format!("the shell is being opened; {leave} leaves the pane"),
+            _ if done && !last => format!("done: {leave} leaves the shell, then {} goes on", key(Command::Next)),
+            // Where the pane with these lines isn't to be seen.
+            _ if alone(model) && !done && !to_type.is_empty() => format!("to type: {}", to_type.join(" · ")),
             _ => format!("every key goes to the shell; {leave} leaves the pane"),
         };
     }
@@ -82,10 +87,13 @@ fn guide(model: &Model) -> String {
         (false, ..) if to_type > 0 && model.size.0 < 110 => {
             format!("{next} does the step by calls · by hand: {types} types it for you, {shell} is the shell")
         }
-        (false, ..) if to_type > 0 => format!(
-            "{next} does the step by system calls · or by hand: {types} types the commands for you, {shell} is the \
-             shell, {check} checks"
-        ),
+        (false, ..) if to_type > 0 => {
+            let checks = if step.check.is_empty() { String::new() } else { format!(", {check} checks") };
+            format!(
+                "{next} does the step by system calls · or by hand: {types} types the commands for you, {shell} is the \
+                 shell{checks}"
+            )
+        }
         (false, ..) if model.typed > 0 && !step.check.is_empty() => {
             format!("all is typed: {check} checks what came of it · {next} does the step by calls")
         }
