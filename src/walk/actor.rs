@@ -128,8 +128,8 @@ impl<Tell: FnMut(News)> Actor<Tell> {
                 walker.session.records[step].predicted = Some(choice);
             }
             Order::Answer(text) => {
-                if walker.answer(&text)? {
-                    (self.tell)(News::Notice("right: the probe says the same".into()));
+                if let Some(word) = walker.answer(&text)? {
+                    (self.tell)(News::Notice(word.into()));
                 }
             }
             Order::OpenShell(rows, columns) => self.open_shell(rows, columns)?,

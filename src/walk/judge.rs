@@ -79,24 +79,33 @@ impl Walker {
         passed
     }
 
-    /// The answer to an *observe* step's question. True when the probe agrees.
+    /// The answer to an *observe* step's question: what is to be said of it where the probe agrees. As long as the step's check does not
+    /// hold, what the question is about has not been made, and to be right is no answer.
     ///
     /// # Errors
     /// Where the live state can not be read.
-    pub fn answer(&mut self, text: &str) -> Result<bool, Explanation> {
+    pub fn answer(&mut self, text: &str) -> Result<Option<&'static str>, Explanation> {
         self.observe()?;
         let [calls, hands] = [self.sample.names.clone(), by_hand(&self.sample.names)];
         let by_calls = self.performed > self.session.position.step || self.sample.names.subject.is_none();
         let (names, others) = if by_calls { (calls, hands) } else { (hands, calls) };
         // Calls and hands may both have made a box, and the panels show both.
         let of_others = self.read_value(&others).filter(|read| Value::is_word_of(read, text));
-        let Some(read) = of_others.or_else(|| self.read_value(&names)) else { return Ok(false) };
+        let Some(read) = of_others.or_else(|| self.read_value(&names)) else { return Ok(None) };
         let right = Value::is_word_of(&read, text);
+        let passes = right && !self.session.position.done;
+        if passes {
+            let verdicts = [&names, &others].map(|names| self.evaluate(names));
+            if !verdicts.iter().any(|verdicts| verdicts.iter().all(|verdict| verdict.holds)) {
+                [self.verdicts, _] = verdicts;
+                return Ok(Some("so it is, but what the question is about has not been made yet"));
+            }
+        }
         self.answer = Some((text.trim().to_owned(), right, read));
-        if right && !self.session.position.done {
+        if passes {
             self.pass_by_hand();
         }
-        Ok(right)
+        Ok(right.then_some("right: the probe says the same"))
     }
 
     fn pass_by_hand(&mut self) {
