@@ -11,9 +11,14 @@ const REOPEN: u8 = 4;
 /// Does something now, or asks first where the learner would lose something.
 pub(super) fn ask_first(model: &mut Model, deed: Deed, effects: &mut Vec<Effect>) {
     let at_stake = model.view.as_ref().is_some_and(|view| view.shell_at_stake);
-    let loses_shell = !matches!(deed, Deed::NewShell) || model.shell.state == ShellState::Open;
-    if at_stake && loses_shell {
+    let loses_shell = at_stake && (deed != Deed::NewShell || model.shell.state == ShellState::Open);
+    let done = |view: &View| view.position.done || view.position.step > 0;
+    let forgets = deed == Deed::Reset && model.view.as_ref().is_some_and(|view| done(view));
+    if loses_shell || forgets {
         let text = match deed {
+            Deed::Reset if forgets => {
+                "The lesson begins at its first step, in a new lab host; a shell ends with the old one."
+            }
             Deed::NewShell => "Your shell and what it runs will end, and a new one starts.",
             Deed::Quit => "Something runs in your shell. It will end, and everything is taken back.",
             Deed::Close | Deed::Open(..) => "Your shell and what it runs will end with the lab host of this lesson.",

@@ -111,6 +111,11 @@ fn on_key(model: &mut Model, key: &KeyEvent, effects: &mut Vec<Effect>) {
     if model.capture {
         if chord == model.keys.leave {
             model.capture = false;
+        } else if model.shell.state == ShellState::Ended {
+            // What was being typed when the shell ended was never meant for hardway.
+            if key.code == KeyCode::Enter {
+                open_shell(model, effects);
+            }
         } else if let Some(bytes) = keymap::bytes(key, model.shell.parser.screen().application_cursor()) {
             model.shell.parser.screen_mut().set_scrollback(0);
             to_shell(model, bytes, effects);
@@ -202,7 +207,6 @@ fn on_news(model: &mut Model, news: News, effects: &mut Vec<Effect>) {
             if matches!(model.shell.state, ShellState::Open) {
                 model.shell.state = ShellState::Ended;
                 model.shell.pending.clear();
-                model.capture = model.capture && model.shell.reopen > 0;
             }
         }
         News::Gauged(gauged) => model.graphs.take(&gauged),
@@ -216,8 +220,8 @@ fn on_news(model: &mut Model, news: News, effects: &mut Vec<Effect>) {
             if model.shell.state == ShellState::Asked {
                 model.shell.state = ShellState::Closed;
                 model.shell.pending.clear();
+                model.capture = false;
             }
-            model.capture = model.capture && model.shell.state == ShellState::Open;
             model.popup = Some(Popup::Trouble(trouble));
         }
         News::Notice(text) => {

@@ -52,7 +52,7 @@ fn keys_give_their_orders() {
         ("n", "[\"Send(Next)\"]"),
         ("enter", "[\"Send(Next)\"]"),
         ("b", "[\"Send(Back)\"]"),
-        ("r", "[\"Send(Reset)\"]"),
+        ("r y", "[\"Send(Reset)\"]"),
         ("c", "[\"Send(Check)\"]"),
         ("h", "[\"Send(Hint)\"]"),
         ("2", "[\"Send(Predict(1))\"]"),
@@ -400,9 +400,36 @@ fn news_are_shown_and_the_end_is_awaited() {
     assert!(model.notice.is_none());
     with_shell(&mut model);
     update(&mut model, Message::News(News::ShellEnded));
-    assert_eq!((model.shell.state, model.capture), (ShellState::Ended, false));
+    assert_eq!((model.shell.state, model.capture), (ShellState::Ended, true));
     assert_eq!(told(&update(&mut model, Message::Terminate)), ["Send(Quit)"]);
     assert_eq!(told(&update(&mut model, Message::News(News::Ended))), ["Leave"]);
+}
+
+#[test]
+fn what_is_typed_after_the_end_of_a_shell_orders_nothing() {
+    let mut model = in_lesson(120, 40, view(1, false));
+    with_shell(&mut model);
+    update(&mut model, Message::News(News::ShellEnded));
+    assert!(press(&mut model, "n b r q esc").is_empty() && model.capture);
+    find(&model, "ended · Enter opens a new one · Ctrl-] leaves");
+    let effects = press(&mut model, "enter");
+    assert!(matches!(effects.as_slice(), [Effect::Send(Order::ShellForHands(..))]), "{effects:?}");
+    assert!(model.capture);
+    update(&mut model, Message::ShellOpened);
+    update(&mut model, Message::News(News::ShellEnded));
+    assert_eq!(told(&press(&mut model, "ctrl-] n")), ["Send(Next)"]);
+}
+
+#[test]
+fn the_lesson_begins_again_unasked_only_where_nothing_is_done() {
+    let mut model = in_lesson(120, 40, view(0, false));
+    assert_eq!(told(&press(&mut model, "r")), ["Send(Reset)"]);
+    for shown in [view(0, true), view(1, false)] {
+        let mut model = in_lesson(120, 40, shown);
+        assert!(press(&mut model, "r").is_empty());
+        assert!(matches!(model.popup, Some(Popup::Confirm { deed: Deed::Reset, .. })));
+        assert_eq!(told(&press(&mut model, "y")), ["Send(Reset)"]);
+    }
 }
 
 #[test]

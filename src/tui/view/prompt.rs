@@ -46,6 +46,9 @@ fn guide(model: &Model) -> String {
         let to_type = step.by_hand.get(model.typed..).unwrap_or_default();
         return match model.shell.state {
             ShellState::Asked => format!("the shell is being opened; {leave} leaves the pane"),
+            ShellState::Ended if !done => {
+                format!("your shell has ended; Enter opens a new one, {leave} leaves the pane")
+            }
             _ if done && !last => format!("done: {leave} leaves the shell, then {} goes on", key(Command::Next)),
             // Where the pane with these lines isn't to be seen.
             _ if alone(model) && !done && !to_type.is_empty() => format!("to type: {}", to_type.join(" · ")),

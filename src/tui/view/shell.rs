@@ -19,6 +19,9 @@ pub fn aside(model: &Model) -> Vec<Span<'static>> {
     let back = model.shell.parser.screen().scrollback();
     let text = match model.shell.state {
         _ if back > 0 => format!(" {back} lines back "),
+        ShellState::Ended if model.capture => {
+            format!(" ended · Enter opens a new one · {} leaves ", model.keys.leave.name())
+        }
         ShellState::Ended => format!(" ended · {} opens a new one ", model.key(Command::Shell)),
         ShellState::Asked | ShellState::Open if model.capture => {
             let key = model.keys.leave.name();
